@@ -1,0 +1,77 @@
+"""A range of bytes of an open file, read by position: safe to share between threads, never past its end."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ..errors import Damaged
+
+CHUNK = 1 << 20
+"""Bytes read at a time: large enough that Python's own cost disappears, small enough for any machine."""
+
+_seeking = threading.Lock()
+
+
+class Extent:
+    """The bytes `start` to `start + size` of `file`, which must be unbuffered and stay open."""
+
+    __slots__ = ("file", "size", "start")
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self.file = file
+        self.start = start
+        self.size = size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer only where the range ends.
+
+        Raises Damaged when the file is shorter than it was when the range was made.
+        """
+        length = max(0, min(length, self.size - offset))
+        pieces = []
+        while length:
+            piece = _read_at(self.file, self.start + offset, length)
+            if not piece:
+                raise Damaged("the file became shorter while it was read", "try again when nothing writes to it")
+            pieces.append(piece)
+            offset += len(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def chunks(self, start: int = 0, stop: int | None = None, length: int = CHUNK) -> Iterator[bytes]:
+        """Yield the bytes from `start` to `stop` (the end) in pieces of at most `length`."""
+        stop = self.size if stop is None else min(stop, self.size)
+        while start < stop:
+            piece = self.read(start, min(length, stop - start))
+            yield piece
+            start += len(piece)
+
+    def slice(self, start: int, stop: int) -> Extent:
+        """Return the range from `start` to `stop` of this one."""
+        return Extent(self.file, self.start + start, max(0, min(stop, self.size) - start))
+
+
+class ExtentReader:
+    """An extent as a file to read from the front, for libraries that want one; `position` is bytes handed out."""
+
+    def __init__(self, extent: Extent) -> None:
+        self.extent = extent
+        self.position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes (all that remain when negative), none at the end."""
+        data = self.extent.read(self.position, self.extent.size if size < 0 else size)
+        self.position += len(data)
+        return data
+
+
+def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    # Windows has no pread; there, readers of one file take turns.
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), length, offset)
+    with _seeking:
+        file.seek(offset)
+        return file.read(length)

@@ -1,0 +1,58 @@
+"""Why the work on one package ended: each error says what is wrong and what the reader can do.
+
+An error ends the work on its package and on no other. The message leaves the package's name out: whoever
+reports the error knows it, and prints `<package>: <message>`.
+"""
+
+from __future__ import annotations
+
+
+class PruneError(Exception):
+    """The work on one package ended; the package is as it was.
+
+    `reason` says what is wrong, with the evidence; `hint` what the reader can do, or is empty.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason, hint)
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.hint}" if self.hint else self.reason
+
+
+class NotAPackage(PruneError):
+    """The path holds no conda package: not a file, another format, no package inside."""
+
+
+class Damaged(PruneError):
+    """The package is truncated, corrupt, or contradicts itself."""
+
+
+class Unsupported(PruneError):
+    """The package is readable, but uses something that clients read differently or not at all."""
+
+
+class BadMetadata(PruneError):
+    """A file below `info/` cannot be read as what it must be."""
+
+
+class LimitExceeded(PruneError):
+    """The package unpacks to more than the limits allow."""
+
+
+class CannotWrite(PruneError):
+    """The result cannot be written where it should go."""
+
+
+class Changed(PruneError):
+    """The package was changed by somebody else while it was being worked on."""
+
+
+class NotVerified(PruneError):
+    """The finished result does not read back as planned, and was thrown away."""
+
+
+class UsageError(PruneError):
+    """An option does not fit this package, or is not one."""

@@ -1,0 +1,280 @@
+"""The nouns that every wing shares: facts of a package, findings about it, and the plan for it.
+
+All of them are frozen: nothing here changes after it was made, so a plan that was checked is the plan that is
+carried out. Sizes and offsets are bytes; offsets count from the start of a component's uncompressed tar stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+
+class Format(str, Enum):
+    """The two archive formats of conda packages (CEP 35); the value is the file name's ending."""
+
+    CONDA = ".conda"
+    TAR_BZ2 = ".tar.bz2"
+
+
+class FileKind(str, Enum):
+    """What a tar member is; the values are `path_type`'s (CEP 34) where it has one."""
+
+    FILE = "file"
+    HARDLINK = "hardlink"
+    SYMLINK = "softlink"
+    DIRECTORY = "directory"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a package, as its listing or its payload tells it.
+
+    `path` has `/` separators, no leading `./` and no final `/`. `size` and `sha256` are None when unknown.
+    `content` holds the leading bytes that were asked for, at most; None when the payload was not read.
+    `link` is a link's target as stored: a path from the package's root for hard links, relative for symbolic ones.
+    """
+
+    path: str
+    kind: FileKind = FileKind.FILE
+    size: int | None = None
+    sha256: str | None = None
+    link: str = ""
+    mtime: int | None = None
+    content: bytes | None = None
+
+    @property
+    def whole(self) -> bytes | None:
+        """The whole content, or None when it was not kept."""
+        return self.content if self.content is not None and len(self.content) == self.size else None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a member stands: headers at `start`, content at `content`, the next member at `stop`.
+
+    `name` is the name as the tar stores it, undecodable bytes as surrogate escapes (PEP 383).
+    """
+
+    name: str
+    start: int
+    content: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """Replace the bytes `start` to `stop` of a stream by `new`."""
+
+    start: int
+    stop: int
+    new: bytes = b""
+
+
+Source: TypeAlias = Literal["recorded", "reproduced", "assumed", "asked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The settings that a stream was, or is to be, compressed with, and how they are known.
+
+    `source` is `recorded` (the stream or the package says so), `reproduced` (compressing the content again
+    with them gives the original's bytes), `assumed` (a default: nothing else was left) or `asked` (by the user).
+    `threaded`: libzstd's multi-threaded mode, whose output differs from the single-threaded one.
+    """
+
+    codec: Literal["zstd", "bzip2"]
+    level: int
+    source: Source
+    threaded: bool = False
+    checksum: bool = False
+
+
+@dataclass(frozen=True)
+class Component:
+    """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`."""
+
+    name: str
+    files: tuple[File, ...]
+    spans: tuple[Span, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which version of a file was read: changes when somebody else replaces or writes it."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Package:
+    """What was read of one package. `complete` tells whether the payload was read, too.
+
+    `notes` are oddities that do not stop the work, in the reader's words.
+    """
+
+    path: str
+    format: Format
+    identity: Identity
+    components: tuple[Component, ...]
+    complete: bool
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def files(self) -> Mapping[str, File]:
+        """Every file that was read, by path, in the order found."""
+        return {file.path: file for component in self.components for file in component.files}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a package may make us do; exceeding one ends the work on it."""
+
+    unpacked: int = 1 << 38
+    members: int = 5_000_000
+    text: int = 1 << 29
+
+
+class Action(str, Enum):
+    """What `fix` does about a finding."""
+
+    DROP = "drop"
+    CORRECT = "correct"
+    RESTAMP = "restamp"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact about one file that the user may want to know, or have repaired.
+
+    `action` is what `fix` does about it: REPORT where it does nothing. `note` tells a finding that only `-v` shows.
+    """
+
+    kind: str
+    path: str
+    size: int = 0
+    detail: str = ""
+    action: Action = Action.REPORT
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One place that names a package's Python: `text` is what people are shown, `python` what it says."""
+
+    text: str
+    python: str
+    weight: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which bytecode a package may carry, and why we think so.
+
+    `kind` is `exact` (one Python), `any` (works with every Python: no cached bytecode belongs in it), `none` (no Python
+    is named anywhere), `unknown` (a range, or nothing certain) or `contradictory` (`conflict` says how).
+    `tags` are the cache tags that fit, as glob patterns; None when every tag might. `trees` are the versioned directories
+    of `lib/` that fit (`python3.11`); None when every one might.
+    """
+
+    kind: Literal["exact", "any", "none", "unknown", "contradictory"]
+    python: str = ""
+    tags: tuple[str, ...] | None = None
+    trees: tuple[str, ...] | None = None
+    because: tuple[Evidence, ...] = ()
+    conflict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Take the member out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Give the member this content; its header keeps all but size and checksum. A hard link becomes a regular file."""
+
+    content: bytes
+    sha256: str
+
+
+Edit: TypeAlias = Drop | Rewrite
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that will be done to one package, decided before anything is written.
+
+    `status`: `clean`, `findings` (there is something to fix) or `refused` (`refusal` says why).
+    `edits` maps paths to edits; it is None while the payload was not read, when the plan is a forecast.
+    """
+
+    package: Package
+    variant: Variant
+    findings: tuple[Finding, ...]
+    status: Literal["clean", "findings", "refused"]
+    refusal: str = ""
+    edits: Mapping[str, Edit] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def repairs(self) -> Iterator[Finding]:
+        """The findings that `fix` does something about."""
+        return (finding for finding in self.findings if finding.action is not Action.REPORT)
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size in bytes and SHA-256 of a package's file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How the payload is compressed; the two byte counts tell what a fix copied as it was and what it compressed."""
+
+    codec: str
+    level: int
+    source: Source
+    reused_bytes: int | None = None
+    recompressed_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one package: what `check` and `fix` return, and what every report prints.
+
+    `status`: `clean` (nothing to do, nothing written), `findings` (something would be repaired), `fixed`, `refused`
+    (contradictory evidence; untouched) or `error` (`error` says why; untouched).
+    """
+
+    path: str
+    status: Literal["clean", "findings", "fixed", "refused", "error"]
+    format: Format | None = None
+    name: str = ""
+    version: str = ""
+    build: str = ""
+    subdir: str = ""
+    variant: Variant | None = None
+    members: int = 0
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    before: Size | None = None
+    after: Size | None = None
+    output: str | None = None
+    compression: Compression | None = None
+    deep: bool = False
+    seconds: float = 0.0
+    error: str | None = None
+    warnings: tuple[str, ...] = field(default=())
