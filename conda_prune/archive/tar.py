@@ -66,7 +66,7 @@ def checksums(block: bytes) -> tuple[int, int]:
     return total, total - 256 * sum(byte > 127 for byte in rest)
 
 
-def with_content(raw: bytes, content_size: int, content: bytes, *, regular: bool) -> bytes:
+def with_content(raw: bytes, content: bytes, *, regular: bool) -> bytes:
     """Return a whole member (headers, content, padding) with another content.
 
     `raw` is the member's headers as they are, whose last block is the one to patch. With `regular` a hard link becomes
@@ -99,7 +99,7 @@ def _patched_extensions(raw: bytes, *, without_link: bool) -> Iterator[bytes]:
             if without_link and "linkpath" in records:
                 kept = b"".join(_pax_record(key, value) for key, value in records.items() if key != "linkpath")
                 if kept:
-                    yield with_content(whole[:BLOCK], header.size, kept, regular=False)
+                    yield with_content(whole[:BLOCK], kept, regular=False)
                 continue
         elif header.type == b"K" and without_link:
             continue
@@ -178,7 +178,7 @@ class TarReader:
 
     def finish(self, name: str) -> Component:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
-        if self._held or self._want != BLOCK or not self._ended:
+        if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
         return Component(name, tuple(self._files), tuple(self._spans), self._position)
 

@@ -1,0 +1,118 @@
+"""How a stream was compressed, recovered by compressing its beginning again, and how sure that is.
+
+zstd records neither level nor threading. But the first half megabyte, compressed with the right settings and the original's
+content size, gives the original's bytes up to where the sample was cut, and with any other setting rarely more than a
+header. Settings that give the same bytes are the same for that stream; among them the writers' defaults come first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import zstandard
+
+from ..errors import UsageError
+from ..model import Recipe
+from . import bzip2, zstd
+from .extent import Extent
+
+SAMPLE = 1 << 19
+"""Bytes of content that decide between the candidates that the screening leaves."""
+_SCREEN = 1 << 17
+_LEVELS = (15, 19, 16, 9, 22, *(level for level in range(21, -8, -1) if level not in (15, 19, 16, 9)))
+"""In the order of the writers' defaults: rattler-build and pixi, conda-build, conda-forge, py-rattler-build's API, cph 1."""
+_THREADED_DEFAULTS = frozenset({15, 9})
+_DEFAULT_LEVEL = 19
+_ENOUGH = 0.5
+"""Part of a compressed sample that agrees at least when the settings are right: its last blocks end elsewhere than in the
+original, while wrong settings agree in little more than the header."""
+def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: int | None = None) -> Recipe:
+    """Return the settings of the stream in `extent`.
+
+    `prefer` is tried first (another component's settings), then `recorded`, a level that the package itself states: it is
+    what remains when nothing reproduces the bytes.
+    """
+    if codec == "bzip2":
+        return Recipe("bzip2", bzip2.read_level(extent), "recorded")
+    frame = zstd.read_frame(extent)
+    content = _head(extent, SAMPLE)
+    original = extent.read(0, SAMPLE + (SAMPLE >> 2))
+    best: tuple[float, Recipe] | None = None
+    for level, modes in _candidates(frame, prefer, recorded):
+        for threaded in modes:
+            recipe = Recipe("zstd", level, "reproduced", threaded, frame.checksum)
+            if _agreement(content[:_SCREEN], original, recipe, frame) < _ENOUGH:
+                break
+            agreement = _agreement(content, original, recipe, frame)
+            if agreement >= _ENOUGH and (best is None or agreement > best[0]):
+                best = agreement, recipe
+        if best is not None and best[0] == 1:
+            break
+    if best is not None:
+        return best[1]
+    if recorded is not None:
+        return Recipe("zstd", recorded, "recorded", recorded in _THREADED_DEFAULTS, frame.checksum)
+    level = next(level for level in (_DEFAULT_LEVEL, *_LEVELS) if _window_fits(level, frame) or level == -7)
+    return Recipe("zstd", level, "assumed", level in _THREADED_DEFAULTS, frame.checksum)
+
+
+def _candidates(
+    frame: zstd.Frame, prefer: Recipe | None, recorded: int | None
+) -> Iterator[tuple[int, tuple[bool, ...]]]:
+    """Yield the levels whose window is the frame's, likeliest first, each with its modes in the same order."""
+    likely = [recipe.level for recipe in (prefer,) if recipe is not None] + [level for level in (recorded,) if level]
+    for level in dict.fromkeys([*likely, *_LEVELS]):
+        if _window_fits(level, frame):
+            first = prefer.threaded if prefer is not None else level in _THREADED_DEFAULTS
+            yield level, (first, not first)
+
+
+def _window_fits(level: int, frame: zstd.Frame) -> bool:
+    size = frame.content_size or 0
+    window = 1 << zstandard.ZstdCompressionParameters.from_level(level, source_size=size).window_log
+    return window >= size if frame.single_segment else window == frame.window
+
+
+def _agreement(content: bytes, original: bytes, recipe: Recipe, frame: zstd.Frame) -> float:
+    """Return which part of the sample, compressed by the recipe, are the original's leading bytes.
+
+    1 means all of it. A sample that is the whole content must give the whole original.
+    """
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        recipe.level,
+        source_size=frame.content_size or 0,
+        threads=int(recipe.threaded),
+        write_content_size=frame.content_size is not None,
+        write_checksum=frame.checksum,
+    )
+    size = -1 if frame.content_size is None else frame.content_size
+    compressor = zstandard.ZstdCompressor(compression_params=settings).compressobj(size=size)
+    whole = len(content) == frame.content_size or (frame.content_size is None and len(content) < _SCREEN)
+    packed = compressor.compress(content)
+    packed += compressor.flush(
+        zstandard.COMPRESSOBJ_FLUSH_FINISH if whole else zstandard.COMPRESSOBJ_FLUSH_BLOCK
+    )
+    if whole:
+        return float(packed == original)
+    same = len(os.path.commonprefix([packed, original[: len(packed)]]))
+    return same / len(packed)
+
+
+def _head(extent: Extent, size: int) -> bytes:
+    head = bytearray()
+    for piece in zstd.decompress(extent):
+        head += piece
+        if len(head) >= size:
+            break
+    return bytes(head[:size])
+
+
+def asked(codec: str, level: int) -> Recipe:
+    """Return the settings for a level that the user asked for; raise UsageError where the codec has no such level."""
+    low, high = (1, 9) if codec == "bzip2" else (-7, 22)
+    if not low <= level <= high:
+        raise UsageError(f"--level {level}: {codec} has the levels {low} to {high}")
+    if codec == "bzip2":
+        return Recipe("bzip2", level, "asked")
+    return Recipe("zstd", level, "asked", threaded=True)

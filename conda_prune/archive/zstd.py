@@ -1,0 +1,147 @@
+"""One zstd frame, read completely or not at all, and written as every conda client can read it.
+
+libzstd's streaming readers end silently where the input does; so a frame's blocks are walked first (three bytes each, no
+entropy decoding) and must fill the stream exactly: one frame, nothing before, between or behind. Specified in RFC 8878.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import zstandard
+
+from ..errors import Damaged, Unsupported
+from ..model import Recipe
+from .extent import CHUNK, Extent, ExtentReader
+
+MAGIC = b"\x28\xb5\x2f\xfd"
+MAX_WINDOW = 1 << 27
+"""Bytes of window that every client of conda packages accepts."""
+
+RAW, RLE, COMPRESSED = 0, 1, 2
+MAX_BLOCK = 1 << 17
+_AGAIN = "build or download it again"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame's header: its length in bytes and what it says. `content_size` is None where it is not stated."""
+
+    header: int
+    window: int
+    single_segment: bool
+    content_size: int | None
+    checksum: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block: its 3-byte header at `start`, the next block at `stop` (offsets in the compressed stream).
+
+    `size` is the header's own number: bytes of data, or of output for RLE blocks.
+    """
+
+    start: int
+    stop: int
+    type: int
+    size: int
+    last: bool
+
+
+def read_frame(extent: Extent) -> Frame:
+    """Return the frame header at the extent's start; raise Damaged or Unsupported when clients could not read on."""
+    raw = extent.read(0, 18)
+    if raw[:4] != MAGIC:
+        if len(raw) >= 4 and raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
+            raise Unsupported("a skippable zstd frame stands before the data", "build the package again")
+        raise Damaged("the data is not zstd-compressed", _AGAIN)
+    try:
+        parameters = zstandard.get_frame_parameters(raw)
+        header = zstandard.frame_header_size(raw)
+    except zstandard.ZstdError as error:
+        raise Damaged(f"the zstd frame header is damaged: {error}", _AGAIN) from error
+    if parameters.dict_id:
+        raise Unsupported("the zstd data needs a dictionary", "build the package again without one")
+    single = bool(raw[4] & 0x20)
+    window = parameters.window_size
+    if window > MAX_WINDOW and not single:
+        raise Unsupported(
+            f"the zstd window of {window >> 20} MiB is larger than the 128 MiB that conda clients accept",
+            "build the package again without long mode",
+        )
+    stated = parameters.content_size != zstandard.CONTENTSIZE_UNKNOWN
+    return Frame(header, window, single, parameters.content_size if stated else None, bool(parameters.has_checksum))
+
+
+def walk_blocks(extent: Extent, frame: Frame) -> Iterator[Block]:
+    """Yield the frame's blocks; raise Damaged where it is cut, Unsupported where something follows it."""
+    at = frame.header
+    last = False
+    while not last:
+        raw = extent.read(at, 3)
+        if len(raw) < 3:
+            raise Damaged("the zstd frame is truncated", _AGAIN)
+        bits = int.from_bytes(raw, "little")
+        last, kind, size = bool(bits & 1), bits >> 1 & 3, bits >> 3
+        if kind == 3 or size > max(MAX_BLOCK, frame.window):
+            raise Damaged("a zstd block header is damaged", _AGAIN)
+        stop = at + 3 + (1 if kind == RLE else size)
+        if stop > extent.size:
+            raise Damaged("the zstd frame is truncated", _AGAIN)
+        yield Block(at, stop, kind, size, last)
+        at = stop
+    at += 4 * frame.checksum
+    if at > extent.size:
+        raise Damaged("the zstd frame is truncated", _AGAIN)
+    if at < extent.size:
+        raise Unsupported(
+            f"{extent.size - at} bytes follow the zstd frame; clients would read them differently",
+            "build the package again",
+        )
+
+
+def decompress(extent: Extent) -> Iterator[bytes]:
+    """Yield the whole content in pieces of at most 1 MiB; raise Damaged unless all of it is there and true."""
+    frame = read_frame(extent)
+    for _ in walk_blocks(extent, frame):
+        pass
+    size = 0
+    reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
+        ExtentReader(extent), read_size=1 << 18, read_across_frames=False
+    )
+    try:
+        while piece := reader.read(CHUNK):
+            size += len(piece)
+            yield piece
+    except zstandard.ZstdError as error:
+        raise Damaged(f"the zstd data is damaged: {error}", _AGAIN) from error
+    if frame.content_size is not None and size != frame.content_size:
+        raise Damaged(f"the zstd frame holds {size} bytes and claims {frame.content_size}", _AGAIN)
+
+
+def parameters(recipe: Recipe, size: int) -> zstandard.ZstdCompressionParameters:
+    """Return libzstd's parameters for content of `size` bytes; one thread is as good as many for the output's bytes."""
+    return zstandard.ZstdCompressionParameters.from_level(
+        recipe.level,
+        source_size=size,
+        threads=1 if recipe.threaded else 0,
+        write_content_size=True,
+        write_checksum=recipe.checksum,
+    )
+
+
+def compress(pieces: Iterable[bytes], size: int, recipe: Recipe, threads: int, out: BinaryIO) -> None:
+    """Write one frame with the content size to `out`. `threads` counts only where the recipe is multi-threaded."""
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        recipe.level,
+        source_size=size,
+        threads=max(1, threads) if recipe.threaded else 0,
+        write_content_size=True,
+        write_checksum=recipe.checksum,
+    )
+    compressor = zstandard.ZstdCompressor(compression_params=settings)
+    with compressor.stream_writer(out, size=size, closefd=False) as writer:
+        for piece in pieces:
+            writer.write(piece)
