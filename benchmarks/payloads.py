@@ -1,8 +1,8 @@
 """Builds the real payloads of the benchmarks with rattler-build.
 
-``numba-cuda``: the wheel laid out for four Pythons with the leftovers of prefix-dev/pixi #4878, the case in which
-the bug was found. ``torch``: the CPU wheel for Python 3.11 whose ``__pycache__`` folders also hold the bytecode of
-Python 3.10 and 3.12, about 865 MB of tar. What is in the folder from an earlier run is used again.
+``numba-cuda``: the wheel laid out for four Pythons with the leftovers of prefix-dev/pixi #4878, the case in
+which the bug was found. ``torch``: the CPU wheel for Python 3.11 whose ``__pycache__`` folders also hold the
+bytecode of Python 3.10 and 3.12, about 865 MB of tar. What an earlier run left in the folder is used again.
 
 Needs node, npm, pip (all with access to their registries) and py-rattler-build.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 # Scripts do not see beyond their own folder, and the seed of the tests is laid out by the same code.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "testdata"))
 
-import make_seed  # noqa: E402
+import make_seed
 
 NUMBA_CUDA = make_seed.Project(
     name="numba-cuda",
@@ -63,7 +63,7 @@ def build_torch(folder: Path, level: int = 15) -> Path:
     if not tree.is_dir():
         growing = tree.with_suffix(".part")
         shutil.rmtree(growing, ignore_errors=True)
-        # Some modules are written for newer Pythons than the oldest; they have no bytecode of it in real life too.
+        # Modules that need a newer Python, and templates, have no bytecode after a real build either.
         make_seed.install_wheel(PYTHON_311, folder, make_seed.download_wheel(TORCH, folder), growing)
         for foreign in (PYTHON_310, PYTHON_312):
             folders = [PYTHON_311.site_packages]
