@@ -8,7 +8,7 @@ import posixpath
 import random
 import struct
 
-from .entries import BUILD_TIME, Entry, File
+from .entries import BUILD_TIME, AnyEntry, File
 
 #: Last released magic number per cache tag (CPython's pycore_magic_number.h, PyPy's pycode.py, GraalPy).
 MAGIC_NUMBERS = {
@@ -29,7 +29,15 @@ MAGIC_NUMBERS = {
 #: Belongs to no Python there is.
 UNKNOWN_MAGIC = 59999
 
-TOKENS = (b"\xe3\0\0\0\0", b"\x97\0d\0", b"S\0)", b"\xda\x08__init__", b"\xa9\0r\x03\0\0\0", b"\xf3\x0c", b"N")
+TOKENS = (
+    b"\xe3\0\0\0\0",
+    b"\x97\0d\0",
+    b"S\0)",
+    b"\xda\x08__init__",
+    b"\xa9\0r\x03\0\0\0",
+    b"\xf3\x0c",
+    b"N",
+)
 
 
 def header(tag: str, source: bytes = b"", magic: int | None = None) -> bytes:
@@ -46,10 +54,12 @@ def header(tag: str, source: bytes = b"", magic: int | None = None) -> bytes:
 def pyc(
     tag: str, seed: str = "", *, size: int | None = None, source: bytes = b"", magic: int | None = None
 ) -> bytes:
-    """A bytecode file of `size` bytes (chosen by the seed when not given); the same arguments, the same bytes."""
+    """A bytecode file of `size` bytes; the seed chooses the content, and the size when none is given."""
     chance = random.Random(f"{tag} {seed}")
     if size is None:
-        size = chance.choice([chance.randint(40, 400), chance.randint(400, 4000), chance.randint(4000, 20000)])
+        size = chance.choice(
+            [chance.randint(40, 400), chance.randint(400, 4000), chance.randint(4000, 20000)]
+        )
     content = bytearray(header(tag, source, magic))
     while len(content) < size:
         content += chance.choice(TOKENS) + chance.randbytes(chance.randint(1, 12))
@@ -57,7 +67,7 @@ def pyc(
 
 
 def python_of(tag: str) -> str:
-    """The part of a tag that names the interpreter: cpython-311 of cpython-311-pytest-8.0.0 and cpython-311.opt-1."""
+    """The part of a tag that names the interpreter: cpython-311 of cpython-311-pytest-8.0.0."""
     return max((known for known in MAGIC_NUMBERS if tag.startswith(known)), key=len)
 
 
@@ -72,9 +82,9 @@ def cached(path: str, tag: str) -> str:
     return posixpath.join(directory, "__pycache__", f"{name.removesuffix('.py')}.{tag}.pyc")
 
 
-def modules(tree: str, *names: str, tags: tuple[str, ...] = (), sources: bool = True) -> dict[str, Entry]:
-    """Modules below `tree` by their path without .py, each with bytecode for every tag, with or without source."""
-    files: dict[str, Entry] = {}
+def modules(tree: str, *names: str, tags: tuple[str, ...] = (), sources: bool = True) -> dict[str, AnyEntry]:
+    """Modules below `tree`, named without .py, each with bytecode for every tag, with or without source."""
+    files: dict[str, AnyEntry] = {}
     for name in names:
         path = posixpath.join(tree, f"{name}.py")
         source = source_of(path)
@@ -86,8 +96,8 @@ def modules(tree: str, *names: str, tags: tuple[str, ...] = (), sources: bool = 
     return files
 
 
-def record(site_packages: str, files: dict[str, Entry], own: str) -> File:
-    """The RECORD that pip writes (PEP 376): digests for sources, nothing but the name for bytecode and itself."""
+def record(site_packages: str, files: dict[str, AnyEntry], own: str) -> File:
+    """The RECORD that pip writes (PEP 376): digests for sources, only names for bytecode and itself."""
     lines = []
     for path, entry in files.items():
         name = posixpath.relpath(path, site_packages)

@@ -32,11 +32,12 @@ def component_order(path: str) -> list[str]:
 
 def index_json(spec: PackageSpec, rattler: bool) -> bytes:
     """info/index.json (CEP 34)."""
+    numbers = [part for part in spec.build.split("_") if part.isdigit()]
     system, _, machine = spec.subdir.partition("-")
     index: dict[str, Any] = {
         "arch": ARCHITECTURES.get(machine),
         "build": spec.build,
-        "build_number": int(spec.build.rpartition("_")[2]) if spec.build[-1:].isdigit() else 0,
+        "build_number": int(numbers[-1]) if numbers else 0,
         "depends": sorted(spec.depends),
         "license": "BSD-3-Clause",
         "name": spec.name,

@@ -1,0 +1,137 @@
+"""Packages whose bytecode looks stray to a careless eye and must stay."""
+
+from __future__ import annotations
+
+from .bytecode import modules, pyc
+from .packages import PackageSpec
+from .scenario import Scenario, for_311
+
+SITE = "lib/python3.11/site-packages"
+CP311 = ("cpython-311",)
+
+KEEP = (
+    Scenario(
+        "several-pythons-with-sources",
+        PackageSpec(
+            "fat",
+            depends=("libstdcxx >=14",),
+            files=modules("lib/python3.10/site-packages", "f/a", tags=("cpython-310",))
+            | modules("lib/python3.11/site-packages", "f/a", tags=("cpython-311",))
+            | modules("lib/python3.12/site-packages", "f/a", tags=("cpython-312",)),
+        ),
+        "No Python declared, several shipped on purpose.",
+    ),
+    Scenario(
+        "no-python-with-source",
+        PackageSpec("tool", files=modules("lib/python3.12/site-packages", "t/a", tags=("cpython-312",))),
+        "No Python declared, but the package ships the source itself.",
+    ),
+    Scenario(
+        "no-python-outside-trees",
+        PackageSpec("gdb", files=modules("share/gdb/python", "g", tags=("cpython-312",), sources=False)),
+        "no-variant is about root trees only.",
+    ),
+    Scenario(
+        "embedded-interpreter",
+        for_311(
+            "blender",
+            files=modules("share/blender/4.2/python/lib/python3.10", "os", "re", tags=("cpython-310",))
+            | modules("opt/app/lib/python3.9", "os", tags=("cpython-39",))
+            | modules("opt/pypy3.9/lib-python", "os", tags=("pypy39",))
+            | modules(SITE, "b/a", tags=CP311),
+        ),
+        "Interpreters inside the package, their own version in the path.",
+    ),
+    Scenario(
+        "embedded-without-variant",
+        PackageSpec(
+            "bundle", files=modules("opt/b/lib/python3.9", "os", tags=("cpython-39",), sources=False)
+        ),
+        "The same in a package without a Python.",
+    ),
+    Scenario(
+        "versioned-directory-in-own-tree",
+        for_311("opencv", files=modules(f"{SITE}/cv2/python-3.10", "loader", tags=("cpython-310",))),
+        "A directory below the root that says another Python, agreeing with the tag.",
+    ),
+    Scenario(
+        "sourceless-module",
+        for_311(
+            "closed",
+            files={
+                f"{SITE}/closed/__init__.pyc": pyc("cpython-311", "init"),
+                f"{SITE}/closed/core.pyc": pyc("cpython-310", "core"),
+            },
+        ),
+        "rattler-build #1191: the only copy of a module, whatever its magic number.",
+        payload=True,
+    ),
+    Scenario(
+        "test-bytecode",
+        for_311(
+            "xdis",
+            files=modules(SITE, "xdis/a", tags=CP311)
+            | {
+                f"{SITE}/xdis/test/bytecode_3.9/05_a.pyc": pyc("cpython-39", "05"),
+                f"{SITE}/xdis/test/bytecode_3.10/a.cpython-310.pyc": pyc("cpython-310", "06"),
+            },
+        ),
+        "Test data: a tag counts only directly inside __pycache__.",
+    ),
+    Scenario(
+        "bytecode-under-info",
+        for_311(
+            "tested",
+            files=modules(SITE, "t/a", tags=CP311),
+            info={
+                "info/test/run_test.py": b"import t\n",
+                "info/test/__pycache__/run_test.cpython-310.pyc": pyc("cpython-310", "test"),
+            },
+        ),
+        "Nothing under info/ is ever touched.",
+    ),
+    Scenario(
+        "orphans",
+        for_311("orphan", files=modules(SITE, "numpy/core", tags=CP311, sources=False)),
+        "conda-build #718: the right tag without a source goes on request only.",
+    ),
+    Scenario(
+        "untagged-in-pycache",
+        for_311(
+            "untagged",
+            files=modules(SITE, "u/a", tags=CP311)
+            | {
+                f"{SITE}/u/__pycache__/b.pyc": pyc("cpython-310", "b"),
+                f"{SITE}/u/__pycache__/a.f-12.py310.nbi": b"numba",
+                f"{SITE}/u/__pycache__/notes.txt": b"text",
+            },
+        ),
+        "Names without a tag, and files that are not bytecode at all. Open: b.pyc has no tag to judge.",
+        payload=True,
+    ),
+    Scenario(
+        "foreign-tree-without-bytecode",
+        for_311(
+            "rest",
+            files=modules(SITE, "r/a", tags=CP311)
+            | {
+                "lib/python3.10/site-packages/r/a.py": "x = 1\n",
+                "lib/python3.10/site-packages/r/ext.cpython-310-x86_64-linux-gnu.so": b"\x7fELF",
+                "lib/python3.10/site-packages/r-1.dist-info/RECORD": "r/a.py,,\n"
+                "r/__pycache__/a.cpython-310.pyc,,\n",
+            },
+        ),
+        "Files other than bytecode go on request only; a RECORD that was stale before is not ours to mend.",
+    ),
+    Scenario(
+        "unversioned-trees",
+        for_311(
+            "unversioned",
+            files=modules("site-packages", "a", tags=CP311)
+            | modules("lib/python/site-packages", "b", tags=CP311)
+            | modules("lib/python3/site-packages", "c", tags=CP311)
+            | modules("Lib/site-packages", "d", tags=CP311),
+        ),
+        "Trees without a minor version never fire foreign-path.",
+    ),
+)

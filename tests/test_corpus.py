@@ -1,0 +1,261 @@
+"""The corpus itself is sound: foreign readers agree on every package, and what it expects is consistent."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import posixpath
+import subprocess
+import sys
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING
+
+import libarchive
+import pytest
+import zstandard
+from conda_package_streaming.extract import extract as cps_extract
+from rattler.package_streaming import extract as rattler_extract
+
+from tests.corpus.entries import Directory, File, Hardlink, Symlink, file_at
+from tests.corpus.packages import FORMATS, GNU, PAX, USTAR, WRITERS, Format, Writer, write_package
+from tests.corpus.scenarios import SCENARIOS, Scenario
+from tests.corpus.tars import read_components, read_tar_members
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMBINATIONS: list[tuple[Format, Writer]] = [(format, writer) for format in FORMATS for writer in WRITERS]
+BYTECODE = (".pyc", ".pyo")
+
+scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
+combinations = pytest.mark.parametrize(("format", "writer"), COMBINATIONS)
+
+
+def expected_content(scenario: Scenario) -> dict[str, bytes | None]:
+    """What extraction must give below the root, leaving info/ out: content, or None for a directory."""
+    entries = scenario.spec.entries
+    content: dict[str, bytes | None] = {}
+    for path, entry in entries.items():
+        if isinstance(entry, Symlink):
+            content[path] = b"-> " + entry.target.encode()
+        elif isinstance(entry, Directory):
+            content[path] = None
+        else:
+            found = file_at(entries, path)
+            assert found is not None
+            content[path] = found.data
+    return content
+
+
+def extracted_content(root: Path) -> dict[str, bytes | None]:
+    """The same, read from the disk: directories only where nothing lies below them."""
+    content: dict[str, bytes | None] = {}
+    for directory, names, files in os.walk(root):
+        for name in [*names, *files]:
+            full = os.path.join(directory, name)
+            path = os.path.relpath(full, root)
+            if os.path.islink(full):
+                content[path] = b"-> " + os.fsencode(os.readlink(full))
+            elif os.path.isfile(full):
+                with open(full, "rb") as stream:
+                    content[path] = stream.read()
+            else:
+                content[path] = None
+    return {path: data for path, data in content.items() if path.split("/")[0] != "info"}
+
+
+def assert_extracted(scenario: Scenario, root: Path) -> None:
+    expected, extracted = expected_content(scenario), extracted_content(root)
+    assert {p: d for p, d in expected.items() if d is not None} == {
+        p: d for p, d in extracted.items() if d is not None
+    }
+    assert {p for p, d in expected.items() if d is None} <= {p for p, d in extracted.items() if d is None}
+
+
+def test_scenarios_have_names_of_their_own() -> None:
+    ids = [scenario.id for scenario in SCENARIOS]
+    assert len(set(ids)) == len(ids)
+
+
+@scenarios
+def test_expectations_are_about_members_of_the_package(scenario: Scenario) -> None:
+    entries = scenario.spec.entries
+    assert scenario.drops | scenario.emptied | scenario.edited | scenario.promoted <= set(entries)
+    assert all(path.rstrip("0123456789.").endswith(BYTECODE) for path in scenario.drops)
+    assert all(isinstance(entries[path], Directory) for path in scenario.emptied)
+    assert all(isinstance(entries[path], File) for path in scenario.edited)
+    assert not scenario.drops & (scenario.edited | scenario.promoted | scenario.emptied)
+    if scenario.kinds is not None:
+        assert sum(scenario.kinds.values()) == len(scenario.drops)
+    if scenario.refused:
+        assert not scenario.drops
+
+
+@scenarios
+def test_consequences_of_the_drops_are_all_expected(scenario: Scenario) -> None:
+    entries = scenario.spec.entries
+    kept = {path: entry for path, entry in entries.items() if path not in scenario.drops}
+    links = {path: entry for path, entry in kept.items() if isinstance(entry, (Hardlink, Symlink))}
+    promoted = {p for p, e in links.items() if isinstance(e, Hardlink) and e.target in scenario.drops}
+    assert promoted == scenario.promoted
+    for path, entry in links.items():
+        if isinstance(entry, Symlink):
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), entry.target))
+            assert target not in scenario.drops, f"{path} would dangle"
+    for path, entry in kept.items():
+        if isinstance(entry, File) and path.endswith(("/RECORD", "/installed-files.txt")):
+            base = path if path.endswith("installed-files.txt") else posixpath.dirname(path)
+            names = [line.split(",")[0] for line in entry.data.decode().splitlines()]
+            listed = {posixpath.normpath(posixpath.join(posixpath.dirname(base), name)) for name in names}
+            assert (path in scenario.edited) == bool(listed & scenario.drops)
+    for path in scenario.emptied:
+        below = {other for other in kept if other.startswith(f"{path}/")}
+        assert below <= scenario.emptied
+        assert any(other.startswith(f"{path}/") for other in scenario.drops)
+
+
+@combinations
+@scenarios
+def test_every_reader_sees_the_described_members(
+    scenario: Scenario, format: Format, writer: Writer, tmp_path: Path
+) -> None:
+    path = write_package(scenario.spec, tmp_path, format=format, writer=writer, stem=scenario.stem)
+    components = read_components(path)
+    expected = set(scenario.spec.entries)
+    found: list[str] = []
+    for component, tar in components.items():
+        members = read_tar_members(path)[component]
+        body = b"".join(raw for _, raw in members)
+        assert tar[: len(body)] == body
+        rest = tar[len(body) :]
+        assert len(rest) >= 1024
+        assert not rest.strip(b"\0")
+        names = [name for name, _ in members]
+        with libarchive.memory_reader(tar) as archive:
+            if sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
+                assert [entry.pathname.rstrip("/") for entry in archive] == names
+        found += [name for name in names if not name.startswith("info/")]
+    assert sorted(found) == sorted(expected)
+
+
+@combinations
+@scenarios
+def test_listing_is_true_unless_meant_to_be_stale(
+    scenario: Scenario, format: Format, writer: Writer, tmp_path: Path
+) -> None:
+    path = write_package(scenario.spec, tmp_path, format=format, writer=writer, stem=scenario.stem)
+    content: dict[str, bytes] = {}
+    for tar in read_components(path).values():
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+            for member in archive:
+                if member.isreg() or member.islnk():
+                    stream = archive.extractfile(member)
+                    assert stream is not None
+                    content[member.name] = stream.read()
+    entries = scenario.spec.entries
+    if "info/files" in content:
+        assert content["info/files"].decode().splitlines() == sorted(
+            path for path, entry in entries.items() if not isinstance(entry, Directory)
+        )
+    if "info/paths.json" not in content:
+        assert scenario.spec.paths_json is None
+        return
+    listing = json.loads(content["info/paths.json"])
+    assert listing["paths_version"] == 1
+    rows = {row["_path"]: row for row in listing["paths"]}
+    assert len(rows) == len(listing["paths"])
+    wrong = set(rows) ^ set(entries)
+    for name, row in rows.items():
+        if row["path_type"] == "hardlink":
+            data = content.get(name)
+            if data is None or (len(data), hashlib.sha256(data).hexdigest()) != (
+                row["size_in_bytes"],
+                row["sha256"],
+            ):
+                wrong.add(name)
+        assert set(row.get("inode_paths", ())) <= set(entries)
+    assert wrong == scenario.stale
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@scenarios
+def test_rattler_and_conda_extract_it(scenario: Scenario, format: Format, tmp_path: Path) -> None:
+    for number, writer in enumerate(WRITERS):
+        path = write_package(scenario.spec, tmp_path, format=format, writer=writer, stem=scenario.stem)
+        if sys.platform == "linux":
+            rattler_extract(path, tmp_path / f"rattler{number}")
+            assert_extracted(scenario, tmp_path / f"rattler{number}")
+        if scenario.stem is None or format == ".tar.bz2":
+            cps_extract(path, tmp_path / f"cps{number}")
+            assert_extracted(scenario, tmp_path / f"cps{number}")
+
+
+@pytest.mark.parametrize("dialect", [GNU, PAX, USTAR])
+def test_dialects_and_positions_hold_the_same_members(dialect: int, tmp_path: Path) -> None:
+    scenario = next(s for s in SCENARIOS if s.id == "long-names")
+    names = []
+    for position in ("first", "middle", "last"):
+        path = write_package(
+            scenario.spec,
+            tmp_path,
+            format=".tar.bz2",
+            dialect=dialect,  # type: ignore[arg-type]
+            info_position=position,  # type: ignore[arg-type]
+        )
+        names.append([name for name, _ in read_tar_members(path)["tar"]])
+    assert sorted(names[0]) == sorted(names[1]) == sorted(names[2])
+    assert names[0][0].startswith("info/")
+    assert names[2][-1].startswith("info/")
+    assert not names[1][0].startswith("info/")
+    assert not names[1][-1].startswith("info/")
+
+
+def test_habits_of_the_writers(tmp_path: Path) -> None:
+    spec = SCENARIOS[0].spec
+    orders = {
+        "rattler": ["metadata.json", "pkg-", "info-"],
+        "conda-build": ["metadata.json", "pkg-", "info-"],
+        "cph1": ["info-", "pkg-", "metadata.json"],
+    }
+    for writer in WRITERS:
+        path = write_package(spec, tmp_path, writer=writer)
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            infos = archive.infolist()
+            names = [i.filename.replace(f"{spec.stem}.tar.zst", "") for i in infos]
+            assert names == orders[writer]
+            assert all(i.compress_type == zipfile.ZIP_STORED and not i.flag_bits for i in infos)
+            assert all(bool(i.extra) == (writer == "rattler") for i in infos)
+            for info in infos:
+                if info.filename.endswith(".zst"):
+                    frame = zstandard.get_frame_parameters(archive.read(info))
+                    assert frame.has_checksum is False
+                    assert (frame.content_size == zstandard.CONTENTSIZE_UNKNOWN) == (writer == "cph1")
+                    assert writer != "cph1" or frame.window_size == 128 << 20
+
+
+def test_the_same_description_gives_the_same_bytes(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, hashlib\n"
+        "from tests.corpus.packages import *\n"
+        "from tests.corpus.scenarios import SCENARIOS\n"
+        "for s in SCENARIOS[::9]:\n"
+        "    for w in WRITERS:\n"
+        "        p = write_package(s.spec, pathlib.Path(sys.argv[1]), writer=w)\n"
+        "        print(hashlib.sha256(p.read_bytes()).hexdigest())\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1
