@@ -20,7 +20,9 @@ import zstandard
 from conda_package_streaming.extract import extract as cps_extract
 from rattler.package_streaming import extract as rattler_extract
 
+from tests.corpus import crafted
 from tests.corpus.entries import Directory, File, Hardlink, Symlink, file_at
+from tests.corpus.hostile import HOSTILE, ODD, Hostile, Odd
 from tests.corpus.packages import FORMATS, GNU, PAX, USTAR, WRITERS, Format, Writer, write_package
 from tests.corpus.scenarios import SCENARIOS, Scenario
 from tests.corpus.tars import read_components, read_tar_members
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 COMBINATIONS: list[tuple[Format, Writer]] = [(format, writer) for format in FORMATS for writer in WRITERS]
 BYTECODE = (".pyc", ".pyo")
+
+SOUND = crafted.BASE
 
 scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
 combinations = pytest.mark.parametrize(("format", "writer"), COMBINATIONS)
@@ -136,7 +140,7 @@ def test_every_reader_sees_the_described_members(
         assert not rest.strip(b"\0")
         names = [name for name, _ in members]
         with libarchive.memory_reader(tar) as archive:
-                # libarchive composes decomposed characters of PAX names.
+            # libarchive composes decomposed characters of PAX names.
             read = [unicodedata.normalize("NFC", entry.pathname.rstrip("/")) for entry in archive]
             assert read == [unicodedata.normalize("NFC", name) for name in names]
         found += [name for name in names if not name.startswith("info/")]
@@ -261,3 +265,56 @@ def test_the_same_description_gives_the_same_bytes(tmp_path: Path) -> None:
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.id)
+def test_odd_inputs_hold_the_sound_members(odd: Odd, tmp_path: Path) -> None:
+    path = odd.make(tmp_path)
+    assert path.name == f"{SOUND.stem}{odd.format}"
+    names = set()
+    for tar in read_components(path).values():
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", errors="surrogateescape") as archive:
+            read = archive.getnames()
+            assert len(set(read)) == len(read)
+            names |= {name.removeprefix("./") for name in read}
+        with libarchive.memory_reader(tar) as entries:
+            assert len(list(entries)) == len(read)
+    assert set(SOUND.entries) | {"info/index.json"} <= names
+    assert odd.drops <= names
+    cps_extract(path, tmp_path / "out")
+    assert (tmp_path / "out" / "info" / "index.json").is_file()
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.id)
+def test_hostile_inputs_are_not_the_sound_package(hostile: Hostile, tmp_path: Path) -> None:
+    sound = write_package(SOUND, tmp_path, format=hostile.format).read_bytes()
+    path = hostile.make(tmp_path)
+    assert path.name == f"{SOUND.stem}{hostile.format}"
+    assert path.read_bytes() != sound
+    assert hostile.reasons
+    assert all(reason == reason.lower() for reason in hostile.reasons)
+    assert path.read_bytes() == hostile.make(tmp_path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "hostile", [h for h in HOSTILE if h.id.startswith(("paths-", "index-"))], ids=lambda hostile: hostile.id
+)
+def test_faults_below_info_lie_in_a_sound_archive(hostile: Hostile, tmp_path: Path) -> None:
+    def infos(path: Path) -> dict[str, bytes]:
+        read = {}
+        for tar in read_components(path).values():
+            with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+                for member in archive:
+                    if member.name.startswith("info/") and (stream := archive.extractfile(member)):
+                        read[member.name] = stream.read()
+        return read
+
+    sound = infos(write_package(SOUND, tmp_path, format=hostile.format))
+    bent = infos(hostile.make(tmp_path))
+    faulty = "info/paths.json" if hostile.id.startswith("paths-") else "info/index.json"
+    assert {name for name in sound if bent.get(name) != sound[name]} == {faulty}
+
+
+def test_crafted_inputs_have_names_of_their_own() -> None:
+    ids = [case.id for case in (*HOSTILE, *ODD)]
+    assert len(set(ids)) == len(ids)

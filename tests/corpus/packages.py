@@ -54,6 +54,7 @@ __all__ = [
     "conda_archive",
     "read_tar_members",
     "split_members",
+    "tar_member",
     "write_package",
     "zstd_frame",
 ]
