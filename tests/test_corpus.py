@@ -12,6 +12,8 @@ import sys
 import tarfile
 import unicodedata
 import zipfile
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import libarchive
@@ -23,9 +25,20 @@ from rattler.package_streaming import extract as rattler_extract
 from tests.corpus import crafted
 from tests.corpus.entries import Directory, File, Hardlink, Symlink, file_at
 from tests.corpus.hostile import HOSTILE, ODD, Hostile, Odd
-from tests.corpus.packages import FORMATS, GNU, PAX, USTAR, WRITERS, Format, Writer, write_package
+from tests.corpus.packages import (
+    FORMATS,
+    GNU,
+    PAX,
+    USTAR,
+    WRITERS,
+    Dialect,
+    Format,
+    Position,
+    Writer,
+    write_package,
+)
 from tests.corpus.scenarios import SCENARIOS, Scenario
-from tests.corpus.tars import read_components, read_tar_members
+from tests.corpus.tars import read_components, read_tar_members, split_members
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +50,21 @@ SOUND = crafted.BASE
 
 scenarios = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
 combinations = pytest.mark.parametrize(("format", "writer"), COMBINATIONS)
+
+Written = Callable[[Scenario, Format, Writer], "Path"]
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Writes a scenario's package once per session."""
+
+    @cache
+    def once(id: str, format: Format, writer: Writer) -> Path:
+        scenario = next(scenario for scenario in SCENARIOS if scenario.id == id)
+        directory = tmp_path_factory.mktemp("written")
+        return write_package(scenario.spec, directory, format=format, writer=writer, stem=scenario.stem)
+
+    return lambda scenario, format, writer: once(scenario.id, format, writer)
 
 
 def expected_content(scenario: Scenario) -> dict[str, bytes | None]:
@@ -106,9 +134,9 @@ def test_consequences_of_the_drops_are_all_expected(scenario: Scenario) -> None:
     links = {path: entry for path, entry in kept.items() if isinstance(entry, (Hardlink, Symlink))}
     promoted = {p for p, e in links.items() if isinstance(e, Hardlink) and e.target in scenario.drops}
     assert promoted == scenario.promoted
-    for path, entry in links.items():
-        if isinstance(entry, Symlink):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), entry.target))
+    for path, link in links.items():
+        if isinstance(link, Symlink):
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link.target))
             assert target not in scenario.drops, f"{path} would dangle"
     for path, entry in kept.items():
         if isinstance(entry, File) and path.endswith(("/RECORD", "/installed-files.txt")):
@@ -125,14 +153,14 @@ def test_consequences_of_the_drops_are_all_expected(scenario: Scenario) -> None:
 @combinations
 @scenarios
 def test_every_reader_sees_the_described_members(
-    scenario: Scenario, format: Format, writer: Writer, tmp_path: Path
+    scenario: Scenario, format: Format, writer: Writer, written: Written
 ) -> None:
-    path = write_package(scenario.spec, tmp_path, format=format, writer=writer, stem=scenario.stem)
+    path = written(scenario, format, writer)
     components = read_components(path)
     expected = set(scenario.spec.entries)
     found: list[str] = []
-    for component, tar in components.items():
-        members = read_tar_members(path)[component]
+    for tar in components.values():
+        members = split_members(tar)
         body = b"".join(raw for _, raw in members)
         assert tar[: len(body)] == body
         rest = tar[len(body) :]
@@ -150,9 +178,9 @@ def test_every_reader_sees_the_described_members(
 @combinations
 @scenarios
 def test_listing_is_true_unless_meant_to_be_stale(
-    scenario: Scenario, format: Format, writer: Writer, tmp_path: Path
+    scenario: Scenario, format: Format, writer: Writer, written: Written
 ) -> None:
-    path = write_package(scenario.spec, tmp_path, format=format, writer=writer, stem=scenario.stem)
+    path = written(scenario, format, writer)
     content: dict[str, bytes] = {}
     for tar in read_components(path).values():
         with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
@@ -188,9 +216,11 @@ def test_listing_is_true_unless_meant_to_be_stale(
 
 @pytest.mark.parametrize("format", FORMATS)
 @scenarios
-def test_rattler_and_conda_extract_it(scenario: Scenario, format: Format, tmp_path: Path) -> None:
+def test_rattler_and_conda_extract_it(
+    scenario: Scenario, format: Format, written: Written, tmp_path: Path
+) -> None:
     for number, writer in enumerate(WRITERS):
-        path = write_package(scenario.spec, tmp_path, format=format, writer=writer, stem=scenario.stem)
+        path = written(scenario, format, writer)
         if sys.platform == "linux":
             rattler_extract(path, tmp_path / f"rattler{number}")
             assert_extracted(scenario, tmp_path / f"rattler{number}")
@@ -200,16 +230,17 @@ def test_rattler_and_conda_extract_it(scenario: Scenario, format: Format, tmp_pa
 
 
 @pytest.mark.parametrize("dialect", [GNU, PAX, USTAR])
-def test_dialects_and_positions_hold_the_same_members(dialect: int, tmp_path: Path) -> None:
+def test_dialects_and_positions_hold_the_same_members(dialect: Dialect, tmp_path: Path) -> None:
     scenario = next(s for s in SCENARIOS if s.id == "long-names")
     names = []
-    for position in ("first", "middle", "last"):
+    positions: tuple[Position, ...] = ("first", "middle", "last")
+    for position in positions:
         path = write_package(
             scenario.spec,
             tmp_path,
             format=".tar.bz2",
-            dialect=dialect,  # type: ignore[arg-type]
-            info_position=position,  # type: ignore[arg-type]
+            dialect=dialect,
+            info_position=position,
         )
         names.append([name for name, _ in read_tar_members(path)["tar"]])
     assert sorted(names[0]) == sorted(names[1]) == sorted(names[2])

@@ -195,8 +195,8 @@ def members(
 def zstd_frame(data: bytes, writer: Writer = "rattler", level: int | None = None) -> bytes:
     """One zstd frame as the writer makes it, at its default level unless told otherwise.
 
-    rattler compresses multi-threaded; conda-package-handling 1.x leaves a window of 128 MiB and no
-    content size, however small the content is.
+    rattler compresses multi-threaded, which gives the same bytes for any number of threads;
+    conda-package-handling 1.x leaves a window of 128 MiB and no content size, however small the content is.
     """
     level = HABITS[writer].zstd_level if level is None else level
     if writer == "cph1":
@@ -210,7 +210,7 @@ def zstd_frame(data: bytes, writer: Writer = "rattler", level: int | None = None
         ).compressobj()
         return stream.compress(data) + stream.flush()
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        level, source_size=len(data), threads=2 if writer == "rattler" else 0, write_content_size=True
+        level, source_size=len(data), threads=1 if writer == "rattler" else 0, write_content_size=True
     )
     return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
 
