@@ -8,13 +8,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ..model import Recipe, Splice
-from . import bzip2, zstd
+from . import bzip2, zstd, zstd_reuse
 from .extent import Extent
+from .reuse import Reused, Splicer, Unfit
 
 DECOMPRESS: dict[str, Callable[[Extent], Iterator[bytes]]] = {"zstd": zstd.decompress, "bzip2": bzip2.decompress}
+
+
+class _Reuse(Protocol):
+    def __call__(
+        self,
+        source: Extent,
+        splices: Sequence[Splice],
+        recipe: Recipe,
+        size: int,
+        out: BinaryIO,
+        threads: int,
+        progress: Callable[[int], None],
+    ) -> Reused: ...
+
+
+_REUSE: dict[str, _Reuse] = {"zstd": zstd_reuse.rewrite}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +52,45 @@ def recompress(
     out: BinaryIO,
     threads: int,
     progress: Callable[[int], None],
+    plain: bool = False,
 ) -> Rewritten:
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
 
     `splices` are sorted and do not overlap. `progress` is called with the bytes of content done since the last call.
+    Compressed data that no splice touches is copied, and the result decompressed and compared; where it does not
+    compare, `out` is emptied again, `progress` takes back what it said, and the content is compressed as a whole, as
+    it is where the level was asked for, where `out` cannot be rewound, and where `plain` says so.
     """
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
+    if not plain and recipe.source != "asked" and out.seekable():
+        start = out.tell()
+        done = 0
+
+        def count(more: int) -> None:
+            nonlocal done
+            done += more
+            progress(more)
+
+        try:
+            kept = _REUSE[recipe.codec](source, splices, recipe, size, out, threads, count)
+            return Rewritten(new_size, kept.sha256, kept.reused, new_size - kept.reused)
+        except Unfit:
+            out.seek(start)
+            out.truncate()
+            if done:
+                progress(-done)
+    return _whole(source, splices, recipe, new_size, out, threads, progress)
+
+
+def _whole(
+    source: Extent,
+    splices: Sequence[Splice],
+    recipe: Recipe,
+    new_size: int,
+    out: BinaryIO,
+    threads: int,
+    progress: Callable[[int], None],
+) -> Rewritten:
     digest = hashlib.sha256()
 
     def pieces() -> Iterator[bytes]:
@@ -57,30 +107,11 @@ def recompress(
 
 
 def spliced(pieces: Iterable[bytes], splices: Sequence[Splice]) -> Iterator[bytes]:
-    """Yield the stream with the splices made, in pieces."""
-    at = 0
-    waiting = iter(splices)
-    splice = next(waiting, None)
+    """Yield the stream with the splices made, in pieces; raise ValueError where one lies outside of it."""
+    splicer = Splicer(splices)
     for piece in pieces:
-        stop = at + len(piece)
-        while splice is not None and splice.start < stop:
-            if splice.start > at:
-                yield piece[: splice.start - at]
-            if splice.start >= at and splice.new:
-                yield splice.new
-            if splice.stop > stop:
-                # The rest of this cut lies in later pieces; what replaces it is out already.
-                splice = Splice(stop, splice.stop) if splice.stop > stop else None
-                piece = b""
-                break
-            piece = piece[splice.stop - at :]
-            at = splice.stop
-            splice = next(waiting, None)
-        at = stop
-        if piece:
-            yield piece
-    if splice is not None:
-        raise AssertionError("a splice lies behind the end of its stream")
+        yield from splicer.feed(piece)
+    yield from splicer.finish()
 
 
 def _watched(pieces: Iterable[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
