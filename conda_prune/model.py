@@ -96,12 +96,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Component:
-    """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`."""
+    """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`.
+
+    `spans` tells where each of `files` stands, `size` how long the stream is. `headers` holds the raw headers, extension
+    headers included, of the members that an edit could give another content: those kept whole, and hard links.
+    """
 
     name: str
     files: tuple[File, ...]
     spans: tuple[Span, ...]
     size: int
+    headers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class Action(str, Enum):
 class Finding:
     """One fact about one file that the user may want to know, or have repaired.
 
-    `action` is what `fix` does about it: REPORT where it does nothing. `note` tells a finding that only `-v` shows.
+    `action` is what `fix` does about it: REPORT where it does nothing. `quiet` findings are shown with `-v` only.
     """
 
     kind: str
@@ -167,15 +172,6 @@ class Finding:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One place that names a package's Python: `text` is what people are shown, `python` what it says."""
-
-    text: str
-    python: str
-    weight: int
-
-
 @dataclass(frozen=True)
 class Variant:
     """Which bytecode a package may carry, and why we think so.
@@ -183,14 +179,14 @@ class Variant:
     `kind` is `exact` (one Python), `any` (works with every Python: no cached bytecode belongs in it), `none` (no Python
     is named anywhere), `unknown` (a range, or nothing certain) or `contradictory` (`conflict` says how).
     `tags` are the cache tags that fit, as glob patterns; None when every tag might. `trees` are the versioned directories
-    of `lib/` that fit (`python3.11`); None when every one might.
+    of `lib/` that fit (`python3.11`); None when every one might. `because` is the evidence, strongest first.
     """
 
     kind: Literal["exact", "any", "none", "unknown", "contradictory"]
     python: str = ""
     tags: tuple[str, ...] | None = None
     trees: tuple[str, ...] | None = None
-    because: tuple[Evidence, ...] = ()
+    because: tuple[str, ...] = ()
     conflict: str = ""
 
 
@@ -207,7 +203,15 @@ class Rewrite:
     sha256: str
 
 
-Edit: TypeAlias = Drop | Rewrite
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Overwrite the first bytes of the member's content by `head`, as many as there are; `sha256` is the new content's."""
+
+    head: bytes
+    sha256: str
+
+
+Edit: TypeAlias = Drop | Rewrite | Patch
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..errors import Damaged, LimitExceeded, Unsupported
-from ..model import Component, File, FileKind, Limits, Span, Splice
+from ..model import Component, File, FileKind, Limits, Span
 
 BLOCK = 512
 _ZEROS = bytes(BLOCK)
@@ -149,6 +149,7 @@ class TarReader:
         self._hashing = hashing
         self._files: list[File] = []
         self._spans: list[Span] = []
+        self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
         self._texts = 0
         self._position = 0
@@ -180,7 +181,7 @@ class TarReader:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
-        return Component(name, tuple(self._files), tuple(self._spans), self._position)
+        return Component(name, tuple(self._files), tuple(self._spans), self._position, self._headers)
 
     _ended = False
 
@@ -191,11 +192,13 @@ class TarReader:
             name = link = None
             pax: dict[str, str] = {}
             extensions: set[bytes] = set()
+            headers: list[bytes] = []
             while True:
-                block = yield BLOCK
+                block = bytes((yield BLOCK))
                 if block == _ZEROS:
                     break
-                header = parse_header(bytes(block))
+                headers.append(block)
+                header = parse_header(block)
                 if header.type not in b"xgLK":
                     break
                 if header.type in extensions:
@@ -205,7 +208,8 @@ class TarReader:
                     raise LimitExceeded(f"a tar member's name or attributes take {header.size} bytes")
                 body = b""
                 if header.size:
-                    body = bytes((yield _padded(header.size)))[: header.size]
+                    headers.append(bytes((yield _padded(header.size))))
+                    body = headers[-1][: header.size]
                 if header.type == b"x":
                     pax = parse_pax(body)
                 elif header.type == b"g":
@@ -218,7 +222,7 @@ class TarReader:
                 if extensions - {b"g"}:
                     raise Damaged("the tar ends after an extension header that belongs to no member")
                 yield from self._trailer()
-            yield from self._member(start, header, pax, name, link)
+            yield from self._member(start, b"".join(headers), header, pax, name, link)
 
     def _trailer(self) -> Steps:
         block = yield BLOCK
@@ -231,7 +235,13 @@ class TarReader:
                 raise Damaged("data follows the end of the tar")
 
     def _member(
-        self, start: int, header: Header, pax: dict[str, str], name: bytes | None, link: bytes | None
+        self,
+        start: int,
+        raw: bytes,
+        header: Header,
+        pax: dict[str, str],
+        name: bytes | None,
+        link: bytes | None,
     ) -> Steps:
         kind = _KINDS.get(header.type)
         if kind is None or any(key.startswith("GNU.sparse") for key in pax):
@@ -271,6 +281,8 @@ class TarReader:
                 content=content,
             )
         )
+        if kind is FileKind.HARDLINK or (content and len(content) == size):
+            self._headers[path] = raw
         self._spans.append(Span(stored, start, content_at, self._position))
 
     def _content(self, size: int, keep: int) -> Generator[int, Piece, tuple[bytes, str | None]]:
@@ -307,17 +319,6 @@ def checked_path(stored: str) -> str:
             return "."
         raise Unsupported("a tar member has no name")
     return path
-
-
-def splices_for(component: Component, replaced: dict[str, bytes], dropped: frozenset[str]) -> tuple[Splice, ...]:
-    """Return the splices that drop and replace members: `replaced` maps paths to whole members, headers included."""
-    splices = []
-    for file, span in zip(component.files, component.spans, strict=True):
-        if file.path in dropped:
-            splices.append(Splice(span.start, span.stop))
-        elif file.path in replaced:
-            splices.append(Splice(span.start, span.stop, replaced[file.path]))
-    return tuple(splices)
 
 
 def _check_globals(records: dict[str, str]) -> None:

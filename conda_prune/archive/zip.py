@@ -7,6 +7,7 @@ entries) is refused. Specified in PKWARE's APPNOTE 6.3; `.conda` in CEP 35.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..errors import Damaged, LimitExceeded, NotAPackage, Unsupported
-from .extent import Extent
+from .extent import CHUNK, Extent
 
 STORED, DEFLATED = 0, 8
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 1, 8, 1 << 11
@@ -241,7 +242,7 @@ def write_zip(
 ) -> None:
     """Write the zip again to `out`, at its position 0: entries named in `contents` get what its functions write.
 
-    Every entry comes out Stored, with real sizes in its local header. Entries that were so are copied as they are.
+    The functions write to the file's end, and may read back and truncate what they wrote. Every entry comes out Stored, with real sizes in its local header. Entries that were so are copied as they are.
     With `wide`, entries get zip64 fields where they have none; raises NeedsZip64 where that is necessary.
     """
     written: dict[str, tuple[bytes, int]] = {}
@@ -257,16 +258,16 @@ def write_zip(
         if wide and _zip64_at(header[_LOCAL.size + _u16(header, 26) :]) is None:
             header = _with_zip64(header)
         out.write(header)
-        data = _Counted(out)
         if entry.name in contents:
-            contents[entry.name](data)  # type: ignore[arg-type]
+            contents[entry.name](out)
         else:
             for piece in inflate(extent, entry, entry.size):
-                data.write(piece)
+                out.write(piece)
+        crc, size = _measured(out, offset + len(header))
         out.seek(offset)
-        out.write(_stated(header, _LOCAL, data.crc, data.size))
-        out.seek(offset + len(header) + data.size)
-        written[entry.name] = (_stated(central, _CENTRAL, data.crc, data.size), offset)
+        out.write(_stated(header, _LOCAL, crc, size))
+        out.seek(0, os.SEEK_END)
+        written[entry.name] = (_stated(central, _CENTRAL, crc, size), offset)
     _write_directory(out, found, written)
 
 
@@ -274,19 +275,14 @@ class NeedsZip64(Exception):
     """A number does not fit into a header that has no zip64 field."""
 
 
-class _Counted:
-    """A file that counts what is written to it and keeps its CRC-32."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self.out = out
-        self.size = 0
-        self.crc = 0
-
-    def write(self, data: bytes) -> int:
-        self.out.write(data)
-        self.size += len(data)
-        self.crc = zlib.crc32(data, self.crc)
-        return len(data)
+def _measured(out: BinaryIO, start: int) -> tuple[int, int]:
+    """Return CRC-32 and number of the bytes from `start` to the file's end, where writing stopped."""
+    out.seek(start)
+    crc = size = 0
+    while piece := out.read(CHUNK):
+        crc = zlib.crc32(piece, crc)
+        size += len(piece)
+    return crc, size
 
 
 def _u16(raw: bytes, at: int) -> int:

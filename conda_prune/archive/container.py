@@ -1,0 +1,188 @@
+"""The two formats of conda packages, as components in the order found: a zip of zstd tars, or one bz2 tar (CEP 35)."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO, Literal, cast
+
+from ..errors import BadMetadata, Damaged, NotAPackage, PruneError, Unsupported
+from ..model import Format, Identity, Limits
+from . import zip as zips
+from . import zstd
+from .extent import Extent
+
+_METADATA = "metadata.json"
+_METADATA_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One compressed tar stream: `component` is `info`, `pkg` or `tar`; `entry` its name in the zip.
+
+    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `extent` holds the compressed bytes.
+    """
+
+    component: str
+    entry: str
+    codec: Literal["zstd", "bzip2"]
+    extent: Extent
+    crc: int | None
+
+
+class Archive:
+    """A package's file, opened for reading; use it in a `with` statement.
+
+    Raises NotAPackage, Damaged, Unsupported or BadMetadata, before any payload is read. `notes` are oddities in words.
+    """
+
+    def __init__(self, path: str, limits: Limits) -> None:
+        self.path = path
+        self.limits = limits
+        self.format = format_of(path)
+        self.notes: list[str] = []
+        self._zip: zips.Zip | None = None
+        self._open = ExitStack()
+        try:
+            self._file = self._open.enter_context(_open_regular(path))
+            self.identity = identity_of(os.fstat(self._file.fileno()))
+            self._whole = Extent(self._file, 0, self.identity.size)
+            if self._whole.size == 0:
+                raise NotAPackage("the file is empty", "download or build it again")
+            if self.format is Format.TAR_BZ2:
+                self.parts = (Part("tar", "", "bzip2", self._whole, None),)
+            else:
+                self._zip = zips.read_zip(self._whole)
+                self._check_metadata(self._zip)
+                self.parts = tuple(self._conda_parts(self._zip))
+        except BaseException:
+            self._open.close()
+            raise
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Windows cannot replace a file that is open."""
+        self._open.close()
+
+    def part(self, component: str) -> Part | None:
+        """Return the part of that name, or None where the format has no such part."""
+        return next((part for part in self.parts if part.component == component), None)
+
+    @property
+    def entry_names(self) -> tuple[str, ...]:
+        """The names in the zip in the order found; none for a .tar.bz2."""
+        return tuple(entry.name for entry in self._zip.in_file_order) if self._zip else ()
+
+    @property
+    def content_size(self) -> int:
+        """The bytes that the package unpacks to, estimated where its streams do not say."""
+        stated = [zstd.read_frame(part.extent).content_size for part in self.parts if part.codec == "zstd"]
+        return sum(size or 0 for size in stated) or 4 * self._whole.size
+
+    def check_crc(self, part: Part) -> None:
+        """Raise Damaged unless the compressed bytes have the CRC-32 that the zip states."""
+        if part.crc is None:
+            return
+        crc = 0
+        for piece in part.extent.chunks():
+            crc = zlib.crc32(piece, crc)
+        if crc != part.crc:
+            raise Damaged(f"the CRC-32 of {part.entry} is wrong: the file is damaged", "download or build it again")
+
+    def write(self, out: BinaryIO, contents: Mapping[str, Callable[[BinaryIO], object]]) -> None:
+        """Write the package again to `out`: the parts named in `contents` get what its functions write, the rest is copied."""
+        if self._zip is None:
+            contents["tar"](out)
+            return
+        by_entry = {part.entry: contents[part.component] for part in self.parts if part.component in contents}
+        try:
+            zips.write_zip(out, self._whole, self._zip, by_entry)
+        except zips.NeedsZip64:
+            out.seek(0)
+            out.truncate()
+            zips.write_zip(out, self._whole, self._zip, by_entry, wide=True)
+
+    def _conda_parts(self, found: zips.Zip) -> list[Part]:
+        parts = []
+        for entry in found.in_file_order:
+            for component in ("info", "pkg"):
+                if entry.name.startswith(component + "-") and entry.name.endswith(".tar.zst"):
+                    parts.append(Part(component, entry.name, "zstd", self._packed(entry), entry.crc))
+        for component in ("info", "pkg"):
+            names = [part.entry for part in parts if part.component == component]
+            if not names:
+                raise NotAPackage(f"the zip holds no {component}-*.tar.zst (CEP 35)", "check what built it")
+            if len(names) > 1:
+                raise Unsupported(f"the zip holds {len(names)} {component}- archives: {', '.join(names)}")
+        return parts
+
+    def _packed(self, entry: zips.Entry) -> Extent:
+        if entry.method == zips.STORED:
+            return self._whole.slice(entry.data, entry.data + entry.packed)
+        self.notes.append(f"{entry.name} is deflated; a .conda's entries must be stored (CEP 35)")
+        spool = self._open.enter_context(tempfile.TemporaryFile(buffering=0))
+        file = cast("BinaryIO", spool)
+        for piece in zips.inflate(self._whole, entry, self.limits.unpacked):
+            file.write(piece)
+        return Extent(file, 0, entry.size)
+
+    def _check_metadata(self, found: zips.Zip) -> None:
+        entry = next((entry for entry in found.entries if entry.name == _METADATA), None)
+        if found.comment:
+            self.notes.append("the zip has a comment")
+        if any(entry.descriptor for entry in found.entries):
+            self.notes.append("the zip uses data descriptors, with which rattler cannot install it")
+        if entry is None:
+            self.notes.append(f"{_METADATA} is missing (CEP 35)")
+            return
+        if entry.size > _METADATA_LIMIT:
+            raise BadMetadata(f"{_METADATA} takes {entry.size} bytes")
+        raw = b"".join(zips.inflate(self._whole, entry, _METADATA_LIMIT))
+        try:
+            version = json.loads(raw)["conda_pkg_format_version"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise BadMetadata(f"{_METADATA} does not say the format's version: {error}") from error
+        if version != 2:
+            raise BadMetadata(f"the package's format version is {version!r}, and only 2 is known (CEP 35)")
+
+
+def format_of(path: str) -> Format:
+    """Return the format that a file's name says; raise NotAPackage where it says neither."""
+    for format_ in Format:
+        if path.endswith(format_.value):
+            return format_
+    raise NotAPackage("its name ends neither in .conda nor in .tar.bz2", "name a conda package")
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Return which version of a file a stat result is of."""
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _open_regular(path: str) -> BinaryIO:
+    # Looked at before it is opened: opening a fifo would wait for a writer.
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise NotAPackage("it is not a regular file")
+        return open(path, "rb", buffering=0)  # type: ignore[return-value]  # noqa: SIM115
+    except FileNotFoundError as error:
+        hint = "its link points to nothing" if os.path.islink(path) else "check the path"
+        raise NotAPackage("there is no such file", hint) from error
+    except OSError as error:
+        raise PruneError(f"it cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise NotAPackage(f"its name cannot be a path: {error}") from error

@@ -1,0 +1,153 @@
+"""Carries a plan out: splices every component, compresses it by its own recipe, and reads the result back.
+
+It decides nothing: what goes and what changes is in the plan's edits, byte for byte, before the first byte is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO
+
+from ..model import (
+    Component,
+    Compression,
+    Drop,
+    Edit,
+    FileKind,
+    Package,
+    Patch,
+    Recipe,
+    Rewrite,
+    Size,
+    Splice,
+)
+from . import recipe as recipes
+from . import tar
+from .container import Archive, Part
+from .extent import CHUNK, Extent
+from .recompress import Rewritten, recompress
+from .staging import Staging
+from .verify import Expected, verify
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to write: `level` None keeps the original's; `recorded` is a level that the package itself states."""
+
+    level: int | None = None
+    recorded: int | None = None
+    threads: int = 1
+
+
+def rewrite_package(
+    archive: Archive,
+    package: Package,
+    edits: Mapping[str, Edit],
+    staging: Staging,
+    settings: Settings,
+    progress: Progress = lambda done: None,
+) -> Compression:
+    """Write the package with its edits made to the staged file, and verify it; return how it was compressed.
+
+    `package` must be complete. Raises NotVerified when the result does not read back as planned.
+    """
+    recipe_of = recover_recipes(archive, settings)
+    done: list[Rewritten] = []
+    contents: dict[str, Callable[[BinaryIO], object]] = {}
+    for component in package.components:
+        splices = splices_of(component, edits)
+        part = archive.part(component.name)
+        if part is not None and (splices or settings.level is not None):
+            contents[component.name] = partial(
+                _write_part, part, component, splices, recipe_of[component.name], settings.threads, progress, done
+            )
+    archive.write(staging.file, contents)
+    staging.finish()
+    expected = {component.name: expected_members(component, edits) for component in package.components}
+    verify(staging.path, archive.path, archive.format, expected, archive.entry_names, progress)
+    payload = recipe_of["pkg" if "pkg" in recipe_of else "tar"]
+    return Compression(
+        payload.codec,
+        payload.level,
+        payload.source,
+        sum(rewritten.reused for rewritten in done),
+        sum(rewritten.recompressed for rewritten in done),
+    )
+
+
+def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
+    """Return how each part is to be compressed: as asked, or as it was."""
+    found: dict[str, Recipe] = {}
+    payload: Recipe | None = None
+    # The payload first: it is the larger sample, and its writer compressed the info component alike.
+    for part in sorted(archive.parts, key=lambda part: part.component == "info"):
+        if settings.level is not None:
+            found[part.component] = recipes.asked(part.codec, settings.level)
+        else:
+            found[part.component] = recipes.recover(part.extent, part.codec, payload, settings.recorded)
+            payload = found[part.component]
+    return found
+
+
+def _write_part(
+    part: Part,
+    component: Component,
+    splices: tuple[Splice, ...],
+    recipe: Recipe,
+    threads: int,
+    progress: Progress,
+    done: list[Rewritten],
+    out: BinaryIO,
+) -> None:
+    done.append(recompress(part.extent, splices, recipe, component.size, out, threads, progress))
+
+
+def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice, ...]:
+    """Return a component's edits as splices of its tar stream, in order."""
+    splices = []
+    for file, span in zip(component.files, component.spans, strict=True):
+        edit = edits.get(file.path)
+        if isinstance(edit, Drop):
+            splices.append(Splice(span.start, span.stop))
+        elif isinstance(edit, Rewrite):
+            raw = component.headers[file.path]
+            member = tar.with_content(raw, edit.content, regular=file.kind is FileKind.HARDLINK)
+            splices.append(Splice(span.start, span.stop, member))
+        elif isinstance(edit, Patch):
+            splices.append(Splice(span.content, span.content + len(edit.head), edit.head))
+    return tuple(splices)
+
+
+def expected_members(component: Component, edits: Mapping[str, Edit]) -> list[Expected]:
+    """Return what a foreign reader must find in the result's component."""
+    members = []
+    for file, span in zip(component.files, component.spans, strict=True):
+        edit = edits.get(file.path)
+        name = span.name.rstrip("/")
+        if isinstance(edit, Drop):
+            continue
+        if isinstance(edit, Rewrite):
+            members.append(Expected(name, FileKind.FILE, len(edit.content), edit.sha256, ""))
+        elif isinstance(edit, Patch):
+            members.append(Expected(name, file.kind, file.size or 0, edit.sha256, ""))
+        else:
+            members.append(Expected(name, file.kind, file.size or 0, file.sha256, file.link))
+    return members
+
+
+def digest(path: str) -> Size:
+    """Return the size and SHA-256 of a file."""
+    found = hashlib.sha256()
+    size = 0
+    with open(path, "rb", buffering=0) as file:
+        for piece in Extent(file, 0, os.fstat(file.fileno()).st_size).chunks(length=CHUNK):  # type: ignore[arg-type]
+            found.update(piece)
+            size += len(piece)
+    return Size(size, found.hexdigest())
+

@@ -1,0 +1,229 @@
+"""Reads a finished package with a foreign reader and compares every member with the plan.
+
+libarchive is what mamba reads packages with, and shares no code with what wrote this one. Where the system has none, the
+standard library's tarfile stands in, and `reader_name` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from unicodedata import normalize
+from typing import Any, TypeAlias, cast
+
+from ..errors import NotVerified
+from ..model import FileKind, Format
+from .extent import CHUNK
+from .zstd import MAX_WINDOW
+
+INSTALL_HINT = (
+    "libarchive is not installed, so results are verified by Python's tarfile: "
+    "apt install libarchive13, dnf install libarchive, brew install libarchive or conda install libarchive"
+)
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a member of the result must be: `name` as stored but without a final slash; `sha256` None for what has no content."""
+
+    name: str
+    kind: FileKind
+    size: int
+    sha256: str | None
+    link: str
+
+
+@cache
+def has_libarchive() -> bool:
+    """Return whether the system has a libarchive that can be loaded."""
+    try:
+        import libarchive  # noqa: F401
+    except (ImportError, OSError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def verify(
+    path: str,
+    name: str,
+    format_: Format,
+    expected: Mapping[str, Sequence[Expected]],
+    entries: Sequence[str],
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Raise NotVerified unless the package in the file `path` holds the expected members and nothing else.
+
+    `name` is the package's own name. `expected` maps components to their members, `entries` are the zip's names; both in order.
+    """
+    found = _libarchive_members if has_libarchive() else _stdlib_members
+    seen_entries: list[str] = []
+    try:
+        seen: set[str] = set()
+        for component, members in found(path, format_, seen_entries):
+            seen.add(component)
+            _compare(component, members, expected[component], progress)
+    except NotVerified:
+        raise
+    except Exception as error:
+        raise NotVerified(f"the result of fixing {name} cannot be read back: {error}") from error
+    if seen_entries != list(entries) or seen != set(expected):
+        raise NotVerified(f"the result of fixing {name} has the zip entries {seen_entries}")
+
+
+def _compare(
+    component: str, members: Iterable[Expected], expected: Sequence[Expected], progress: Callable[[int], None]
+) -> None:
+    count = 0
+    for member in members:
+        if count >= len(expected) or not _same(member, expected[count]):
+            wanted = expected[count] if count < len(expected) else "nothing"
+            raise NotVerified(f"the result's {component} component holds {member} instead of {wanted}")
+        progress(member.size)
+        count += 1
+    if count != len(expected):
+        raise NotVerified(f"the result's {component} component holds {count} members instead of {len(expected)}")
+
+
+Members: TypeAlias = "Iterator[tuple[str, Iterable[Expected]]]"
+
+
+def _libarchive_members(path: str, format_: Format, entries: list[str]) -> Members:
+    import libarchive
+
+    if format_ is Format.TAR_BZ2:
+        with libarchive.file_reader(path, "tar", "bzip2", block_size=_BLOCK) as archive:
+            yield "tar", map(_foreign_member, archive)
+        return
+    with libarchive.file_reader(path, "zip", "none", block_size=_BLOCK) as outer:
+        for entry in outer:
+            entries.append(entry.pathname)
+            component = entry.pathname.partition("-")[0]
+            if not entry.pathname.endswith(".tar.zst") or component not in ("info", "pkg"):
+                continue
+            stream = _Blocks(entry.get_blocks(_BLOCK))
+            with libarchive.stream_reader(stream, "tar", "zstd", block_size=_BLOCK) as inner:
+                yield component, map(_foreign_member, inner)
+            if stream.error is not None:
+                raise stream.error
+            stream.drain()
+
+
+def _foreign_member(entry: Any) -> Expected:
+    kind = (
+        FileKind.HARDLINK if entry.islnk
+        else FileKind.SYMLINK if entry.issym
+        else FileKind.DIRECTORY if entry.isdir
+        else FileKind.FILE if entry.isreg
+        else FileKind.OTHER
+    )  # fmt: skip
+    size, sha256 = 0, None
+    if kind is FileKind.FILE:
+        digest = hashlib.sha256()
+        for block in entry.get_blocks(_BLOCK):
+            digest.update(block)
+            size += len(block)
+        sha256 = digest.hexdigest()
+    link = entry.linkpath if kind in (FileKind.HARDLINK, FileKind.SYMLINK) else ""
+    return Expected(_text(entry.pathname).rstrip("/"), kind, size, sha256, _text(link))
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+
+
+def _same(found: Expected, wanted: Expected) -> bool:
+    """Compare two members. libarchive composes the names of PAX headers (NFD to NFC), so names may differ in that."""
+    if found == wanted:
+        return True
+    composed = [
+        replace(member, name=normalize("NFC", member.name), link=normalize("NFC", member.link))
+        for member in (found, wanted)
+    ]
+    return composed[0] == composed[1]
+
+
+class _Blocks:
+    """An iterator of byte strings as the stream that libarchive reads from.
+
+    libarchive swallows what a callback raises and reports a damaged archive; so the error is kept here for the caller.
+    """
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b"")
+        self.error: BaseException | None = None
+
+    def seekable(self) -> bool:
+        return False
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            while not self._rest:
+                block = next(self._blocks, None)
+                if block is None:
+                    return 0
+                self._rest = memoryview(block)
+        except BaseException as error:
+            self.error = error
+            return -1
+        size = min(len(buffer), len(self._rest))
+        memoryview(buffer).cast("B")[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+    def drain(self) -> None:
+        """Read what is left, so that the zip's CRC-32 is checked."""
+        for _ in self._blocks:
+            pass
+
+
+def _stdlib_members(path: str, format_: Format, entries: list[str]) -> Members:
+    import bz2
+    import zipfile
+
+    import zstandard
+
+    if format_ is Format.TAR_BZ2:
+        with bz2.open(path) as stream:
+            yield "tar", _stdlib_tar(stream)
+        return
+    with zipfile.ZipFile(path) as outer:
+        entries += outer.namelist()
+        for name in outer.namelist():
+            component = name.partition("-")[0]
+            if name.endswith(".tar.zst") and component in ("info", "pkg"):
+                with outer.open(name) as packed:
+                    window = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+                    with window.stream_reader(packed, closefd=False) as stream:
+                        yield component, _stdlib_tar(stream)
+
+
+def _stdlib_tar(stream: Any) -> Iterator[Expected]:
+    with tarfile.open(fileobj=stream, mode="r|", errorlevel=2, errors="surrogateescape") as tar:
+        for info in tar:
+            yield _stdlib_member(tar, info)
+    while stream.read(CHUNK):  # to the end, so that every check sum on the way is checked
+        pass
+
+
+def _stdlib_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Expected:
+    kind = (
+        FileKind.HARDLINK if info.islnk()
+        else FileKind.SYMLINK if info.issym()
+        else FileKind.DIRECTORY if info.isdir()
+        else FileKind.FILE if info.isreg()
+        else FileKind.OTHER
+    )  # fmt: skip
+    size, sha256 = 0, None
+    if kind is FileKind.FILE:
+        digest = hashlib.sha256()
+        content = cast("Any", tar.extractfile(info))
+        while block := content.read(CHUNK):
+            digest.update(block)
+            size += len(block)
+        sha256 = digest.hexdigest()
+    return Expected(info.name.rstrip("/"), kind, size, sha256, info.linkname)

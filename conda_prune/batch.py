@@ -1,0 +1,122 @@
+"""Does the same work on many packages, one after the other or in worker processes, with the results in order.
+
+A worker that dies costs the package that it was working on and no other: its place is taken by a new one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
+
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+
+
+def run(
+    tasks: Sequence[Task], work: Callable[[Task], Outcome], died: Callable[[Task, str], Outcome], jobs: int
+) -> Iterator[Outcome]:
+    """Yield `work(task)` for every task, in the order of the tasks, as soon as all before it are done.
+
+    `work` and the tasks go to other processes where `jobs` is more than one, so both can be pickled. `died` makes the outcome for a
+    task whose process ended under it, from how it ended.
+    """
+    if jobs <= 1 or len(tasks) <= 1:
+        yield from map(work, tasks)
+        return
+    pool = _Pool(tasks, work, died, min(jobs, len(tasks)))
+    try:
+        yield from pool.outcomes()
+    finally:
+        pool.close()
+
+
+class _Pool(Generic[Task, Outcome]):
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        work: Callable[[Task], Outcome],
+        died: Callable[[Task, str], Outcome],
+        jobs: int,
+    ) -> None:
+        self._tasks = tasks
+        self._work = work
+        self._died = died
+        self._next = 0
+        self._context = multiprocessing.get_context("spawn")
+        self._workers: dict[Connection, tuple[BaseProcess, int]] = {}
+        for _ in range(jobs):
+            self._start()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        done: dict[int, Outcome] = {}
+        turn = 0
+        while turn < len(self._tasks):
+            if turn in done:
+                yield done.pop(turn)
+                turn += 1
+                continue
+            for connection in wait(list(self._workers)):
+                assert isinstance(connection, Connection)
+                process, index = self._workers[connection]
+                try:
+                    done[index] = connection.recv()
+                except (EOFError, OSError):
+                    done[index] = self._bury(connection, process, index)
+                    self._start()
+                else:
+                    self._give(connection, process)
+
+    def close(self) -> None:
+        for connection, (process, _) in self._workers.items():
+            connection.close()
+            process.terminate()
+        for process, _ in self._workers.values():
+            process.join()
+
+    def _start(self) -> None:
+        if self._next >= len(self._tasks):
+            return
+        mine, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
+        process.start()
+        theirs.close()
+        self._give(mine, process)
+
+    def _give(self, connection: Connection, process: BaseProcess) -> None:
+        if self._next >= len(self._tasks):
+            self._workers.pop(connection, None)
+            connection.close()
+            process.join()
+            return
+        index, self._next = self._next, self._next + 1
+        self._workers[connection] = process, index
+        try:
+            connection.send(self._tasks[index])
+        except OSError:
+            pass  # It died already; the wait for its answer finds that out.
+
+    def _bury(self, connection: Connection, process: BaseProcess, index: int) -> Outcome:
+        del self._workers[connection]
+        connection.close()
+        process.join()
+        code = process.exitcode or 0
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return self._died(self._tasks[index], f"its worker process {how}")
+
+
+def _serve(connection: Connection, work: Callable[[Task], Outcome]) -> None:
+    """Work until the other end closes. A termination unwinds the work, so that nothing temporary stays."""
+    signal.signal(signal.SIGTERM, _unwind)
+    try:
+        while True:
+            connection.send(work(connection.recv()))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        pass
+
+
+def _unwind(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,1 @@
+"""Judges what may go and what must stay: pure, without files, clocks, environment or printing."""

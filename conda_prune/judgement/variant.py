@@ -1,0 +1,105 @@
+"""Which bytecode a package may carry: the evidence, weighed.
+
+Weaker evidence may fill in what stronger evidence leaves open, never overrule it. Two pieces that contradict each other decide
+nothing; neither does a range, which may mean several Pythons on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import UsageError
+from ..model import Variant
+from . import evidence as found
+from .evidence import Evidence
+from .python import FIRST_FREE_THREADED, VERSIONS, Python, parse_python, tags_of, trees_of
+from .specs import Constraint
+
+_NEWEST = 20
+"""A range whose upper end lies above this minor version of Python 3 is open: it was written to exclude nothing."""
+
+
+def detect_variant(index: Mapping[str, Any], texts: Mapping[str, bytes]) -> Variant:
+    """Return the variant that a package's metadata says, with the evidence, strongest first."""
+    own = list(found.own_evidence(index))
+    if not own and index.get("noarch") == "python":
+        return Variant("any", "any", (), (), ("noarch: python",))
+    evidence = own + list(found.dependency_evidence(index))
+    named = bool(evidence) or found.names_python(index)
+    evidence += found.hash_input_evidence(texts)
+    evidence += found.build_string_evidence(index)
+    # An interpreter's own name and version leave nothing to fill in, and a python package depends on no python.
+    merged, conflict = _merge(evidence)
+    if not conflict and _is_open(merged):
+        recipe = list(found.recipe_evidence(texts))
+        evidence[len(evidence) :] = recipe
+        merged, conflict = _merge(evidence)
+    because = tuple(piece.text for piece in evidence)
+    if conflict:
+        return Variant("contradictory", "contradictory", None, None, because, conflict)
+    if merged.exact is not None:
+        return exact_variant(_python(merged), because)
+    if named or evidence:
+        return Variant("unknown", _range_text(merged), None, None, because)
+    return Variant("none", "none", None, None, ())
+
+
+def override_variant(text: str) -> Variant:
+    """Return the variant for what a user wrote after `--python`; raise UsageError where it names no Python."""
+    because = (f"--python {text}",)
+    if text == "none":
+        return Variant("none", "none", None, None, because)
+    if text == "any":
+        return Variant("any", "any", (), (), because)
+    python = parse_python(text)
+    if python is None:
+        raise UsageError(f"--python {text}: no such Python", "write 3.11, 3.13t, pypy3.9, graalpy3.10, any or none")
+    return exact_variant(python, because)
+
+
+def exact_variant(python: Python, because: tuple[str, ...]) -> Variant:
+    """Return the variant of a package for one Python."""
+    return Variant("exact", str(python), tags_of(python), trees_of(python), because)
+
+
+def _merge(evidence: Sequence[Evidence]) -> tuple[Constraint, str]:
+    """Return what all evidence says together, and where it contradicts itself, how."""
+    merged = Constraint()
+    used: list[Evidence] = []
+    for piece in evidence:
+        if piece.says.versions == frozenset():
+            return merged, f"{piece.text!r} allows no Python"
+        both = merged & piece.says
+        if both is None:
+            against = next((other for other in used if other.says & piece.says is None), used[-1])
+            return merged, f"{against.text!r} contradicts {piece.text!r}"
+        if piece.weak and _is_range(merged):
+            continue
+        merged = both
+        used.append(piece)
+    return merged, ""
+
+
+def _is_range(said: Constraint) -> bool:
+    return said.versions is not None and max(said.versions) < (3, _NEWEST) and len(said.versions) > 1
+
+
+def _is_open(said: Constraint) -> bool:
+    return said.exact is None and not _is_range(said)
+
+
+def _python(said: Constraint) -> Python:
+    version = said.exact or (0, 0)
+    implementation = said.implementation or "cpython"
+    threading = said.free_threaded if implementation == "cpython" and version >= FIRST_FREE_THREADED else None
+    return Python(implementation, *version, threading)
+
+
+def _range_text(said: Constraint) -> str:
+    if said.versions is None or len(said.versions) == len(VERSIONS):
+        return "unknown"
+    low, high = min(said.versions), max(said.versions)
+    if high >= (3, _NEWEST):
+        return f"{low[0]}.{low[1]} or later"
+    return f"{low[0]}.{low[1]} to {high[0]}.{high[1]}"

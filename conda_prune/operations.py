@@ -1,0 +1,216 @@
+"""`check` and `fix` for one package: the only place where the archive and the judgement meet.
+
+    check   path ─ read ─ Package ─ make_plan ─ Plan ─ Result
+    fix     path ─ read ─ Package ─ make_plan ─ Plan ─ rewrite, verify, replace ─ Result
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from .archive.container import Archive
+from .archive.reader import read_package
+from .archive.rewriter import Settings, digest, recover_recipes, rewrite_package
+from .archive.staging import Staging
+from .archive.verify import INSTALL_HINT, has_libarchive
+from .errors import CannotWrite, Changed, PruneError
+from .judgement.contents import content_wanted, contents_of
+from .judgement.evidence import recorded_level
+from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
+from .model import Action, Compression, Limits, Package, Plan, Result, Size
+
+
+
+class Progress(Protocol):
+    """Is told how many bytes of work to expect, and called with the bytes done since the last call."""
+
+    def expect(self, total: int) -> None:
+        """Say how many bytes there will be, as far as that is known."""
+
+    def __call__(self, done: int) -> None:
+        """Take note of more bytes."""
+
+
+class _Unwatched:
+    def expect(self, total: int) -> None:
+        pass
+
+    def __call__(self, done: int) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How and where `fix` writes: `output_dir` None means in place; `level` None means the package's own."""
+
+    output_dir: str | None = None
+    level: int | None = None
+    backup: str | None = None
+    dry_run: bool = False
+    threads: int = 0
+
+
+def check_package(
+    path: str, options: Options, *, deep: bool = False, limits: Limits | None = None, progress: Progress = _Unwatched()
+) -> Result:
+    """Return what is wrong with a package; nothing is written. Raises PruneError where it cannot be read."""
+    started = time.perf_counter()
+    with Archive(path, limits or Limits()) as archive:
+        _, plan = _planned(archive, options, deep=deep, progress=progress)
+    return _result(plan, plan.status, deep=plan.package.complete, seconds=time.perf_counter() - started)
+
+
+def fix_package(
+    path: str,
+    options: Options,
+    writing: Writing,
+    *,
+    deep: bool = False,
+    limits: Limits | None = None,
+    progress: Progress = _Unwatched(),
+) -> Result:
+    """Repair a package and return what was done; one without findings is not written.
+
+    Raises PruneError where it cannot be read or written; the package and its directory are then as they were.
+    """
+    try:
+        return _fix_once(path, options, writing, deep, limits or Limits(), progress)
+    except Changed:
+        # Somebody replaced the package meanwhile: what they left is judged once more, from the start.
+        return _fix_once(path, options, writing, deep, limits or Limits(), progress)
+
+
+def _fix_once(
+    path: str, options: Options, writing: Writing, deep: bool, limits: Limits, progress: Progress
+) -> Result:
+    started = time.perf_counter()
+    with Archive(path, limits) as archive:
+        package, plan = _planned(archive, options, deep=deep, progress=progress)
+        if plan.status != "findings":
+            target = _copied(path, writing) if plan.status == "clean" else None
+            result = _result(plan, plan.status, deep=package.complete, seconds=time.perf_counter() - started)
+            return replace(result, output=target)
+        if writing.dry_run:
+            if not package.complete:
+                package, plan = _planned(archive, options, deep=True, progress=progress)
+            return _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
+        target = _target(path, writing)
+        progress.expect(3 * archive.content_size)
+        with Staging(target, path) as staging:
+            # Only now: a target that cannot be written is reported before the payload is decompressed.
+            if not package.complete:
+                package, plan = _planned(archive, options, deep=True, progress=progress)
+            if plan.edits is None or plan.status != "findings":
+                return _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
+            settings = Settings(
+                writing.level,
+                recorded_level(contents_of(package).texts),
+                writing.threads or os.cpu_count() or 1,
+            )
+            compression = rewrite_package(archive, package, plan.edits, staging, settings, progress)
+            before, after = digest(path), digest(staging.path)
+            in_place = writing.output_dir is None
+            archive.close()
+            backup = os.path.realpath(path) + writing.backup if writing.backup and in_place else None
+            staging.commit(package.identity if in_place else None, backup)
+    warnings = () if has_libarchive() else (INSTALL_HINT,)
+    return replace(
+        _result(plan, "fixed", deep=True, seconds=time.perf_counter() - started),
+        before=before,
+        after=after,
+        output=target,
+        compression=compression,
+        warnings=warnings,
+    )
+
+
+def show_package(path: str, options: Options, *, limits: Limits | None = None) -> tuple[Result, Plan]:
+    """Return everything known about a package, its payload read; nothing is written."""
+    with Archive(path, limits or Limits()) as archive:
+        package, plan = _planned(archive, options, deep=True, progress=_Unwatched())
+        settings = Settings(recorded=recorded_level(contents_of(package).texts))
+        recipes = recover_recipes(archive, settings)
+        recipe = recipes["pkg" if "pkg" in recipes else "tar"]
+    compression = Compression(recipe.codec, recipe.level, recipe.source)
+    return replace(_result(plan, plan.status, deep=True, seconds=0), compression=compression), plan
+
+
+def _planned(archive: Archive, options: Options, *, deep: bool, progress: Progress) -> tuple[Package, Plan]:
+    """Read as much of the package as its judgement needs, and return it with its plan."""
+    package = read_package(archive, content_wanted, payload=deep, progress=progress)
+    if not package.complete and payload_wanted(package, options):
+        package = read_package(archive, content_wanted, payload=True, progress=progress)
+    wanted: set[str] = set()
+    while True:
+        try:
+            return package, make_plan(package, options)
+        except ContentNeeded as needed:
+            if not needed.paths - wanted:
+                raise
+            wanted |= needed.paths
+
+            def keep(name: str) -> int:
+                return archive.limits.text if name in wanted else content_wanted(name)
+
+            package = read_package(archive, keep, payload=True, progress=progress)
+
+
+def _target(path: str, writing: Writing) -> str:
+    """Return the path of the result, its directory made."""
+    if writing.output_dir is None:
+        return path
+    target = os.path.join(writing.output_dir, os.path.basename(path))
+    if os.path.realpath(target) == os.path.realpath(path):
+        raise CannotWrite(f"{writing.output_dir} holds the package itself", "use --in-place")
+    try:
+        os.makedirs(writing.output_dir, exist_ok=True)
+    except OSError as error:
+        raise CannotWrite(f"{writing.output_dir} cannot be made: {error.strerror}") from error
+    return target
+
+
+def _copied(path: str, writing: Writing) -> str | None:
+    """Copy a clean package to the output directory, so that it holds every package of the call; return its path there."""
+    if writing.output_dir is None or writing.dry_run:
+        return None
+    target = _target(path, writing)
+    try:
+        with Staging(target, path) as staging, open(path, "rb") as original:
+            shutil.copyfileobj(original, staging.file, 1 << 20)
+            staging.finish()
+            staging.commit(None)
+    except OSError as error:
+        raise PruneError(f"it cannot be copied to {writing.output_dir}: {error.strerror}") from error
+    return target
+
+
+def _result(
+    plan: Plan, status: Literal["clean", "findings", "fixed", "refused"], *, deep: bool, seconds: float
+) -> Result:
+    package = plan.package
+    index = contents_of(package).index
+    name, version, build, subdir = (str(index.get(key) or "") for key in ("name", "version", "build", "subdir"))
+    return Result(
+        path=package.path,
+        status=status,
+        format=package.format,
+        name=name,
+        version=version,
+        build=build,
+        subdir=subdir,
+        variant=plan.variant,
+        members=len(contents_of(package).files),
+        findings=plan.findings,
+        notes=package.notes + plan.notes,
+        before=Size(package.identity.size, ""),
+        deep=deep,
+        seconds=seconds,
+        error=plan.refusal or None,
+    )
+
+
+__all__ = ["Action", "Options", "Writing", "check_package", "fix_package", "show_package"]
