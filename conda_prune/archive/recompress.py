@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from ..model import Recipe, Splice
-from . import bzip2, zstd, zstd_reuse
+from . import bzip2, bzip2_reuse, zstd, zstd_reuse
 from .extent import Extent
 from .reuse import Reused, Splicer, Unfit
 
@@ -31,7 +31,7 @@ class _Reuse(Protocol):
     ) -> Reused: ...
 
 
-_REUSE: dict[str, _Reuse] = {"zstd": zstd_reuse.rewrite}
+_REUSE: dict[str, _Reuse] = {"zstd": zstd_reuse.rewrite, "bzip2": bzip2_reuse.rewrite}
 
 
 @dataclass(frozen=True, slots=True)
