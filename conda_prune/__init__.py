@@ -43,9 +43,9 @@ def check(
 ) -> Result:
     """Return what is wrong with a package; nothing is written.
 
-    Of a `.conda` only the info component is read, unless `deep` is set or a finding needs the payload. `python` overrides the
-    detection (`3.11`, `3.13t`, `pypy3.9`, `none`); `select` and `ignore` name kinds of findings; files that match a glob of
-    `keep` are never dropped. Raises PruneError where the package cannot be read.
+    Of a `.conda` only the info component is read, unless `deep` is set or a finding needs the payload. `python`
+    overrides the detection (`3.11`, `3.13t`, `pypy3.9`, `none`); `select` and `ignore` name kinds of findings; files
+    that match a glob of `keep` are never dropped. Raises PruneError where the package cannot be read.
     """
     from .operations import check_package
 
@@ -60,7 +60,6 @@ def fix(
     backup: str | None = None,
     threads: int = 0,
     dry_run: bool = False,
-    deep: bool = False,
     python: str | None = None,
     select: Collection[str] = (),
     ignore: Collection[str] = (),
@@ -69,19 +68,18 @@ def fix(
 ) -> Result:
     """Repair a package, in place or into `output_dir`, and return what was done.
 
-    A package without findings is not written (with `output_dir`, it is copied there). `level` None keeps the package's own
-    compression; `backup` is a suffix under which the original stays; `threads` 0 uses every core. The other arguments are
-    those of `check`. Raises PruneError where the package cannot be read or written; it is then as it was.
+    The payload is read in any case. A package without findings is not written (with `output_dir`, it is copied
+    there). `level` None keeps the package's own compression; `backup` is a suffix under which the original stays;
+    `threads` 0 uses every core. The other arguments are those of `check`. Raises PruneError where the package cannot
+    be read or written; it is then as it was.
     """
     from .operations import Writing, fix_package
 
     writing = Writing(os.fspath(output_dir) if output_dir is not None else None, level, backup, dry_run, threads)
-    return fix_package(os.fspath(path), _options(python, select, ignore, keep), writing, deep=deep, limits=limits)
+    return fix_package(os.fspath(path), _options(python, select, ignore, keep), writing, limits=limits)
 
 
-def _options(
-    python: str | None, select: Collection[str], ignore: Collection[str], keep: Sequence[str]
-) -> Options:
+def _options(python: str | None, select: Collection[str], ignore: Collection[str], keep: Sequence[str]) -> Options:
     from .judgement.plan import Options
 
     return Options(python, frozenset(select), frozenset(ignore), tuple(keep))

@@ -21,8 +21,8 @@ def run(
 ) -> Iterator[Outcome]:
     """Yield `work(task)` for every task, in the order of the tasks, as soon as all before it are done.
 
-    `work` and the tasks go to other processes where `jobs` is more than one, so both can be pickled. `died` makes the outcome for a
-    task whose process ended under it, from how it ended.
+    `work` and the tasks go to other processes where `jobs` is more than one, so both can be pickled. `died` makes the
+    outcome for a task whose process ended under it, from how it ended.
     """
     if jobs <= 1 or len(tasks) <= 1:
         yield from map(work, tasks)

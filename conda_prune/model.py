@@ -98,8 +98,9 @@ class Recipe:
 class Component:
     """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`.
 
-    `spans` tells where each of `files` stands, `size` how long the stream is. `headers` holds the raw headers, extension
-    headers included, of the members that an edit could give another content: those kept whole, and hard links.
+    `spans` tells where each of `files` stands, `size` how long the stream is. `headers` holds the raw headers,
+    extension headers included, of the members that an edit could give another content: those kept whole, and hard
+    links.
     """
 
     name: str
@@ -178,8 +179,9 @@ class Variant:
 
     `kind` is `exact` (one Python), `any` (works with every Python: no cached bytecode belongs in it), `none` (no Python
     is named anywhere), `unknown` (a range, or nothing certain) or `contradictory` (`conflict` says how).
-    `tags` are the cache tags that fit, as glob patterns; None when every tag might. `trees` are the versioned directories
-    of `lib/` that fit (`python3.11`); None when every one might. `because` is the evidence, strongest first.
+    `tags` are the cache tags that fit, as glob patterns; None when every tag might. `trees` are the versioned
+    directories of `lib/` that fit (`python3.11`); None when every one might. `because` is the evidence, strongest
+    first.
     """
 
     kind: Literal["exact", "any", "none", "unknown", "contradictory"]
@@ -205,7 +207,9 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Overwrite the first bytes of the member's content by `head`, as many as there are; `sha256` is the new content's."""
+    """Overwrite the first bytes of the member's content by `head`, as many as there are; `sha256` is the new
+    content's.
+    """
 
     head: bytes
     sha256: str

@@ -1,7 +1,7 @@
 """`check` and `fix` for one package: the only place where the archive and the judgement meet.
 
-    check   path ─ read ─ Package ─ make_plan ─ Plan ─ Result
-    fix     path ─ read ─ Package ─ make_plan ─ Plan ─ rewrite, verify, replace ─ Result
+check   path ─ read ─ Package ─ make_plan ─ Plan ─ Result
+fix     path ─ read ─ Package ─ make_plan ─ Plan ─ rewrite, verify, replace ─ Result
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol
 
 from .archive.container import Archive
 from .archive.reader import read_package
 from .archive.rewriter import Settings, digest, recover_recipes, rewrite_package
-from .archive.staging import Staging
+from .archive.staging import Staging, check_writable
 from .archive.verify import INSTALL_HINT, has_libarchive
-from .errors import CannotWrite, Changed, PruneError
+from .errors import CannotWrite, Changed
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
 from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
-from .model import Action, Compression, Limits, Package, Plan, Result, Size
-
+from .model import Compression, Format, Limits, Package, Plan, Result, Size
 
 
 class Progress(Protocol):
@@ -36,11 +36,16 @@ class Progress(Protocol):
 
 
 class _Unwatched:
+    """Takes note of nothing."""
+
     def expect(self, total: int) -> None:
         pass
 
     def __call__(self, done: int) -> None:
         pass
+
+
+UNWATCHED = _Unwatched()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,12 @@ class Writing:
 
 
 def check_package(
-    path: str, options: Options, *, deep: bool = False, limits: Limits | None = None, progress: Progress = _Unwatched()
+    path: str,
+    options: Options,
+    *,
+    deep: bool = False,
+    limits: Limits | None = None,
+    progress: Progress = UNWATCHED,
 ) -> Result:
     """Return what is wrong with a package; nothing is written. Raises PruneError where it cannot be read."""
     started = time.perf_counter()
@@ -69,69 +79,61 @@ def fix_package(
     options: Options,
     writing: Writing,
     *,
-    deep: bool = False,
     limits: Limits | None = None,
-    progress: Progress = _Unwatched(),
+    progress: Progress = UNWATCHED,
 ) -> Result:
     """Repair a package and return what was done; one without findings is not written.
 
-    Raises PruneError where it cannot be read or written; the package and its directory are then as they were.
+    The payload is read in any case, so that nothing damaged passes as clean. Raises PruneError where the package
+    cannot be read or written; it and its directory are then as they were.
     """
     try:
-        return _fix_once(path, options, writing, deep, limits or Limits(), progress)
+        return _fix_once(path, options, writing, limits or Limits(), progress)
     except Changed:
         # Somebody replaced the package meanwhile: what they left is judged once more, from the start.
-        return _fix_once(path, options, writing, deep, limits or Limits(), progress)
+        return _fix_once(path, options, writing, limits or Limits(), progress)
 
 
-def _fix_once(
-    path: str, options: Options, writing: Writing, deep: bool, limits: Limits, progress: Progress
-) -> Result:
+def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
     started = time.perf_counter()
+    in_place = writing.output_dir is None
     with Archive(path, limits) as archive:
-        package, plan = _planned(archive, options, deep=deep, progress=progress)
-        if plan.status != "findings":
-            target = _copied(path, writing) if plan.status == "clean" else None
-            result = _result(plan, plan.status, deep=package.complete, seconds=time.perf_counter() - started)
-            return replace(result, output=target)
-        if writing.dry_run:
-            if not package.complete:
-                package, plan = _planned(archive, options, deep=True, progress=progress)
-            return _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
-        target = _target(path, writing)
         progress.expect(3 * archive.content_size)
+        target = _target(path, writing)
+        if not writing.dry_run and archive.format is Format.CONDA:
+            # A target that cannot be written is reported before the payload is decompressed.
+            _, forecast = _planned(archive, options, deep=False, progress=progress)
+            if forecast.status == "findings":
+                check_writable(target)
+        package, plan = _planned(archive, options, deep=True, progress=progress)
+        if plan.status != "findings" or plan.edits is None or writing.dry_run:
+            result = _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
+            if plan.status == "clean" and not in_place and not writing.dry_run:
+                _copy(path, target)
+                return replace(result, output=target)
+            return result
         with Staging(target, path) as staging:
-            # Only now: a target that cannot be written is reported before the payload is decompressed.
-            if not package.complete:
-                package, plan = _planned(archive, options, deep=True, progress=progress)
-            if plan.edits is None or plan.status != "findings":
-                return _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
-            settings = Settings(
-                writing.level,
-                recorded_level(contents_of(package).texts),
-                writing.threads or os.cpu_count() or 1,
-            )
+            recorded = recorded_level(contents_of(package).texts)
+            settings = Settings(writing.level, recorded, writing.threads or os.cpu_count() or 1)
             compression = rewrite_package(archive, package, plan.edits, staging, settings, progress)
             before, after = digest(path), digest(staging.path)
-            in_place = writing.output_dir is None
             archive.close()
             backup = os.path.realpath(path) + writing.backup if writing.backup and in_place else None
             staging.commit(package.identity if in_place else None, backup)
-    warnings = () if has_libarchive() else (INSTALL_HINT,)
     return replace(
         _result(plan, "fixed", deep=True, seconds=time.perf_counter() - started),
         before=before,
         after=after,
         output=target,
         compression=compression,
-        warnings=warnings,
+        warnings=() if has_libarchive() else (INSTALL_HINT,),
     )
 
 
 def show_package(path: str, options: Options, *, limits: Limits | None = None) -> tuple[Result, Plan]:
     """Return everything known about a package, its payload read; nothing is written."""
     with Archive(path, limits or Limits()) as archive:
-        package, plan = _planned(archive, options, deep=True, progress=_Unwatched())
+        package, plan = _planned(archive, options, deep=True, progress=UNWATCHED)
         settings = Settings(recorded=recorded_level(contents_of(package).texts))
         recipes = recover_recipes(archive, settings)
         recipe = recipes["pkg" if "pkg" in recipes else "tar"]
@@ -153,39 +155,30 @@ def _planned(archive: Archive, options: Options, *, deep: bool, progress: Progre
                 raise
             wanted |= needed.paths
 
-            def keep(name: str) -> int:
-                return archive.limits.text if name in wanted else content_wanted(name)
-
+            keep = partial(_kept, frozenset(wanted), archive.limits.text)
             package = read_package(archive, keep, payload=True, progress=progress)
 
 
+def _kept(wanted: frozenset[str], limit: int, name: str) -> int:
+    return limit if name in wanted else content_wanted(name)
+
+
 def _target(path: str, writing: Writing) -> str:
-    """Return the path of the result, its directory made."""
+    """Return the path of the result."""
     if writing.output_dir is None:
         return path
     target = os.path.join(writing.output_dir, os.path.basename(path))
     if os.path.realpath(target) == os.path.realpath(path):
         raise CannotWrite(f"{writing.output_dir} holds the package itself", "use --in-place")
-    try:
-        os.makedirs(writing.output_dir, exist_ok=True)
-    except OSError as error:
-        raise CannotWrite(f"{writing.output_dir} cannot be made: {error.strerror}") from error
     return target
 
 
-def _copied(path: str, writing: Writing) -> str | None:
-    """Copy a clean package to the output directory, so that it holds every package of the call; return its path there."""
-    if writing.output_dir is None or writing.dry_run:
-        return None
-    target = _target(path, writing)
-    try:
-        with Staging(target, path) as staging, open(path, "rb") as original:
-            shutil.copyfileobj(original, staging.file, 1 << 20)
-            staging.finish()
-            staging.commit(None)
-    except OSError as error:
-        raise PruneError(f"it cannot be copied to {writing.output_dir}: {error.strerror}") from error
-    return target
+def _copy(path: str, target: str) -> None:
+    """Copy a clean package to the output directory, so that it holds every package of the call."""
+    with Staging(target, path) as staging, open(path, "rb") as original:
+        shutil.copyfileobj(original, staging.file, 1 << 20)
+        staging.finish()
+        staging.commit(None)
 
 
 def _result(
@@ -211,6 +204,3 @@ def _result(
         seconds=seconds,
         error=plan.refusal or None,
     )
-
-
-__all__ = ["Action", "Options", "Writing", "check_package", "fix_package", "show_package"]

@@ -23,8 +23,8 @@ class Target:
 def find_packages(paths: Iterable[str]) -> Iterator[Target]:
     """Yield the packages that the paths name, sorted within each path, each file once.
 
-    Directories are searched to any depth. A glob is expanded here too, for shells that do not; a path that names nothing is
-    yielded as it is, to be reported by whoever opens it.
+    Directories are searched to any depth. A glob is expanded here too, for shells that do not; a path that names
+    nothing is yielded as it is, to be reported by whoever opens it.
     """
     seen: set[str] = set()
     for path in paths:

@@ -57,7 +57,7 @@ class Archive:
             if self._whole.size == 0:
                 raise NotAPackage("the file is empty", "download or build it again")
             if self.format is Format.TAR_BZ2:
-                self.parts = (Part("tar", "", "bzip2", self._whole, None),)
+                self.parts: tuple[Part, ...] = (Part("tar", "", "bzip2", self._whole, None),)
             else:
                 self._zip = zips.read_zip(self._whole)
                 self._check_metadata(self._zip)
@@ -104,7 +104,9 @@ class Archive:
             raise Damaged(f"the CRC-32 of {part.entry} is wrong: the file is damaged", "download or build it again")
 
     def write(self, out: BinaryIO, contents: Mapping[str, Callable[[BinaryIO], object]]) -> None:
-        """Write the package again to `out`: the parts named in `contents` get what its functions write, the rest is copied."""
+        """Write the package again to `out`: the parts named in `contents` get what its functions write, the rest is
+        copied.
+        """
         if self._zip is None:
             contents["tar"](out)
             return
@@ -134,7 +136,7 @@ class Archive:
         if entry.method == zips.STORED:
             return self._whole.slice(entry.data, entry.data + entry.packed)
         self.notes.append(f"{entry.name} is deflated; a .conda's entries must be stored (CEP 35)")
-        spool = self._open.enter_context(tempfile.TemporaryFile(buffering=0))
+        spool = self._open.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
         file = cast("BinaryIO", spool)
         for piece in zips.inflate(self._whole, entry, self.limits.unpacked):
             file.write(piece)
@@ -178,7 +180,7 @@ def _open_regular(path: str) -> BinaryIO:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise NotAPackage("it is not a regular file")
-        return open(path, "rb", buffering=0)  # type: ignore[return-value]  # noqa: SIM115
+        return open(path, "rb", buffering=0)
     except FileNotFoundError as error:
         hint = "its link points to nothing" if os.path.islink(path) else "check the path"
         raise NotAPackage("there is no such file", hint) from error

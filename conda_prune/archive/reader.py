@@ -27,9 +27,7 @@ def read_package(archive: Archive, keep: Keep, *, payload: bool, progress: Progr
             components.append(_read_component(archive, part, keep, progress))
     _check_namesakes(components)
     complete = payload or archive.part("pkg") is None
-    return Package(
-        archive.path, archive.format, archive.identity, tuple(components), complete, tuple(archive.notes)
-    )
+    return Package(archive.path, archive.format, archive.identity, tuple(components), complete, tuple(archive.notes))
 
 
 def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress) -> Component:
@@ -40,7 +38,8 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
         size += len(piece)
         if size > archive.limits.unpacked:
             raise LimitExceeded(
-                f"it unpacks to more than {archive.limits.unpacked} bytes", "raise the limit if it is trustworthy"
+                f"it unpacks to more than {archive.limits.unpacked} bytes",
+                "raise the limit if it is trustworthy",
             )
         reader.feed(piece)
         progress(len(piece))

@@ -1,8 +1,9 @@
 """How a stream was compressed, recovered by compressing its beginning again, and how sure that is.
 
-zstd records neither level nor threading. But the first half megabyte, compressed with the right settings and the original's
-content size, gives the original's bytes up to where the sample was cut, and with any other setting rarely more than a
-header. Settings that give the same bytes are the same for that stream; among them the writers' defaults come first.
+zstd records neither level nor threading. But the first half megabyte, compressed with the right settings and the
+original's content size, gives the original's bytes up to where the sample was cut, and with any other setting rarely
+more than a header. Settings that give the same bytes are the same for that stream; among them the writers' defaults
+come first.
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ SAMPLE = 1 << 19
 """Bytes of content that decide between the candidates that the screening leaves."""
 _SCREEN = 1 << 17
 _LEVELS = (15, 19, 16, 9, 22, *(level for level in range(21, -8, -1) if level not in (15, 19, 16, 9)))
-"""In the order of the writers' defaults: rattler-build and pixi, conda-build, conda-forge, py-rattler-build's API, cph 1."""
+"""In the order of the writers' defaults: rattler-build and pixi, conda-build, conda-forge, py-rattler-build's API, cph
+1.
+"""
 _THREADED_DEFAULTS = frozenset({15, 9})
 _DEFAULT_LEVEL = 19
 _ENOUGH = 0.5
-"""Part of a compressed sample that agrees at least when the settings are right: its last blocks end elsewhere than in the
+"""Part of a compressed sample that agrees at least when the settings are right: its last blocks end elsewhere than in
+the
 original, while wrong settings agree in little more than the header."""
+
+
 def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: int | None = None) -> Recipe:
     """Return the settings of the stream in `extent`.
 
-    `prefer` is tried first (another component's settings), then `recorded`, a level that the package itself states: it is
-    what remains when nothing reproduces the bytes.
+    `prefer` is tried first (another component's settings), then `recorded`, a level that the package itself states:
+    it is what remains when nothing reproduces the bytes.
     """
     if codec == "bzip2":
         return Recipe("bzip2", bzip2.read_level(extent), "recorded")
@@ -90,9 +96,7 @@ def _agreement(content: bytes, original: bytes, recipe: Recipe, frame: zstd.Fram
     compressor = zstandard.ZstdCompressor(compression_params=settings).compressobj(size=size)
     whole = len(content) == frame.content_size or (frame.content_size is None and len(content) < _SCREEN)
     packed = compressor.compress(content)
-    packed += compressor.flush(
-        zstandard.COMPRESSOBJ_FLUSH_FINISH if whole else zstandard.COMPRESSOBJ_FLUSH_BLOCK
-    )
+    packed += compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH if whole else zstandard.COMPRESSOBJ_FLUSH_BLOCK)
     if whole:
         return float(packed == original)
     same = len(os.path.commonprefix([packed, original[: len(packed)]]))

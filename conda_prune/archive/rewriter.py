@@ -65,7 +65,14 @@ def rewrite_package(
         part = archive.part(component.name)
         if part is not None and (splices or settings.level is not None):
             contents[component.name] = partial(
-                _write_part, part, component, splices, recipe_of[component.name], settings.threads, progress, done
+                _write_part,
+                part,
+                component,
+                splices,
+                recipe_of[component.name],
+                settings.threads,
+                progress,
+                done,
             )
     archive.write(staging.file, contents)
     staging.finish()
@@ -146,8 +153,7 @@ def digest(path: str) -> Size:
     found = hashlib.sha256()
     size = 0
     with open(path, "rb", buffering=0) as file:
-        for piece in Extent(file, 0, os.fstat(file.fileno()).st_size).chunks(length=CHUNK):  # type: ignore[arg-type]
+        for piece in Extent(file, 0, os.fstat(file.fileno()).st_size).chunks(length=CHUNK):
             found.update(piece)
             size += len(piece)
     return Size(size, found.hexdigest())
-

@@ -1,7 +1,8 @@
 """A file is replaced whole or not at all.
 
-The new content is written to a temporary file beside the target, synced, and renamed over it: after a crash at any point the
-target is the old file or the new one (POSIX rename). What differs between systems in this stands here and nowhere else.
+The new content is written to a temporary file beside the target, synced, and renamed over it: after a crash at any
+point the target is the old file or the new one (POSIX rename). What differs between systems in this stands here and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ class Staging:
     """A temporary file that becomes `target` when `commit` is called, and vanishes when it is not.
 
     `original` is the file whose mode, owner and attributes the result takes over. Raises CannotWrite at once where the
-    target could not be replaced, before anything was read or compressed for it.
+    target could not be replaced, before anything is written.
     """
 
     def __init__(self, target: str, original: str) -> None:
         self.target = os.path.realpath(target)
         self.original = original
         self._directory = os.path.dirname(self.target)
-        _check_writable(self.target, self._directory)
+        try:
+            os.makedirs(self._directory, exist_ok=True)
+        except OSError as error:
+            raise CannotWrite(f"{self._directory} cannot be made: {error.strerror}") from error
+        check_writable(self.target)
         try:
             descriptor, self.path = tempfile.mkstemp(".tmp", TEMPORARY_PREFIX, self._directory)
         except OSError as error:
@@ -64,8 +69,8 @@ class Staging:
     def commit(self, expected: Identity | None, backup: str | None = None) -> None:
         """Rename the finished file over the target.
 
-        Raises Changed when the target is not the file of `expected` any more. With `backup`, the target's old content stays
-        under that name; raises CannotWrite when something has the name already.
+        Raises Changed when the target is not the file of `expected` any more. With `backup`, the target's old content
+        stays under that name; raises CannotWrite when something has the name already.
         """
         if expected is not None:
             try:
@@ -96,11 +101,11 @@ def sync_directory(directory: str) -> None:
         os.close(descriptor)
 
 
-def _check_writable(target: str, directory: str) -> None:
-    if not os.path.isdir(directory):
-        raise CannotWrite(f"there is no directory {directory}")
+def check_writable(target: str) -> None:
+    """Raise CannotWrite where a file, or the directory that it is in, is read-only."""
+    target = os.path.realpath(target)
     # The mode counts even for root: who took the write bits away meant it.
-    for path, what in ((directory, "its directory"), (target, "the file")):
+    for path, what in ((os.path.dirname(target), "its directory"), (target, "the file")):
         try:
             mode = os.stat(path).st_mode
         except FileNotFoundError:

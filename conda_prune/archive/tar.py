@@ -181,7 +181,7 @@ class TarReader:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
-        return Component(name, tuple(self._files), tuple(self._spans), self._position, self._headers)
+        return Component(name, tuple(self._files), tuple(self._spans), self._position + len(self._held), self._headers)
 
     _ended = False
 

@@ -1,7 +1,7 @@
 """Reads a finished package with a foreign reader and compares every member with the plan.
 
-libarchive is what mamba reads packages with, and shares no code with what wrote this one. Where the system has none, the
-standard library's tarfile stands in, and `reader_name` says so.
+libarchive is what mamba reads packages with, and shares no code with what wrote this one. Where the system has none,
+the standard library's tarfile stands in, and `reader_name` says so.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from unicodedata import normalize
 from typing import Any, TypeAlias, cast
+from unicodedata import normalize
 
 from ..errors import NotVerified
 from ..model import FileKind, Format
@@ -28,7 +28,9 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a member of the result must be: `name` as stored but without a final slash; `sha256` None for what has no content."""
+    """What a member of the result must be: `name` as stored but without a final slash; `sha256` None for what has no
+    content.
+    """
 
     name: str
     kind: FileKind
@@ -57,7 +59,8 @@ def verify(
 ) -> None:
     """Raise NotVerified unless the package in the file `path` holds the expected members and nothing else.
 
-    `name` is the package's own name. `expected` maps components to their members, `entries` are the zip's names; both in order.
+    `name` is the package's own name. `expected` maps components to their members, `entries` are the zip's names; both
+    in order.
     """
     found = _libarchive_members if has_libarchive() else _stdlib_members
     seen_entries: list[str] = []

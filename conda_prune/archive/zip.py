@@ -238,12 +238,18 @@ def _inflated(packed: Extent, method: int) -> Iterator[bytes]:
 
 
 def write_zip(
-    out: BinaryIO, extent: Extent, found: Zip, contents: Mapping[str, Callable[[BinaryIO], object]], *, wide: bool = False
+    out: BinaryIO,
+    extent: Extent,
+    found: Zip,
+    contents: Mapping[str, Callable[[BinaryIO], object]],
+    *,
+    wide: bool = False,
 ) -> None:
     """Write the zip again to `out`, at its position 0: entries named in `contents` get what its functions write.
 
-    The functions write to the file's end, and may read back and truncate what they wrote. Every entry comes out Stored, with real sizes in its local header. Entries that were so are copied as they are.
-    With `wide`, entries get zip64 fields where they have none; raises NeedsZip64 where that is necessary.
+    The functions write to the file's end, and may read back and truncate what they wrote. Every entry comes out
+    Stored, with real sizes in its local header. Entries that were so are copied as they are. With `wide`, entries get
+    zip64 fields where they have none; raises NeedsZip64 where that is necessary.
     """
     written: dict[str, tuple[bytes, int]] = {}
     for entry in found.in_file_order:
@@ -320,7 +326,8 @@ def _with_numbers(header: bytes, shape: struct.Struct, numbers: Mapping[str, int
     extra_at = shape.size + _u16(header, 26 if shape is _LOCAL else 28)
     extra_size = _u16(header, 28 if shape is _LOCAL else 30)
     extra = header[extra_at : extra_at + extra_size]
-    values = _numbers(header, shape, at, extra) | numbers
+    values = _numbers(header, shape, at, extra)
+    values.update(numbers)
     full = {key for key in at if header[at[key] : at[key] + 4] == b"\xff" * 4}
     # Writers that fill the zip64 field without need (rattler) are followed in that.
     listed = [key for key in ("size", "packed", "offset") if key in at and (key in full or not full)]

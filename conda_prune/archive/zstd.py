@@ -1,7 +1,8 @@
 """One zstd frame, read completely or not at all, and written as every conda client can read it.
 
-libzstd's streaming readers end silently where the input does; so a frame's blocks are walked first (three bytes each, no
-entropy decoding) and must fill the stream exactly: one frame, nothing before, between or behind. Specified in RFC 8878.
+libzstd's streaming readers end silently where the input does; so a frame's blocks are walked first (three bytes each,
+no entropy decoding) and must fill the stream exactly: one frame, nothing before, between or behind. Specified in RFC
+8878.
 """
 
 from __future__ import annotations

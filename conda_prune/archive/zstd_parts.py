@@ -47,7 +47,8 @@ Part: TypeAlias = "Run | Pipe[Packed]"
 
 
 class Reader:
-    """Reads the old frame's content once, in order, as the new content: `position` is in the old, `new_size` in the new.
+    """Reads the old frame's content once, in order, as the new content: `position` is in the old, `new_size` in the
+    new.
 
     Raises Damaged where libzstd does, Unfit where blocks do not end where they must.
     """
@@ -169,9 +170,7 @@ def _xxh64() -> zstandard.ZstdCompressionObj:
 class Compressing:
     """A range of content on its way through libzstd; `output` has its blocks, which may follow any others."""
 
-    def __init__(
-        self, settings: zstandard.ZstdCompressionParameters, prefix: bytes, turn: threading.Semaphore
-    ) -> None:
+    def __init__(self, settings: zstandard.ZstdCompressionParameters, prefix: bytes, turn: threading.Semaphore) -> None:
         self.output: Pipe[Packed] = Pipe(64)
         self._input: Pipe[bytes] = Pipe(24)
         self._settings = settings

@@ -138,9 +138,7 @@ def rewrite(
     return Reused(reader.sha256.hexdigest(), reused)
 
 
-def _feed(
-    reader: Reader, kept: Sequence[tuple[int, int]], compressor: Compressor, parts: Pipe[Part], size: int
-) -> int:
+def _feed(reader: Reader, kept: Sequence[tuple[int, int]], compressor: Compressor, parts: Pipe[Part], size: int) -> int:
     """Send the new frame's parts down the pipe in order; return how many bytes of content are kept."""
     reused = 0
     ranges = [(0, 0), *kept]

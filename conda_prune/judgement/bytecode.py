@@ -1,7 +1,7 @@
 """What a bytecode file says about itself: its name (PEP 3147, PEP 488) and its header (PEP 552).
 
-Names are read from the right, since a module's name may hold dots where compileall wrote it. Short or strange headers say
-nothing; they never fail.
+Names are read from the right, since a module's name may hold dots where compileall wrote it. Short or strange headers
+say nothing; they never fail.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ HEADER = 16
 class Bytecode:
     """A bytecode file's name, taken apart.
 
-    `cached`: it stands directly inside a `__pycache__` directory. `tag` is its cache tag, empty where it has none; a tag
-    counts only for cached files. `optimized` is the text after `.opt-`, or `pyo`. `leftover`: an interrupted atomic write
-    left it (`m.cpython-311.pyc.140234567890`). `pytest`: pytest's assertion rewriter wrote it.
+    `cached`: it stands directly inside a `__pycache__` directory. `tag` is its cache tag, empty where it has none; a
+    tag counts only for cached files. `optimized` is the text after `.opt-`, or `pyo`. `leftover`: an interrupted
+    atomic write left it (`m.cpython-311.pyc.140234567890`). `pytest`: pytest's assertion rewriter wrote it.
     """
 
     path: str
@@ -70,8 +70,8 @@ def parse_bytecode(path: str) -> Bytecode | None:
 class Header:
     """What the first bytes of a bytecode file say. None where the file is too short, or its Python is unknown.
 
-    `flags` are PEP 552's: 0 for a time stamp (`mtime` in seconds, `size` in bytes, both modulo 2**32), 1 and 3 for `digest`,
-    the source's hash. `stamp` is where the time stamp stands.
+    `flags` are PEP 552's: 0 for a time stamp (`mtime` in seconds, `size` in bytes, both modulo 2**32), 1 and 3 for
+    `digest`, the source's hash. `stamp` is where the time stamp stands.
     """
 
     magic: int

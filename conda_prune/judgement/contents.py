@@ -22,7 +22,7 @@ _WHOLE = 1 << 40
 def content_wanted(path: str) -> int:
     """Return how many leading bytes of a file's content judgement wants to see."""
     if path.startswith("info/"):
-        return _WHOLE if path in _TEXTS or path.startswith("info/recipe/") and path.endswith(".yaml") else 0
+        return _WHOLE if path in _TEXTS or (path.startswith("info/recipe/") and path.endswith(".yaml")) else 0
     if path.endswith(("/RECORD", "/installed-files.txt")):
         return _WHOLE if path.endswith((".dist-info/RECORD", ".egg-info/installed-files.txt")) else 0
     return 16 if parse_bytecode(path) is not None else 0
@@ -65,14 +65,26 @@ def contents_of(package: Package) -> Contents:
     if INDEX not in package.files:
         raise BadMetadata(f"{INDEX} is missing: it does not say what package this is (CEP 34)")
     index = read_json(texts.get(INDEX, b""), INDEX)
-    if not isinstance(index, dict):
-        raise BadMetadata(f"{INDEX} is no JSON object")
+    _check_index(index)
     listing = parse_listing(texts[PATHS_JSON]) if PATHS_JSON in texts else None
     if package.complete:
         files: Mapping[str, File] = {path: file for path, file in package.files.items() if _is_payload(path)}
     else:
         files = {file.path: file for file in _listed(listing, texts)}
     return Contents(files, index, texts, listing, package.complete)
+
+
+def _check_index(index: object) -> None:
+    """Raise BadMetadata where the index has not the types that every client relies on (CEP 34)."""
+    if not isinstance(index, dict):
+        raise BadMetadata(f"{INDEX} is no JSON object")
+    for key in ("name", "version", "build"):
+        if not isinstance(index.get(key, ""), str):
+            raise BadMetadata(f"{INDEX} has a {key} that is no text: {index[key]!r}")
+    for key in ("depends", "constrains"):
+        value = index.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise BadMetadata(f"{INDEX} has {key} that are no list of texts")
 
 
 def read_json(raw: bytes, name: str) -> Any:
@@ -82,7 +94,9 @@ def read_json(raw: bytes, name: str) -> Any:
     except UnicodeDecodeError as error:
         raise BadMetadata(f"{name} is not UTF-8: byte {error.start}") from error
     except json.JSONDecodeError as error:
-        raise BadMetadata(f"{name} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}") from error
+        raise BadMetadata(
+            f"{name} is not valid JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        ) from error
     except (RecursionError, ValueError) as error:
         raise BadMetadata(f"{name} is nested too deeply, or holds a number that is too long") from error
 

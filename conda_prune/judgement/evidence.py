@@ -1,7 +1,8 @@
 """What a package's metadata says of its Python: every piece of evidence, strongest first, each with what it allows.
 
-Reading a recipe is worth its time only where nothing stronger names one Python: `recipe_evidence` stands apart for that.
-Sources: CEP 17 (python_site_packages_path), CEP 20 (noarch python on a platform), CEP 34 (index.json, hash_input.json).
+Reading a recipe is worth its time only where nothing stronger names one Python: `recipe_evidence` stands apart for
+that. Sources: CEP 17 (python_site_packages_path), CEP 20 (noarch python on a platform), CEP 34 (index.json,
+hash_input.json).
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def own_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
         return
     says = build_constraint(build)
     if match[3]:
-        says = Constraint("pypy", frozenset({_minor(match[3])}) if _minor(match[3]) else None)
+        language = _minor(match[3])
+        says = Constraint("pypy", frozenset({language}) if language else None)
     elif name == "python" and (minor := _minor(version)):
         # Until 3.12 the build says only `_cpython`; free threading came later and says `_cp313t`.
         says = Constraint(says.implementation or "cpython", frozenset({minor}), says.free_threaded)
@@ -58,7 +60,7 @@ def own_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
 
 def dependency_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
     """Yield what the dependencies say, python_abi before the others."""
-    specs = [spec for spec in _strings(index.get("depends"))]
+    specs = _strings(index.get("depends"))
     for wanted in ("python_abi", ""):
         for spec in specs:
             name, rest = split_spec(spec)

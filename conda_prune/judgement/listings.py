@@ -1,7 +1,8 @@
-"""The line lists that name a package's files, edited as bytes: what names a dropped file goes, the rest stays as it was.
+"""The line lists that name a package's files, edited as bytes: what names a dropped file goes, the rest stays as it
+was.
 
-`info/files`, `info/no_link` and `info/has_prefix` are conda-build's; `RECORD` is a wheel's (PyPA, recording installed projects), and
-`installed-files.txt` an egg's.
+`info/files`, `info/no_link` and `info/has_prefix` are conda-build's; `RECORD` is a wheel's (PyPA, recording installed
+projects), and `installed-files.txt` an egg's.
 """
 
 from __future__ import annotations

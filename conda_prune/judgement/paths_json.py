@@ -1,7 +1,7 @@
 """`info/paths.json`, edited as text: what is not changed stays as it was, byte for byte (CEP 34).
 
-py-rattler reads this file and drops keys it does not know; writing JSON anew loses order, indent and escapes. So the places
-of the entries and of their values are kept, and an edit replaces just those.
+py-rattler reads this file and drops keys it does not know; writing JSON anew loses order, indent and escapes. So the
+places of the entries and of their values are kept, and an edit replaces just those.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 from ..errors import BadMetadata, PruneError

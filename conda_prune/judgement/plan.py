@@ -1,4 +1,6 @@
-"""Makes the plan for one package: findings, edits, and everything that follows from a drop, before anything is written."""
+"""Makes the plan for one package: findings, edits, and everything that follows from a drop, before anything is
+written.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,8 @@ def make_plan(package: Package, options: Options) -> Plan:
 def payload_wanted(package: Package, options: Options) -> bool:
     """Return whether the info component alone cannot judge the package.
 
-    It cannot where nothing lists the files, where only a magic number tells whose bytecode a file is, and where a symbolic
-    link might lead to a file that is to go.
+    It cannot where nothing lists the files, where only a magic number tells whose bytecode a file is, and where a
+    symbolic link might lead to a file that is to go.
     """
     contents = contents_of(package)
     if contents.listing is None and "info/files" not in contents.texts:
@@ -129,16 +131,16 @@ def _follow(contents: Contents, edits: dict[str, Edit]) -> Iterator[str]:
                 del edits[target]
                 yield f"{target} is kept: {path} links to it"
     heirs = {
-        path: target
+        path: heir
         for path, file in contents.files.items()
         if file.kind is FileKind.HARDLINK
         and path not in edits
-        and (target := _hard_target(contents.files, file)).path in edits
+        and (heir := _hard_target(contents.files, file)).path in edits
     }
-    if missing := {target.path for target in heirs.values() if target.whole is None}:
+    if missing := {heir.path for heir in heirs.values() if heir.whole is None}:
         raise ContentNeeded(missing)
-    for path, target in heirs.items():
-        edits[path] = Rewrite(target.whole or b"", target.sha256 or "")
+    for path, heir in heirs.items():
+        edits[path] = Rewrite(heir.whole or b"", heir.sha256 or "")
     _drop_empty_directories(contents, edits)
 
 
@@ -249,9 +251,7 @@ def _rewrite(edits: dict[str, Edit], file: File, content: bytes) -> None:
         edits[file.path] = Rewrite(content, hashlib.sha256(content).hexdigest())
 
 
-def _new_listing(
-    contents: Contents, listing: Listing, edits: Mapping[str, Edit], gone: Collection[str]
-) -> bytes:
+def _new_listing(contents: Contents, listing: Listing, edits: Mapping[str, Edit], gone: Collection[str]) -> bytes:
     dropped, changed, renamed = set(gone), {}, {}
     listed = set()
     for entry in listing.entries:

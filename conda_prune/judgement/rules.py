@@ -1,7 +1,7 @@
 """The rules: each turns a package's facts into findings, and its docstring is what `explain` and the documentation say.
 
-A rule drops only what the package's Python can never import, and says what it leaves. A file belongs to the first rule that finds
-it, so the order of RULES is part of their meaning.
+A rule drops only what the package's Python can never import, and says what it leaves. A file belongs to the first
+rule that finds it, so the order of RULES is part of their meaning.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ Rows = Iterator[Finding]
 def foreign_path(contents: Contents, variant: Variant) -> Rows:
     """Bytecode under another Python's tree: `lib/python3.10/**` in a package for Python 3.11, whatever its tag.
 
-    Causes: one build directory or host prefix served several Python variants, and what the earlier ones installed was packed
-    with the later ones (prefix-dev/pixi #4878).
-    Fix: the files are dropped. Python 3.11 never looks below `lib/python3.10`, so nothing that runs changes.
-    Prevention: build every variant in a directory of its own (pixi 0.60 and later do), or end the recipe's script with
-    `conda-prune prefix --fix`.
+    Causes: one build directory or host prefix served several Python variants, and what the earlier ones installed was
+    packed with the later ones (prefix-dev/pixi #4878). Fix: the files are dropped. Python 3.11 never looks below
+    `lib/python3.10`, so nothing that runs changes. Prevention: build every variant in a directory of its own (pixi
+    0.60 and later do), or end the recipe's script with `conda-prune prefix --fix`.
     """
     if variant.kind != "exact" or variant.trees is None:
         return
@@ -40,11 +39,10 @@ def foreign_path(contents: Contents, variant: Variant) -> Rows:
 def foreign_tag(contents: Contents, variant: Variant) -> Rows:
     """Bytecode of another interpreter: `__pycache__/m.cpython-310.pyc` in a package for Python 3.11.
 
-    Causes: the build environment's Python compiled what the host's Python will import; an upstream archive shipped its own
-    `__pycache__`; an earlier variant's files stayed in the tree.
-    Fix: the files are dropped. An interpreter imports from `__pycache__` only what carries its own tag (PEP 3147). An untagged
-    `m.pyc` counts where `m.py` is beside it and its magic number belongs to another Python. Interpreters that the package
-    embeds keep theirs.
+    Causes: the build environment's Python compiled what the host's Python will import; an upstream archive shipped
+    its own `__pycache__`; an earlier variant's files stayed in the tree. Fix: the files are dropped. An interpreter
+    imports from `__pycache__` only what carries its own tag (PEP 3147). An untagged `m.pyc` counts where `m.py` is
+    beside it and its magic number belongs to another Python. Interpreters that the package embeds keep theirs.
     Prevention: compile with the host's Python, and keep `__pycache__` out of source archives.
     """
     if variant.kind != "exact" or variant.tags is None:
@@ -66,10 +64,9 @@ def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
     """Cached bytecode in a package that works with any Python, whose source is in the package.
 
     Causes: the package was built with bytecode compilation on, or repacked from a platform's package.
-    Fix: the files are dropped. Installers compile noarch packages themselves (CEP 20), and tagged bytecode of the building Python
-    is ignored by all others. Bytecode without its source stays.
-    Prevention: `noarch: python` in rattler-build and conda-build leaves bytecode out; set PYTHONDONTWRITEBYTECODE=1 in custom
-    scripts.
+    Fix: the files are dropped. Installers compile noarch packages themselves (CEP 20), and tagged bytecode of the
+    building Python is ignored by all others. Bytecode without its source stays. Prevention: `noarch: python` in
+    rattler-build and conda-build leaves bytecode out; set PYTHONDONTWRITEBYTECODE=1 in custom scripts.
     """
     if variant.kind != "any":
         return
@@ -81,11 +78,11 @@ def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
 def no_variant(contents: Contents, variant: Variant) -> Rows:
     """Cached bytecode in a Python tree of a package that names no Python and does not ship the source.
 
-    Causes: a Python started during the build of a package that has nothing to do with Python, and wrote its cache into the
-    prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481).
-    Fix: the files are dropped. Cached bytecode without its source is never imported, and it clobbers the file of the package that
-    owns the module.
-    Prevention: set PYTHONDONTWRITEBYTECODE=1 in the build script, or end it with `conda-prune prefix --fix`.
+    Causes: a Python started during the build of a package that has nothing to do with Python, and wrote its cache
+    into the prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481). Fix: the files
+    are dropped. Cached bytecode without its source is never imported, and it clobbers the file of the package that
+    owns the module. Prevention: set PYTHONDONTWRITEBYTECODE=1 in the build script, or end it with `conda-prune prefix
+    --fix`.
     """
     if variant.kind != "none":
         return
@@ -98,9 +95,8 @@ def foreign_tree(contents: Contents, variant: Variant) -> Rows:
     """Files other than bytecode under another Python's tree: sources, data, extensions and `.dist-info`.
 
     Causes: those of foreign-path; these files are what its bytecode leaves behind.
-    Fix: on request, the rest of the tree is dropped. The package's Python never imports from it, but a program may read files there
-    by name, which is why this is no default.
-    Prevention: as for foreign-path.
+    Fix: on request, the rest of the tree is dropped. The package's Python never imports from it, but a program may
+    read files there by name, which is why this is no default. Prevention: as for foreign-path.
     """
     if variant.kind != "exact" or variant.trees is None:
         return
@@ -116,9 +112,8 @@ def foreign_extension(contents: Contents, variant: Variant) -> Rows:
     """Extension modules of another Python: `m.cpython-310-x86_64-linux-gnu.so` in a package for Python 3.11.
 
     Causes: a build directory that served an earlier variant, or a wheel that carries several.
-    Fix: on request, the files are dropped. Python imports an extension only by a suffix of its own; modules for the stable ABI
-    (`.abi3.so`) and without a suffix stay.
-    Prevention: build every variant in a directory of its own.
+    Fix: on request, the files are dropped. Python imports an extension only by a suffix of its own; modules for the
+    stable ABI (`.abi3.so`) and without a suffix stay. Prevention: build every variant in a directory of its own.
     """
     if variant.kind != "exact":
         return
@@ -148,8 +143,8 @@ def optimized(contents: Contents, variant: Variant) -> Rows:
     """Bytecode compiled with -O: `.opt-1`, `.opt-2` and the `.pyo` files of old Pythons.
 
     Causes: something compiled all levels (`python -m compileall -o 0 -o 1 -o 2`).
-    Fix: on request, the files are dropped. They are imported only by `python -O`, which compiles them again where it may.
-    Prevention: compile level 0 only, as conda-build and rattler-build do.
+    Fix: on request, the files are dropped. They are imported only by `python -O`, which compiles them again where it
+    may. Prevention: compile level 0 only, as conda-build and rattler-build do.
     """
     for bytecode in contents.bytecode:
         if bytecode.optimized and not bytecode.leftover and (bytecode.cached or bytecode.source in contents.files):
@@ -159,10 +154,10 @@ def optimized(contents: Contents, variant: Variant) -> Rows:
 def orphan(contents: Contents, variant: Variant) -> Rows:
     """Cached bytecode with the right tag whose source is not in the package.
 
-    Causes: bytecode of a dependency was compiled during the build and taken for the package's own (conda/conda-build #718).
-    Fix: on request, the files are dropped. Python never imports cached bytecode without its source; but where another package has
-    that source, this file is its cache, which is why this is no default.
-    Prevention: set PYTHONDONTWRITEBYTECODE=1 while the build runs other packages' code.
+    Causes: bytecode of a dependency was compiled during the build and taken for the package's own (conda/conda-build
+    #718). Fix: on request, the files are dropped. Python never imports cached bytecode without its source; but where
+    another package has that source, this file is its cache, which is why this is no default. Prevention: set
+    PYTHONDONTWRITEBYTECODE=1 while the build runs other packages' code.
     """
     if variant.kind != "exact":
         return
@@ -257,7 +252,9 @@ RULES = (
 _EXTENSION = re.compile(
     r"\.(cpython-|cp|pypy)(\d)(\d{1,2})([a-z]*)(?:-pp\d+)?(?:-[\w.-]+)?\.(?:so|pyd|dylib)\Z", re.ASCII
 )
-_PYTHON_DIRECTORY = re.compile(r"(?:python|pypy|py|graalpy|cp)-?(\d)\.?(\d{1,2})(?:t|[.-].*)?", re.ASCII | re.IGNORECASE)
+_PYTHON_DIRECTORY = re.compile(
+    r"(?:python|pypy|py|graalpy|cp)-?(\d)\.?(\d{1,2})(?:t|[.-].*)?", re.ASCII | re.IGNORECASE
+)
 _UNVERSIONED_TREES = ("Lib/", "lib/python/", "site-packages/", "lib64/python/")
 
 

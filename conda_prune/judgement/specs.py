@@ -1,7 +1,7 @@
 """Which Pythons a dependency allows, matched by py-rattler's own types; the common pins are known by heart.
 
-Importing rattler takes as long as everything else that a check of a small package does. So the pins that conda-forge's and
-rattler-build's run exports write are a table, and a test compares the table with rattler.
+Importing rattler takes as long as everything else that a check of a small package does. So the pins that
+conda-forge's and rattler-build's run exports write are a table, and a test compares the table with rattler.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from .python import FIRST_FREE_THREADED, VERSIONS
 _ABI = re.compile(r"(?:\*|\d+)?_?(?:asan_|tsan_)?cp(\d)(\d{1,2})([a-z]*)")
 _PYPY = re.compile(r"(?:\*|\d+)?_?pypy(\d)(\d{1,2})_pp\d+")
 _GRAALPY = re.compile(r"(?:\*|\d+)?_?graalpy\d+_(\d)(\d{1,2})_native")
-_PATCHES = (*(str(patch) for patch in range(41)), *(f"0{stage}{n}" for stage in ("a", "b", "rc") for n in range(1, 9)))
+_PATCHES = (
+    *(str(patch) for patch in range(41)),
+    *(f"0{stage}{n}" for stage in ("a", "b", "rc") for n in range(1, 9)),
+)
 
 COMMON_PINS = {
     **{f">={major}.{minor},<{major}.{minor + 1}.0a0": (major, minor) for major, minor in VERSIONS},
@@ -37,7 +40,10 @@ class Constraint(NamedTuple):
     def __and__(self, other: Constraint) -> Constraint | None:
         """Return what both say together, or None where they contradict each other."""
         merged = []
-        for mine, theirs in ((self.implementation, other.implementation), (self.free_threaded, other.free_threaded)):
+        for mine, theirs in (
+            (self.implementation, other.implementation),
+            (self.free_threaded, other.free_threaded),
+        ):
             if mine is not None and theirs is not None and mine != theirs:
                 return None
             merged.append(theirs if mine is None else mine)

@@ -1,7 +1,7 @@
 """Which bytecode a package may carry: the evidence, weighed.
 
-Weaker evidence may fill in what stronger evidence leaves open, never overrule it. Two pieces that contradict each other decide
-nothing; neither does a range, which may mean several Pythons on purpose.
+Weaker evidence may fill in what stronger evidence leaves open, never overrule it. Two pieces that contradict each
+other decide nothing; neither does a range, which may mean several Pythons on purpose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Names from packages, made safe to print: control characters, bidirectional marks and broken encodings become escapes."""
+"""Names from packages, made safe to print: control characters, bidirectional marks and broken encodings become
+escapes.
+"""
 
 from __future__ import annotations
 

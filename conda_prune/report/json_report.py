@@ -1,4 +1,6 @@
-"""Results as JSON objects: what programs read, and keep reading; new keys may come, none goes without a new schema version."""
+"""Results as JSON objects: what programs read, and keep reading; new keys may come, none goes without a new schema
+version.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Output:
             if name not in ("text", "json"):
                 raise ValueError(f"--format {name}: there is no such format; write text or json")
             try:
-                stream = self._files.enter_context(open(path, "w", encoding="utf-8")) if path else sys.stdout
+                stream = self._files.enter_context(open(path, "w", encoding="utf-8")) if path else sys.stdout  # noqa: SIM115
             except OSError as error:
                 raise ValueError(f"--format {wanted}: {error.strerror}") from error
             if name == "json":

@@ -1,4 +1,6 @@
-"""Results as lines for people: one block a package for `check`, one line a package for `fix`; sorted, stable, greppable."""
+"""Results as lines for people: one block a package for `check`, one line a package for `fix`; sorted, stable,
+greppable.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def _where(kind: str, group: Sequence[Finding]) -> str:
 def fix_lines(result: Result, *, width: int = 0, verbose: bool = False) -> list[str]:
     """Return the line about a package that went through `fix`, and what is to be said about the rest."""
     lines = [_fix_line(result, width)]
-    shown = [finding for finding in result.findings if verbose or finding.action is Action.REPORT and not finding.quiet]
+    shown = [
+        finding for finding in result.findings if verbose or (finding.action is Action.REPORT and not finding.quiet)
+    ]
     if result.status != "refused":
         lines += kind_lines(shown)
         lines += [f"  {'note':<17}{escaped(note)}" for note in result.notes]
@@ -78,7 +82,9 @@ def _fix_line(result: Result, width: int) -> str:
     what = ", ".join(done)
     if result.status == "findings":
         return f"would    {name}   {what}"
-    sizes = f"{size_text(result.before.size)} → {size_text(result.after.size)}" if result.before and result.after else ""
+    sizes = (
+        f"{size_text(result.before.size)} → {size_text(result.after.size)}" if result.before and result.after else ""
+    )
     compression = result.compression
     how = f"{compression.codec} {compression.level} ({compression.source})" if compression else ""
     output = f"   {escaped(result.output)}" if result.output and result.output != result.path else ""
@@ -107,7 +113,8 @@ def summary_line(results: Sequence[Result]) -> str:
 def show_lines(result: Result, plan: Plan) -> Iterator[str]:
     """Yield everything known about a package: evidence, compression, and every file with what becomes of it."""
     yield escaped(os.path.basename(result.path))
-    yield f"  {'package':<12}{escaped(result.name)} {escaped(result.version)} {escaped(result.build)} ({escaped(result.subdir)})"
+    identity = f"{result.name} {result.version} {result.build} ({result.subdir})"
+    yield f"  {'package':<12}{escaped(identity)}"
     yield f"  {'python':<12}{variant_text(result.variant, evidence=False)}"
     for piece in result.variant.because if result.variant else ():
         yield f"  {'because':<12}{escaped(piece)}"

@@ -1,0 +1,166 @@
+"""`check` and `fix`: the same work on many packages, results as they come, one exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from .options import find_targets, judging, options_of, reporting
+
+if TYPE_CHECKING:
+    from ..judgement.plan import Options
+    from ..model import Result
+    from ..operations import Writing
+    from ..paths import Target
+
+EXIT_OK, EXIT_FINDINGS, EXIT_FAILED = 0, 1, 3
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="PATHS...")
+@click.option("--deep", is_flag=True, help="Read the payload too: hashes, sizes and magic numbers are judged.")
+@click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
+@judging
+@reporting
+def check(paths: tuple[str, ...], deep: bool, files_from: str | None, **flags: Any) -> None:
+    """Say what is wrong with packages. PATHS are packages, directories and globs; nothing is written."""
+    run = _Run("check", options_of(flags), deep, None, flags["quiet"])
+    _execute(run, find_targets(paths, files_from), flags)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="PATHS...")
+@click.option("--in-place", is_flag=True, help="Replace the packages by their repaired versions.")
+@click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones there.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, write nothing; exit code as check.")
+@click.option("--level", default="same", metavar="same|N", help="Compression level; same keeps the package's own.")
+@click.option("--backup", metavar="SUFFIX", help="Keep the original beside the result, with SUFFIX after its name.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Threads per package; 0 for all cores.")
+@click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
+@judging
+@reporting
+def fix(
+    paths: tuple[str, ...],
+    in_place: bool,
+    output_dir: str | None,
+    dry_run: bool,
+    level: str,
+    backup: str | None,
+    threads: int,
+    files_from: str | None,
+    **flags: Any,
+) -> None:
+    """Repair packages, in place or into a directory. What is kept is byte for byte what it was."""
+    from ..operations import Writing
+
+    if in_place is (output_dir is not None) and not (dry_run and not in_place):
+        raise click.UsageError("say where the results go: either --in-place or -o DIR")
+    if backup is not None and (not backup or "/" in backup or os.sep in backup):
+        raise click.UsageError("--backup takes a suffix for the file's name, such as .orig")
+    if backup is not None and output_dir is not None:
+        raise click.UsageError("--backup goes with --in-place: -o DIR leaves the originals alone")
+    writing = Writing(output_dir, _level(level), backup, dry_run, threads)
+    targets = find_targets(paths, files_from)
+    if output_dir is not None:
+        _check_collisions(targets)
+    _execute(_Run("fix", options_of(flags), True, writing, flags["quiet"]), targets, flags)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One command's work on one package; goes to worker processes as it is."""
+
+    command: str
+    options: Options
+    deep: bool
+    writing: Writing | None
+    quiet: bool
+
+    def __call__(self, target: Target) -> Result:
+        from ..errors import PruneError
+        from ..operations import check_package, fix_package
+        from ..report.progress import Meter
+
+        try:
+            if self.writing is None:
+                return check_package(target.path, self.options, deep=self.deep)
+            writing = self.writing
+            if writing.output_dir is not None:
+                directory = os.path.dirname(target.below)
+                writing = replace(writing, output_dir=os.path.join(writing.output_dir, directory))
+            with Meter(os.path.basename(target.path), quiet=self.quiet) as meter:
+                return fix_package(target.path, self.options, writing, progress=meter)
+        except PruneError as error:
+            return failed(target.path, str(error))
+        except OSError as error:
+            return failed(target.path, f"{error.strerror or error}")
+        except MemoryError:
+            return failed(target.path, "there is not enough memory")
+        except Exception as error:
+            # A defect of ours must cost one package, not the batch; what it was is told, so that it can be reported.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{os.path.basename(where.filename)}:{where.lineno}"
+            return failed(target.path, f"internal error: {type(error).__name__}: {error} ({place}); please report this")
+
+
+def failed(path: str, error: str) -> Result:
+    from ..model import Result
+
+    return Result(path=path, status="error", error=error)
+
+
+def _died(target: Target, how: str) -> Result:
+    return failed(target.path, f"{how}; the package is as it was")
+
+
+def _execute(run: _Run, targets: list[Target], flags: dict[str, Any]) -> NoReturn:
+    """Do the work, print the results, and leave with the exit code."""
+    from ..batch import run as run_all
+    from ..report.output import Output
+
+    try:
+        output = Output(run.command, flags["formats"], flags["color"], flags["quiet"], flags["verbose"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    jobs = flags["jobs"] or os.cpu_count() or 1
+    results = []
+    with output:
+        output.begin([target.path for target in targets])
+        for result in run_all(targets, run, _died, jobs):
+            output.add(result)
+            results.append(result)
+    sys.exit(exit_code(results))
+
+
+def exit_code(results: Iterable[Result]) -> int:
+    """Return the exit code for results: a failure outweighs findings."""
+    statuses = {result.status for result in results}
+    if statuses & {"error", "refused"}:
+        return EXIT_FAILED
+    return EXIT_FINDINGS if "findings" in statuses else EXIT_OK
+
+
+def _level(text: str) -> int | None:
+    if text == "same":
+        return None
+    try:
+        level = int(text)
+    except ValueError:
+        level = 99
+    if not -7 <= level <= 22:
+        raise click.UsageError(f"--level {text}: write same, -7 to 22 for .conda, or 1 to 9 for .tar.bz2")
+    return level
+
+
+def _check_collisions(targets: list[Target]) -> None:
+    seen: dict[str, str] = {}
+    for target in targets:
+        if target.below in seen:
+            raise click.UsageError(f"{seen[target.below]} and {target.path} would both become {target.below} in -o DIR")
+        seen[target.below] = target.path
