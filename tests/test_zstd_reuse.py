@@ -1,0 +1,479 @@
+"""Rewritten zstd frames hold exactly what they must, whoever wrote the original, and keep what nobody touched."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import shutil
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import libarchive
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rattler.package_streaming import extract
+
+from conda_prune.archive import recipe as recipes
+from conda_prune.archive import zstd, zstd_parts, zstd_reuse
+from conda_prune.archive.extent import Extent
+from conda_prune.archive.recompress import Rewritten, recompress
+from conda_prune.errors import Damaged
+from conda_prune.model import Recipe, Splice
+
+from .corpus.entries import File, PackageSpec
+from .corpus.packages import write_package
+
+if TYPE_CHECKING:
+    from conda_prune.model import Source
+
+LONG = bool(os.environ.get("CONDA_PRUNE_LONG"))
+MIB = 1 << 20
+KIB = 1 << 10
+
+
+@dataclass(frozen=True)
+class Original:
+    """A frame, its content, what it is said to have been written with, and places where something begins or ends."""
+
+    packed: bytes
+    content: bytes
+    recipe: Recipe
+    places: tuple[int, ...]
+
+
+@cache
+def mixed(size: int, seed: int = 0) -> bytes:
+    """Content like a package's: text, binary tables, noise and zeros, in stretches of all lengths."""
+    chance = random.Random(seed)
+    words = [chance.randbytes(chance.randint(2, 9)) for _ in range(400)]
+    content = bytearray()
+    while len(content) < size:
+        length = chance.choice([300, 3000, 30_000, 200_000])
+        kind = chance.random()
+        if kind < 0.55:
+            content += b" ".join(chance.choices(words, k=length // 6))
+        elif kind < 0.75:
+            content += b"".join(i.to_bytes(4, "little") + words[i % 7] for i in range(length // 8))
+        elif kind < 0.9:
+            content += chance.randbytes(length)
+        else:
+            content += bytes(length)
+        if chance.random() < 0.3 and content:
+            start = chance.randrange(len(content))
+            content += content[start : start + length]
+    return bytes(content[:size])
+
+
+def text(size: int) -> bytes:
+    """Content of words alone: every block refers to those before it, and uses their tables."""
+    chance = random.Random(5)
+    words = [chance.randbytes(chance.randint(2, 9)) for _ in range(3000)]
+    return b" ".join(chance.choices(words, k=size // 4))[:size]
+
+
+def frame(
+    content: bytes,
+    level: int,
+    threads: int,
+    window_log: int = 0,
+    *,
+    checksum: bool = False,
+    sized: bool = True,
+    job_size: int = 0,
+    flushes: tuple[int, ...] = (),
+) -> bytes:
+    """A frame by libzstd; a window of its own makes jobs of 1 MiB at every level."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level,
+        source_size=len(content),
+        threads=threads,
+        job_size=job_size,
+        write_content_size=sized,
+        write_checksum=checksum,
+        **({"window_log": window_log} if window_log else {}),
+    )
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj(
+        size=len(content) if sized else -1
+    )
+    packed = b""
+    at = 0
+    for stop in flushes:
+        packed += compressor.compress(content[at:stop]) + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        at = stop
+    return packed + compressor.compress(content[at:]) + compressor.flush()
+
+
+def original(
+    level: int,
+    threads: int,
+    content: bytes,
+    window_log: int = 0,
+    source: Source = "recorded",
+    claim: bool | None = None,
+    **options: object,
+) -> Original:
+    packed = frame(content, level, threads, window_log, **options)  # type: ignore[arg-type]
+    threaded = bool(threads) if claim is None else claim
+    recipe = Recipe("zstd", level, source, threaded, bool(options.get("checksum")))
+    return Original(packed, content, recipe, tuple(range(0, len(content) + 1, MIB // 2)))
+
+
+CONTENT = 3 * MIB + 54_321
+
+
+@cache
+def originals() -> dict[str, Original]:
+    """Every kind of frame that the wild has, in small."""
+    content = mixed(CONTENT)
+    noise = random.Random(1).randbytes(2 * MIB + 77)
+    found = {
+        f"threaded {level}": original(level, 2, content, 18, "reproduced") for level in (-7, 1, 3, 9, 12, 15)
+    }
+    words = text(CONTENT)
+    found |= {
+        "threaded 19": original(19, 2, mixed(2 * MIB + 5), 17, "reproduced"),
+        "threaded, not reproduced": original(3, 2, content, 19),
+        "threaded, its own window": original(1, 2, mixed(4 * MIB + 9, 2), source="reproduced"),
+        "threaded, ends with a job": original(3, 2, content[: 3 * MIB], 18, "reproduced"),
+        "threaded, checksum": original(1, 2, content, 18, "reproduced", checksum=True),
+        "threaded, no size": original(1, 2, content, 18, sized=False),
+        "threaded, noise": original(3, 2, noise, 18, "reproduced"),
+        "threaded, zeros": original(3, 2, bytes(3 * MIB), 18, "reproduced"),
+        "threaded, noise and zeros": original(3, 2, noise[:MIB] + bytes(MIB) + noise[MIB:], 18, "reproduced"),
+        "threaded, tiny window": original(3, 2, content[: 2 * MIB], 12, "reproduced"),
+        "single": original(3, 0, content, 19, "reproduced"),
+        "single 15": original(15, 0, content[: 2 * MIB], 18, "reproduced"),
+        "single, its own window": original(1, 0, content, source="reproduced"),
+        "single, checksum": original(1, 0, content, 18, "reproduced", checksum=True),
+        "single, no size, 128 MiB": original(3, 0, content, 27, sized=False),
+        "single, flushes": original(3, 0, content, 18, flushes=(5, 100_000, 100_001, 2 * MIB)),
+        "said to be threaded": original(3, 0, words, 18, "reproduced", claim=True),
+        "said to be single": original(3, 2, words, 18, "reproduced", claim=False),
+        "odd jobs": original(3, 2, words, 18, "reproduced", job_size=700_001),
+        "larger jobs": original(3, 2, words, 18, "reproduced", job_size=2 * MIB),
+        "jobs cut short": original(3, 2, words, 18, "reproduced", flushes=(200_000, 3 * MIB)),
+        "another level": Original(frame(content, 1, 2, 18), content, Recipe("zstd", 19, "recorded", True), ()),
+        "window no power": wider(original(3, 2, content, 18, "reproduced")),
+        "single segment": original(3, 0, content[:300_000]),
+        "tiny": original(19, 2, b"abc" * 30, 0, "reproduced"),
+        "a byte": original(3, 0, b"x"),
+        "nothing": original(3, 0, b""),
+    }
+    return found
+
+
+def wider(old: Original) -> Original:
+    """The same frame with an eighth more of window: valid, but nothing that libzstd writes."""
+    packed = bytearray(old.packed)
+    packed[5] += 1
+    return Original(bytes(packed), old.content, old.recipe, old.places)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[str, list[Splice]]:
+    """One of the frames, and splices near everything that could matter."""
+    name = draw(st.sampled_from(sorted(originals())))
+    size = len(originals()[name].content)
+    places = [place for place in originals()[name].places if place <= size] or [0]
+    near = st.builds(
+        lambda place, shift: min(max(place + shift, 0), size),
+        st.sampled_from([*places, 0, size]),
+        st.one_of(st.integers(-3, 3), st.integers(-300_000, 300_000), st.sampled_from([-128 * KIB, 128 * KIB])),
+    )
+    bounds = sorted(draw(st.lists(st.one_of(st.integers(0, size), near), max_size=10)))
+    new = st.one_of(
+        st.just(b""),
+        st.binary(max_size=40),
+        st.builds(lambda n, seed: mixed(n, seed), st.integers(0, 200_000), st.integers(0, 3)),
+    )
+    splices = [
+        Splice(start, stop, draw(new)) for start, stop in zip(bounds[::2], bounds[1::2], strict=False)
+    ]
+    if draw(st.booleans()) and bounds[::2] and len(bounds) % 2:
+        splices.append(Splice(bounds[-1], size, draw(new)))
+    return name, splices
+
+
+def expected(content: bytes, splices: list[Splice]) -> bytes:
+    """The content with the splices made, from the back."""
+    for splice in reversed(splices):
+        content = content[: splice.start] + splice.new + content[splice.stop :]
+    return content
+
+
+def open_extent(directory: Path, packed: bytes) -> Extent:
+    """A file with something before and behind the frame."""
+    path = directory / "source"
+    path.write_bytes(b"before" + packed + b"behind")
+    return Extent(path.open("rb", buffering=0), 6, len(packed))
+
+
+def rewrite(
+    directory: Path, old: Original, splices: list[Splice], extent: Extent | None = None, threads: int = 2
+) -> tuple[Rewritten, bytes]:
+    """Rewrite in a file that has something in it already; check all that holds of every result."""
+    extent = extent or open_extent(directory, old.packed)
+    told: list[int] = []
+    try:
+        with (directory / "out").open("wb+") as out:
+            out.write(b"here before")
+            done = recompress(extent, splices, old.recipe, len(old.content), out, threads, told.append)
+            out.seek(0)
+            assert out.read(11) == b"here before"
+            packed = out.read()
+    finally:
+        extent.file.close()
+    content = expected(old.content, splices)
+    assert done.size == len(content) == done.reused + done.recompressed
+    assert done.sha256 == hashlib.sha256(content).hexdigest()
+    assert sum(told) == len(old.content)
+    check_frame(directory, old, packed, content, bool(done.reused))
+    return done, packed
+
+
+def check_frame(directory: Path, old: Original, packed: bytes, content: bytes, reused: bool) -> None:
+    """One whole frame of the content, as every client can read it."""
+    new = open_extent(directory, packed)
+    try:
+        header, before = zstd.read_frame(new), zstandard.get_frame_parameters(old.packed)
+        blocks = list(zstd.walk_blocks(new, header))
+        assert b"".join(zstd.decompress(new)) == content
+    finally:
+        new.file.close()
+    assert [block.last for block in blocks] == [False] * (len(blocks) - 1) + [True]
+    assert header.content_size == len(content)
+    # Many of the windows here are not their level's own, which compressing as a whole goes back to.
+    assert header.window == before.window_size or not reused
+    assert header.checksum == before.has_checksum
+
+
+@settings(
+    max_examples=5000 if LONG else 120,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    print_blob=True,
+)
+@given(case=cases())
+def test_what_comes_out_is_what_goes_in_but_for_the_splices(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[str, list[Splice]]
+) -> None:
+    name, splices = case
+    directory = tmp_path_factory.getbasetemp()
+    rewrite(directory, originals()[name], splices)
+
+
+@pytest.mark.parametrize("name", sorted(originals()))
+def test_the_edges_of_every_frame(tmp_path: Path, name: str) -> None:
+    old = originals()[name]
+    size = len(old.content)
+    for splices in (
+        [],
+        [Splice(0, 0, b"first")],
+        [Splice(size, size, b"last")],
+        [Splice(0, size)],
+        [Splice(0, size, b"all of it")],
+        [Splice(size // 2, size)],
+        [Splice(0, size // 2), Splice(size // 2, size // 2, b"x" * 1000), Splice(size // 2, size - size // 3)],
+    ):
+        rewrite(tmp_path, old, splices)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(originals()) if name.startswith("threaded")])
+def test_untouched_jobs_are_the_originals_own_bytes(tmp_path: Path, name: str) -> None:
+    old = originals()[name]
+    cut = Splice(MIB + 300_000, MIB + 300_512)
+    done, packed = rewrite(tmp_path, old, [cut])
+    job = 2 * MIB
+    if name == "threaded, its own window":
+        assert job < done.reused < len(old.content) - MIB // 2
+        return
+    before, after = blocks(old.packed), blocks(packed)
+    head = [data for start, stop, data in before if stop <= cut.start]
+    tail = [data for start, stop, data in before if start >= job]
+    assert len(head) >= 6
+    assert [data for _, _, data in after[: len(head)]] == head
+    assert [data for _, _, data in after[len(after) - len(tail) :]] == tail
+    sizes = [stop - start for start, stop, _ in before if stop <= cut.start or start >= job]
+    assert done.reused == sum(sizes)
+
+
+def blocks(packed: bytes) -> list[tuple[int, int, bytes]]:
+    """The blocks that hold anything, unmarked, and where their content starts and stops."""
+    at = zstandard.frame_header_size(packed)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj()
+    decompressor.decompress(packed[:at])
+    found = []
+    size = last = 0
+    while not last:
+        bits = int.from_bytes(packed[at : at + 3], "little")
+        last = bits & 1
+        end = at + 3 + (1 if bits >> 1 & 3 == 1 else bits >> 3)
+        stop = size + len(decompressor.decompress(packed[at:end]))
+        if stop > size:
+            found.append((size, stop, bytes([packed[at] & 0xFE]) + packed[at + 1 : end]))
+        at, size = end, stop
+    return found
+
+
+def test_a_single_threaded_frame_keeps_what_stands_before_the_first_splice(tmp_path: Path) -> None:
+    old = originals()["single"]
+    done, packed = rewrite(tmp_path, old, [Splice(2 * MIB, 2 * MIB + 1)])
+    head = [(stop, data) for _, stop, data in blocks(old.packed) if stop <= 2 * MIB]
+    assert [data for _, _, data in blocks(packed)[: len(head)]] == [data for _, data in head]
+    assert done.reused == head[-1][0] >= 2 * MIB - 128 * KIB
+
+
+@pytest.mark.parametrize("name", ["said to be threaded", "odd jobs", "larger jobs", "jobs cut short"])
+def test_a_frame_that_was_not_written_as_it_seems_is_compressed_as_a_whole(tmp_path: Path, name: str) -> None:
+    done, _ = rewrite(tmp_path, originals()[name], [Splice(700, 1400, b"new")])
+    assert done.reused == 0
+
+
+class Changing(Extent):
+    """A file that gives other bytes when some of them are read a second time, as failing memory might."""
+
+    def __init__(self, extent: Extent) -> None:
+        super().__init__(extent.file, extent.start, extent.size)
+        self.reads: dict[tuple[int, int], int] = {}
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = super().read(offset, length)
+        key = (offset, length)
+        self.reads[key] = self.reads.get(key, 0) + 1
+        if length > 50_000 and self.reads[key] == 2:
+            return data[:40_000] + bytes([data[40_000] ^ 0x10]) + data[40_001:]
+        return data
+
+
+def test_a_wrong_byte_in_a_copied_block_is_noticed_and_the_content_compressed_as_a_whole(tmp_path: Path) -> None:
+    old = originals()["threaded, noise"]
+    extent = Changing(open_extent(tmp_path, old.packed))
+    done, _ = rewrite(tmp_path, old, [Splice(10, 20)], extent)
+    assert max(extent.reads.values()) >= 2
+    assert done.reused == 0
+
+
+def test_damage_is_told_from_what_only_does_not_fit(tmp_path: Path) -> None:
+    old = originals()["threaded, checksum"]
+    packed = bytearray(old.packed)
+    packed[len(packed) // 2 : len(packed) // 2 + 2000] = bytes(2000)
+    extent = open_extent(tmp_path, bytes(packed))
+    with (tmp_path / "out").open("wb+") as out, extent.file, pytest.raises(Damaged):
+        recompress(extent, [Splice(5, 6)], old.recipe, len(old.content), out, 2, lambda done: None)
+
+
+class Full(io.BytesIO):
+    """A disk that is full after a megabyte."""
+
+    def write(self, data: object) -> int:
+        if self.tell() > MIB // 2:
+            raise OSError(28, "No space left on device")
+        return super().write(data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["threaded, noise", "single"])
+def test_a_full_disk_ends_the_work(tmp_path: Path, name: str) -> None:
+    old = originals()[name]
+    extent = open_extent(tmp_path, old.packed)
+    with extent.file, pytest.raises(OSError, match="No space"):
+        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), Full(), 2, lambda done: None)
+
+
+def test_a_caller_that_stops_the_work_gets_its_own_exception(tmp_path: Path) -> None:
+    old = originals()["threaded, noise"]
+    extent = open_extent(tmp_path, old.packed)
+
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(KeyboardInterrupt):
+        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), out, 2, stop)
+
+
+def test_a_level_that_was_asked_for_compresses_everything(tmp_path: Path) -> None:
+    old = originals()["threaded 3"]
+    asked = Original(old.packed, old.content, recipes.asked("zstd", 1), old.places)
+    assert rewrite(tmp_path, asked, [Splice(5, 6)])[0].reused == 0
+
+
+def test_the_plain_way_when_it_is_wanted(tmp_path: Path) -> None:
+    old = originals()["threaded 3"]
+    extent = open_extent(tmp_path, old.packed)
+    with extent.file, (tmp_path / "out").open("wb+") as out:
+        done = recompress(extent, [], old.recipe, len(old.content), out, 1, lambda done: None, plain=True)
+    assert done.reused == 0
+
+
+def test_a_long_window_keeps_what_stands_before_the_first_splice(tmp_path: Path) -> None:
+    content = mixed(MIB) + bytes(20 * MIB) + mixed(MIB)
+    packed = frame(content, 22, 0, 27, sized=False)
+    assert zstandard.get_frame_parameters(packed).window_size == 1 << 27
+    old = Original(packed, content, Recipe("zstd", 22, "reproduced"), ())
+    assert rewrite(tmp_path, old, [Splice(21 * MIB + 5, 21 * MIB + 7)])[0].reused >= 20 * MIB
+
+
+@pytest.mark.parametrize("name", ["threaded 15", "threaded, checksum", "single", "single, no size, 128 MiB"])
+def test_foreign_readers_read_it(tmp_path: Path, name: str) -> None:
+    old = originals()[name]
+    splices = [Splice(MIB + 100, MIB + 900, b"new"), Splice(2 * MIB + 5, 2 * MIB + 6)]
+    done, packed = rewrite(tmp_path, old, splices)
+    assert done.reused
+    content = expected(old.content, splices)
+    with libarchive.memory_reader(packed, format_name="raw", filter_name="zstd") as archive:
+        assert b"".join(block for entry in archive for block in entry.get_blocks()) == content
+    if program := shutil.which("zstd"):
+        run = subprocess.run([program, "-dc", "--memory=128MB"], input=packed, capture_output=True, check=True)
+        assert run.stdout == content
+
+
+def test_rattler_unpacks_a_conda_around_it(tmp_path: Path) -> None:
+    files = {f"lib/file{i}": File(mixed(400_000, i)) for i in range(9)}
+    package = write_package(PackageSpec("wide", files=files), tmp_path, format=".conda", writer="rattler")
+    with zipfile.ZipFile(package) as archive:
+        entries = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    [name] = [name for name, _ in entries if name.startswith("pkg-")]
+    tar = zstandard.ZstdDecompressor().stream_reader(dict(entries)[name]).read()
+    at = tar.index(mixed(400_000, 3)[:1000])
+    done, packed = rewrite(tmp_path, original(15, 2, tar, 18, "reproduced"), [Splice(at, at + 9, b"NINE BYTE")])
+    assert done.reused > 2 * MIB
+    with zipfile.ZipFile(package, "w") as archive:
+        for entry, data in entries:
+            archive.writestr(entry, packed if entry == name else data)
+    extract(package, tmp_path / "unpacked")
+    for i in range(9):
+        content = mixed(400_000, i)
+        assert (tmp_path / f"unpacked/lib/file{i}").read_bytes() == (b"NINE BYTE" + content[9:] if i == 3 else content)
+
+
+@given(
+    size=st.integers(1, 300),
+    splices=st.lists(st.integers(0, 300), max_size=8),
+    job=st.integers(1, 60),
+    reach=st.integers(1, 60),
+)
+def test_kept_ranges_hold_no_splice_and_see_none(size: int, splices: list[int], job: int, reach: int) -> None:
+    bounds = sorted(min(place, size) for place in splices)
+    made = [Splice(start, stop) for start, stop in zip(bounds[::2], bounds[1::2], strict=False)]
+    kept = zstd_reuse.kept_ranges(made, size, zstd_reuse.Jobs(job, reach))
+    assert kept == sorted(kept)
+    for start, stop in kept:
+        assert start % job == 0
+        assert 0 <= start < stop <= size
+        for splice in made:
+            assert splice.stop <= start - reach or splice.start >= stop
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 65_791, 65_792, (1 << 32) - 1, 1 << 32, 1 << 40])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_frame_headers_say_what_they_must(size: int, checksum: bool) -> None:
+    old = frame(bytes(1000), 3, 0, 20, checksum=checksum, sized=False)
+    found = zstandard.get_frame_parameters(zstd_parts.frame_header(old, size) + bytes(4))
+    assert (found.content_size, found.window_size, found.has_checksum) == (size, 1 << 20, checksum)
