@@ -1,9 +1,9 @@
 """A bz2 stream again with ranges of its content replaced: blocks that hold no replaced byte are copied bit by bit.
 
 A block depends on no other, but starts at any bit and says nowhere how long it is. So blocks are looked for by their
-magic number and each is decompressed in a stream of its own, several at a time, where its CRC is checked; a magic number
-that only looks like one shows there. The rest is compressed in pieces, several at a time too, and their blocks lifted
-over. They end a little earlier than one run over the content would end them, which costs a few bytes.
+magic number, and each is decompressed in a stream of its own, several at a time, where its CRC is checked; a magic
+number that only looks like one shows there. The rest is compressed in pieces, several at a time too, and their blocks
+lifted over: pieces of a full block each, so that it does not matter where one run over the content would end them.
 """
 
 from __future__ import annotations
@@ -60,14 +60,13 @@ def rewrite(
         writer = _Writer(out, level, pool, 4 * max(1, threads))
         try:
             for block, content in _contents(source, level, pool, 2 * max(1, threads)):
-                pieces = list(splicer.feed(content))
                 progress(len(content))
-                if len(pieces) == 1 and pieces[0] is content:
-                    writer.copy(block)
-                    reused += len(content)
-                for piece in pieces:
+                for piece in splicer.feed(content):
                     sha256.update(piece)
-                    if piece is not content:
+                    if piece is content:
+                        writer.copy(block)
+                        reused += len(content)
+                    else:
                         writer.compress(piece)
             if splicer.old != size:
                 raise Unfit("the blocks found do not make up the content")

@@ -1,4 +1,4 @@
-"""What both codecs share to keep compressed data: splices made piece by piece, and pipes between threads that end cleanly.
+"""What both codecs need to keep compressed data: splices made piece by piece, and pipes between threads that end.
 
 A pipe ends with its producer's result or its failure, and a consumer that gave up never blocks its producer: no thread
 outlives the rewriting that started it.
@@ -30,7 +30,7 @@ class Reused:
 
 
 class Splicer:
-    """Makes splices, sorted and apart, in a stream that comes in pieces from its front; `old` is the bytes taken so far."""
+    """Makes splices, sorted and apart, in a stream that comes in pieces; `old` is how many bytes came so far."""
 
     def __init__(self, splices: Sequence[Splice]) -> None:
         self.old = 0
@@ -38,7 +38,7 @@ class Splicer:
         self._skip = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield what becomes of the next `piece`; nothing of it is empty."""
+        """Yield what becomes of the next `piece`: no empty pieces, and the object itself where it stays whole."""
         start, self.old = self.old, self.old + len(piece)
         at = min(max(start, self._skip), self.old)
         while self._waiting and self._waiting[0].start < self.old:

@@ -1,0 +1,338 @@
+"""Rewritten bz2 streams are one stream of exactly what they must hold, and keep the blocks that nobody touched."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import libarchive
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rattler.package_streaming import extract
+
+from conda_prune.archive import bzip2, bzip2_reuse, recipe
+from conda_prune.archive.extent import Extent
+from conda_prune.archive.recompress import Rewritten, recompress
+from conda_prune.model import Recipe, Splice
+
+from .corpus.entries import File, PackageSpec
+from .corpus.packages import write_package
+
+LONG = bool(os.environ.get("CONDA_PRUNE_LONG"))
+BLOCK = 100_000 - 19
+MAGIC = f"{0x314159265359:048b}"
+END = f"{0x177245385090:048b}"
+
+
+@dataclass(frozen=True)
+class Original:
+    """A stream, its content, and where in that its blocks start."""
+
+    packed: bytes
+    content: bytes
+    starts: tuple[int, ...]
+
+
+def text(size: int, seed: int = 0) -> bytes:
+    """Words, with the runs of equal bytes that tar files are full of."""
+    chance = random.Random(seed)
+    words = [chance.randbytes(chance.randint(2, 9)) for _ in range(500)] + [bytes(n) for n in (4, 5, 255, 259, 300)]
+    content = b""
+    while len(content) < size:
+        content += b" ".join(chance.choices(words, k=5000))
+    return content[:size]
+
+
+def noise(size: int, seed: int = 3) -> bytes:
+    """Random bytes, even and odd in turns: no byte comes twice, so a block holds as much as it can, exactly."""
+    content = bytearray(random.Random(seed).randbytes(size))
+    content[::2] = content[::2].translate(bytes(i & 0xFE for i in range(256)))
+    content[1::2] = content[1::2].translate(bytes(i | 1 for i in range(256)))
+    return bytes(content)
+
+
+def original(content: bytes, level: int = 1) -> Original:
+    return Original(bz2.compress(content, level), content, block_starts(content, level))
+
+
+def block_starts(content: bytes, level: int) -> tuple[int, ...]:
+    """Where blocks start, found without looking at bits: a compressor says when one is full."""
+    starts = [0]
+    compressor = bz2.BZ2Compressor(level)
+    for at in range(0, len(content), 500):
+        if len(compressor.compress(content[at : at + 500])) > 4:
+            starts.append(at)
+    return tuple(starts)
+
+
+@cache
+def originals() -> dict[str, Original]:
+    some = noise(350_000)
+    return {
+        "text": original(text(550_000)),
+        "noise": original(some),
+        "zeros": original(bytes(12_000_000)),
+        "runs": original(b"".join(bytes([i % 251]) * (i % 7) for i in range(150_000))),
+        "fours": original(b"".join(bytes([i & 255]) * 4 for i in range(80_000))),
+        "run across a block's end": original(some[: BLOCK - 3] + b"z" * 700 + some[:150_000]),
+        "run of a block and more": original(some[:5] + b"q" * 400_000 + some[:120_000]),
+        "one full block": original(some[:BLOCK]),
+        "full blocks": original(some[: 3 * BLOCK]),
+        "tiny last block": original(some[: 2 * BLOCK + 1]),
+        "level 5": original(text(1_300_000, 5), 5),
+        "level 9": original(text(1_500_000, 9), 9),
+        "tiny": original(b"abc"),
+        "nothing": original(b""),
+        "false magic": false_magic(),
+        "randomised": randomised(),
+    }
+
+
+def stream_of(block: str, crc: int) -> bytes:
+    """One block's bits behind its CRC, as a stream of level 1."""
+    bits = f"{int.from_bytes(b'BZh1', 'big'):032b}{MAGIC}{crc:032b}{block}{END}{crc:032b}"
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def false_magic() -> Original:
+    """A valid stream whose only block has a block's magic number among its codes.
+
+    All 256 bytes and one code length (9 bits) for all 258 symbols: so the bits are free, if every ninth is zero.
+    """
+    chance = random.Random(4)
+    aligned = "000000011"[:9][:5] + MAGIC[:4] + MAGIC[4:] + "0"
+    codes = [int(aligned[i : i + 9], 2) for i in range(0, len(aligned), 9)]
+    symbols = [*(chance.randrange(2, 257) for _ in range(30)), *codes, *(chance.randrange(2, 257) for _ in range(9))]
+    assert max(symbols) < 257
+    block = "0" + f"{7:024b}" + "1" * (16 + 256)
+    block += f"{2:03b}{2:015b}" + "00" + (f"{9:05b}" + "0" * 258) * 2
+    block += "".join(f"{symbol:09b}" for symbol in [*symbols, 257])
+    content = unblocked(symbols, 7)
+    assert MAGIC in block
+    packed = stream_of(block, block_crc(content))
+    assert bz2.decompress(packed) == content
+    return Original(packed, content, (0,))
+
+
+def unblocked(symbols: list[int], origin: int) -> bytes:
+    """What the symbols of a block mean: runs and moves to the front undone, then the sorting, then the first runs."""
+    front, column, run, place = list(range(256)), bytearray(), 0, 1
+    for symbol in symbols:
+        if symbol < 2:
+            run, place = run + place * (symbol + 1), place * 2
+            continue
+        column += bytes([front[0]]) * run
+        run, place = 0, 1
+        front.insert(0, front.pop(symbol - 1))
+        column.append(front[0])
+    column += bytes([front[0]]) * run
+    order = sorted(range(len(column)), key=column.__getitem__)
+    at, found = order[origin], bytearray()
+    for _ in column:
+        found.append(column[at])
+        at = order[at]
+    content, at = bytearray(), 0
+    while at < len(found):
+        content.append(found[at])
+        if len(content) >= 4 and at >= 3 and len(set(found[at - 3 : at + 1])) == 1:
+            raise AssertionError("choose another seed: this one has runs")
+        at += 1
+    return bytes(content)
+
+
+def block_crc(content: bytes) -> int:
+    """The CRC of bzip2, which is zlib's with every byte and the result read backwards."""
+    turned = content.translate(bytes(int(f"{i:08b}"[::-1], 2) for i in range(256)))
+    return int(f"{zlib.crc32(turned):032b}"[::-1], 2)
+
+
+def randomised() -> Original:
+    """A stream whose block is marked as randomised, which changes nothing in one so short."""
+    content = b"short enough for the first 617 bytes not to be touched" * 9
+    bits = f"{int.from_bytes(bz2.compress(content, 1), 'big'):0{8 * len(bz2.compress(content, 1))}b}"
+    assert bits[112] == "0"
+    bits = bits[:112] + "1" + bits[113:]
+    packed = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    assert bz2.decompress(packed) == content
+    return Original(packed, content, (0,))
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[str, list[Splice]]:
+    """One of the streams, and splices everywhere, rather near the ends of blocks and of the stream."""
+    name = draw(st.sampled_from(sorted(originals())))
+    old = originals()[name]
+    size = len(old.content)
+    near = st.builds(
+        lambda place, shift: min(max(place + shift, 0), size),
+        st.sampled_from([*old.starts, 0, size]),
+        st.one_of(st.integers(-5, 5), st.integers(-600, 600)),
+    )
+    bounds = sorted(draw(st.lists(st.one_of(st.integers(0, size), near), max_size=10)))
+    new = st.one_of(
+        st.just(b""), st.binary(max_size=40), st.integers(0, 250_000).map(text), st.integers(0, 700).map(bytes)
+    )
+    return name, [Splice(start, stop, draw(new)) for start, stop in zip(bounds[::2], bounds[1::2], strict=False)]
+
+
+def expected(content: bytes, splices: list[Splice]) -> bytes:
+    for splice in reversed(splices):
+        content = content[: splice.start] + splice.new + content[splice.stop :]
+    return content
+
+
+def open_extent(directory: Path, packed: bytes) -> Extent:
+    path = directory / "source"
+    path.write_bytes(b"before" + packed + b"behind")
+    return Extent(path.open("rb", buffering=0), 6, len(packed))
+
+
+def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int = 2) -> tuple[Rewritten, bytes]:
+    """Rewrite behind what a file has already; check all that holds of every result."""
+    told: list[int] = []
+    extent = open_extent(directory, old.packed)
+    with extent.file, (directory / "out").open("wb+") as out:
+        out.write(b"here before")
+        settings = recipe.recover(extent, "bzip2")
+        done = recompress(extent, splices, settings, len(old.content), out, threads, told.append)
+        out.seek(0)
+        assert out.read(11) == b"here before"
+        packed = out.read()
+    content = expected(old.content, splices)
+    assert done.size == len(content) == done.reused + done.recompressed
+    assert done.sha256 == hashlib.sha256(content).hexdigest()
+    assert sum(told) == len(old.content)
+    decompressor = bz2.BZ2Decompressor()
+    assert decompressor.decompress(packed) == content
+    assert decompressor.eof
+    assert not decompressor.unused_data
+    assert packed[:4] == old.packed[:4]
+    return done, packed
+
+
+@settings(
+    max_examples=5000 if LONG else 80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    print_blob=True,
+)
+@given(case=cases())
+def test_what_comes_out_is_what_goes_in_but_for_the_splices(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[str, list[Splice]]
+) -> None:
+    name, splices = case
+    rewrite(tmp_path_factory.getbasetemp(), originals()[name], splices)
+
+
+@pytest.mark.parametrize("name", sorted(originals()))
+def test_the_edges_of_every_stream(tmp_path: Path, name: str) -> None:
+    old = originals()[name]
+    size = len(old.content)
+    for splices in (
+        [],
+        [Splice(0, 0, b"first")],
+        [Splice(size, size, b"last")],
+        [Splice(0, size)],
+        [Splice(0, size, b"all of it")],
+        [Splice(size // 2, size)],
+        [Splice(0, size // 2), Splice(size // 2, size // 2, b"x" * 1000), Splice(size // 2, size - size // 3)],
+    ):
+        rewrite(tmp_path, old, splices)
+
+
+@pytest.mark.parametrize("level", [1, 2, 5, 9])
+def test_every_level_keeps_its_untouched_blocks(tmp_path: Path, level: int) -> None:
+    content = noise(300_000 * level, level)
+    block = 100_000 * level - 19
+    done, packed = rewrite(tmp_path, original(content, level), [Splice(block + 9, block + 18)])
+    assert done.reused == len(content) - block
+    bits = f"{int.from_bytes(packed, 'big'):b}"
+    for at in (0, 2 * block):
+        # The same content in a stream of its own has the same block, wherever its bits start.
+        own = bz2.compress(content[at : at + block], level)
+        assert f"{int.from_bytes(own, 'big'):b}"[32:-90] in bits
+
+
+@pytest.mark.parametrize("place", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK])
+def test_an_insertion_between_blocks_touches_none(tmp_path: Path, place: int) -> None:
+    old = originals()["full blocks"]
+    done, _ = rewrite(tmp_path, old, [Splice(place, place, b"between")])
+    assert done.reused == (3 if place % BLOCK == 0 else 2) * BLOCK
+
+
+def test_nothing_to_do_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("text", "noise", "runs", "zeros", "level 9", "nothing"):
+        old = originals()[name]
+        done, packed = rewrite(tmp_path, old, [])
+        assert (done.recompressed, packed) == (0, old.packed)
+
+
+@pytest.mark.parametrize("name", ["false magic", "randomised"])
+def test_strange_blocks_are_compressed_again(tmp_path: Path, name: str) -> None:
+    done, packed = rewrite(tmp_path, originals()[name], [Splice(0, 1)])
+    assert done.reused == 0
+    assert packed == bz2.compress(originals()[name].content[1:], 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path, threads: int) -> None:
+    old = originals()["text"]
+    splices = [Splice(1000, 250_000), Splice(300_000, 300_001, b"new")]
+    assert rewrite(tmp_path, old, splices, threads)[1] == rewrite(tmp_path, old, splices)[1]
+
+
+@given(pieces=st.lists(st.one_of(st.just(MAGIC), st.text("01", max_size=70), st.just(MAGIC[:47])), max_size=9))
+def test_magic_numbers_are_found_at_every_bit(tmp_path_factory: pytest.TempPathFactory, pieces: list[str]) -> None:
+    bits = "".join(pieces)
+    bits += "0" * (-len(bits) % 8)
+    wanted = [at for at in range(len(bits)) if bits.startswith(MAGIC, at)]
+    data = int("1" + bits, 2).to_bytes(len(bits) // 8 + 1, "big")[1:]
+    assert bzip2_reuse.find(data) == wanted
+    extent = open_extent(tmp_path_factory.getbasetemp(), data)
+    with extent.file:
+        assert list(bzip2_reuse.positions(extent, len(bits), chunk=8)) == [*wanted, len(bits)]
+
+
+def test_foreign_readers_read_it_to_the_end(tmp_path: Path) -> None:
+    old = originals()["level 5"]
+    splices = [Splice(1_200_000, 1_250_000, b"new"), Splice(1_299_000, 1_299_001)]
+    done, packed = rewrite(tmp_path, old, splices)
+    assert done.reused
+    content = expected(old.content, splices)
+    with libarchive.memory_reader(packed, format_name="raw", filter_name="bzip2") as archive:
+        assert b"".join(block for entry in archive for block in entry.get_blocks()) == content
+    if program := shutil.which("bzip2"):
+        assert subprocess.run([program, "-dc"], input=packed, capture_output=True, check=True).stdout == content
+
+
+def test_rattler_reads_a_package_to_its_end(tmp_path: Path) -> None:
+    files = {f"lib/file{i}": File(text(300_000, i)) for i in range(9)}
+    package = write_package(PackageSpec("wide", files=files), tmp_path, format=".tar.bz2", writer="rattler", level=1)
+    packed = package.read_bytes()
+    tar = bz2.decompress(packed)
+    at = tar.index(text(300_000, 3)[:1000])
+    done, packed = rewrite(tmp_path, Original(packed, tar, ()), [Splice(at, at + 9, b"NINE BYTE")])
+    assert done.reused > 2_000_000
+    package.write_bytes(packed)
+    extract(package, tmp_path / "unpacked")
+    for i in range(9):
+        content = text(300_000, i)
+        assert (tmp_path / f"unpacked/lib/file{i}").read_bytes() == (b"NINE BYTE" + content[9:] if i == 3 else content)
+
+
+def test_the_level_is_the_headers(tmp_path: Path) -> None:
+    for level in range(1, 10):
+        extent = open_extent(tmp_path, bz2.compress(b"x", level))
+        with extent.file:
+            assert bzip2.read_level(extent) == level
+            assert recipe.recover(extent, "bzip2") == Recipe("bzip2", level, "recorded")
