@@ -1,0 +1,270 @@
+"""The command line through its executable: what is printed where, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .corpus.packages import PackageSpec, write_package
+from .seed import CLEAN, SEEDS, STRAY
+
+EXECUTABLE = shutil.which("conda-prune", path=os.path.dirname(sys.executable)) or "conda-prune"
+
+
+def run(*arguments: object, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [EXECUTABLE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=check,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "120", **environment},
+    )
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """A build's output: every package of the seed, two levels below."""
+    directory = tmp_path / "output" / "linux-64"
+    directory.mkdir(parents=True)
+    for seed in SEEDS:
+        seed.copy(directory)
+    return tmp_path / "output"
+
+
+def test_nothing_to_do_exits_0(tmp_path: Path) -> None:
+    package = CLEAN[0].copy(tmp_path)
+    assert run("check", package).returncode == 0
+    done = run("fix", package, "--in-place")
+    assert done.returncode == 0
+    assert done.stdout.startswith("clean")
+
+
+def test_check_exits_1_and_names_the_packages(output: Path) -> None:
+    done = run("check", output)
+    assert done.returncode == 1
+    for seed in STRAY:
+        assert seed.path.name in done.stdout
+    assert "foreign-path" in done.stdout
+    assert done.stderr == ""
+
+
+def test_fix_repairs_a_directory(output: Path) -> None:
+    done = run("fix", output, "--in-place")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("fixed ") == len(STRAY)
+    assert run("check", output).returncode == 0
+    assert run("fix", output, "--in-place").stdout.count("clean ") >= len(SEEDS)
+
+
+def test_python_m_is_the_same(output: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "conda_prune", "check", output], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == run("check", output).stdout.encode()
+
+
+def test_globs_are_expanded_by_us_too(output: Path) -> None:
+    done = run("check", f"{output}/*/*.conda")
+    assert done.returncode == 1
+    assert done.stdout.count(".tar.bz2") == 0
+    assert sum(seed.path.name in done.stdout for seed in STRAY) == sum(s.path.suffix == ".conda" for s in STRAY)
+
+
+def test_paths_come_from_a_file_too(output: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list"
+    listed.write_text("\n".join(str(path) for path in sorted(output.rglob("*.conda"))), "utf-8")
+    assert run("check", "--files-from", listed).stdout == run("check", *sorted(output.rglob("*.conda"))).stdout
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 0])
+def test_the_results_do_not_depend_on_the_jobs(output: Path, jobs: int) -> None:
+    assert run("check", output, "-j", jobs).stdout == run("check", output).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["check"], id="no-path"),
+        pytest.param(["fix", "x.conda"], id="neither-in-place-nor-directory"),
+        pytest.param(["fix", "x.conda", "--in-place", "-o", "y"], id="both"),
+        pytest.param(["fix", "x.conda", "--in-place", "--level", "23"], id="no-such-level"),
+        pytest.param(["fix", "x.conda", "--in-place", "--level", "best"], id="level-is-no-number"),
+        pytest.param(["check", "x.conda", "--python", "3.99"], id="no-such-python"),
+        pytest.param(["check", "x.conda", "--select", "dust"], id="no-such-kind"),
+        pytest.param(["check", "x.conda", "--format", "xml"], id="no-such-format"),
+        pytest.param(["fix", "x.conda", "--in-place", "--backup", "a/b"], id="backup-is-a-path"),
+        pytest.param(["sweep"], id="no-such-command"),
+    ],
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def broken(directory: Path) -> Path:
+    path = directory / "broken-1.0-0.conda"
+    path.write_bytes(b"PK not a zip")
+    return path
+
+
+def test_a_failure_exits_3_and_the_others_are_done(output: Path) -> None:
+    path = broken(output)
+    done = run("fix", output, "--in-place")
+    assert done.returncode == 3
+    errors = done.stderr.splitlines()
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {path}: ")
+    assert done.stdout.count("fixed ") == len(STRAY)
+    assert path.read_bytes() == b"PK not a zip"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failure_outweighs_findings(output: Path, jobs: int) -> None:
+    broken(output)
+    assert run("check", output, "-j", jobs).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param("absent.conda", "no such file", id="absent"),
+        pytest.param("package.zip", "neither in .conda nor in .tar.bz2", id="another-ending"),
+        pytest.param("no-*.conda", "no such file", id="a-glob-without-matches"),
+    ],
+)
+def test_what_is_no_package_is_said_in_one_line(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "package.zip").write_bytes(b"PK")
+    done = run("check", tmp_path / name)
+    assert done.returncode == 3
+    assert reason in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_contradicting_evidence_is_refused_until_told(tmp_path: Path) -> None:
+    cached = "lib/python3.11/site-packages/__pycache__/a.cpython-310.pyc"
+    spec = PackageSpec(
+        name="odd",
+        version="1.0",
+        build="py310h1234567_0",
+        subdir="linux-64",
+        depends=("python_abi 3.11.* *_cp311",),
+        files={"lib/python3.11/site-packages/a.py": b"a = 1\n", cached: b"\x6f\x0d\r\n" + bytes(60)},
+    )
+    package = write_package(spec, tmp_path, format=".conda", writer="rattler")
+    before = package.read_bytes()
+    done = run("fix", package, "--in-place")
+    assert done.returncode == 3
+    assert "python_abi 3.11.* *_cp311" in done.stdout
+    assert "py310h1234567_0" in done.stdout
+    assert "--python" in done.stdout
+    assert package.read_bytes() == before
+    assert run("fix", package, "--in-place", "--python", "3.11").returncode == 0
+    assert package.read_bytes() != before
+
+
+def test_a_read_only_package_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    package = STRAY[0].copy(tmp_path)
+    package.chmod(0o444)
+    done = run("fix", package, "--in-place")
+    assert done.returncode == 3
+    assert "read-only" in done.stderr
+    assert package.read_bytes() == STRAY[0].path.read_bytes()
+    assert os.listdir(tmp_path) == [package.name]
+    assert run("check", package).returncode == 1
+
+
+def test_two_packages_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    for subdir in ("a", "b"):
+        (tmp_path / subdir).mkdir()
+        STRAY[0].copy(tmp_path / subdir)
+    done = run("fix", tmp_path / "a" / STRAY[0].path.name, tmp_path / "b" / STRAY[0].path.name, "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_subdirectories_are_kept_below_the_output_directory(output: Path, tmp_path: Path) -> None:
+    assert run("fix", output, "-o", tmp_path / "out").returncode == 0
+    assert {path.name for path in (tmp_path / "out" / "linux-64").iterdir()} == {seed.path.name for seed in SEEDS}
+
+
+def test_json_has_one_object_a_package(output: Path) -> None:
+    path = broken(output)
+    objects = json.loads(run("check", output, "--format", "json").stdout)
+    assert [object_["status"] for object_ in objects].count("findings") == len(STRAY)
+    failed = next(object_ for object_ in objects if object_["path"] == str(path))
+    assert failed["status"] == "error"
+    assert failed["error"]
+    assert all(object_["schema_version"] == 1 for object_ in objects)
+
+
+def test_json_says_what_was_done(output: Path) -> None:
+    objects = json.loads(run("fix", output, "--in-place", "--format", "json").stdout)
+    fixed = [object_ for object_ in objects if object_["status"] == "fixed"]
+    assert len(fixed) == len(STRAY)
+    for object_ in fixed:
+        assert object_["before"]["size"] > object_["after"]["size"] > 0
+        assert object_["compression"]["level"] in (9, 15)
+        compression = object_["compression"]
+        assert compression["reused_bytes"] + compression["recompressed_bytes"] > 0
+        assert all(finding["fixed"] for finding in object_["findings"] if finding["action"] != "report")
+
+
+def test_a_format_can_go_to_a_file(output: Path, tmp_path: Path) -> None:
+    done = run("check", output, "--format", "text", "--format", f"json={tmp_path / 'results.json'}")
+    assert "foreign-path" in done.stdout
+    assert len(json.loads((tmp_path / "results.json").read_text("utf-8"))) == len(SEEDS)
+
+
+def test_no_colour_and_no_progress_where_there_is_no_terminal(output: Path) -> None:
+    done = run("fix", output, "--in-place")
+    assert "\033" not in done.stdout + done.stderr
+
+
+def test_colours_come_on_request_and_not_against_no_color(output: Path) -> None:
+    assert "\033[" in run("check", output, "--color", "always").stdout
+    assert "\033[" in run("check", output, FORCE_COLOR="1").stdout
+    assert "\033" not in run("check", output, FORCE_COLOR="1", NO_COLOR="1").stdout
+
+
+def test_quiet_prints_errors_only(output: Path) -> None:
+    broken(output)
+    done = run("check", output, "-q")
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_version_is_printed() -> None:
+    import conda_prune
+
+    assert run("-V", check=True).stdout.strip().endswith(conda_prune.__version__)
+
+
+def test_a_missing_libarchive_is_said_and_the_package_is_fixed_all_the_same(tmp_path: Path) -> None:
+    package = STRAY[0].copy(tmp_path)
+    done = run("fix", package, "--in-place", LIBARCHIVE="/there/is/no/such/library.so")
+    assert done.returncode == 0, done.stderr
+    assert "libarchive" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    other = tmp_path / "other"
+    other.mkdir()
+    package_2 = STRAY[0].copy(other)
+    assert run("fix", package_2, "--in-place").returncode == 0
+    assert package_2.read_bytes() == package.read_bytes()
+
+
+def test_show_tells_the_variant_and_its_evidence() -> None:
+    done = run("show", STRAY[-1].path)
+    assert done.returncode == 0
+    assert f"Python {STRAY[-1].facts['python']}" in done.stdout
+    assert "python_abi" in done.stdout
+    for path in STRAY[-1].stray:
+        assert any(path in line and "drop" in line for line in done.stdout.splitlines())
