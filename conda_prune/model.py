@@ -259,16 +259,26 @@ class Compression:
     recompressed_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class IndexRecord:
+    """What a channel's index said of one package's file, and says now: SHA-256, empty where it said nothing."""
+
+    file: str
+    before: str
+    after: str
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of one package: what `check` and `fix` return, and what every report prints.
 
     `status`: `clean` (nothing to do, nothing written), `findings` (something would be repaired), `fixed`, `refused`
-    (contradictory evidence; untouched) or `error` (`error` says why; untouched).
+    (contradictory evidence; untouched) or `error` (`error` says why; untouched). `indexed` is a channel's index, whose
+    `records` were refreshed after the packages.
     """
 
     path: str
-    status: Literal["clean", "findings", "fixed", "refused", "error"]
+    status: Literal["clean", "findings", "fixed", "refused", "error", "indexed"]
     format: Format | None = None
     name: str = ""
     version: str = ""
@@ -286,3 +296,4 @@ class Result:
     seconds: float = 0.0
     error: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    records: tuple[IndexRecord, ...] = ()
