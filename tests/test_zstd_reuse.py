@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
 from conda_prune.archive import recipe as recipes
-from conda_prune.archive import zstd, zstd_parts, zstd_reuse
+from conda_prune.archive import zstd, zstd_reader, zstd_reuse, zstd_writer
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
 from conda_prune.errors import Damaged
@@ -302,7 +302,7 @@ def test_untouched_jobs_are_the_originals_own_bytes(tmp_path: Path, name: str) -
     assert [data for _, _, data in after[: len(head)]] == head
     assert [data for _, _, data in after[len(after) - len(tail) :]] == tail
     sizes = [stop - start for start, stop, _ in before if stop <= cut.start or start >= job]
-    assert done.reused == sum(sizes)
+    assert done.reused >= sum(sizes)
 
 
 def blocks(packed: bytes) -> list[tuple[int, int, bytes]]:
@@ -323,12 +323,34 @@ def blocks(packed: bytes) -> list[tuple[int, int, bytes]]:
     return found
 
 
-def test_a_single_threaded_frame_keeps_what_stands_before_the_first_splice(tmp_path: Path) -> None:
-    old = originals()["single"]
-    done, packed = rewrite(tmp_path, old, [Splice(2 * MIB, 2 * MIB + 1)])
-    head = [(stop, data) for _, stop, data in blocks(old.packed) if stop <= 2 * MIB]
-    assert [data for _, _, data in blocks(packed)[: len(head)]] == [data for _, data in head]
-    assert done.reused == head[-1][0] >= 2 * MIB - 128 * KIB
+@pytest.mark.parametrize("name", ["single", "single 15", "single, its own window", "single, flushes"])
+def test_a_single_threaded_frame_keeps_what_depends_on_no_splice(tmp_path: Path, name: str) -> None:
+    old = originals()[name]
+    done, packed = rewrite(tmp_path, old, [Splice(700_000, 700_001)])
+    before, after = blocks(old.packed), blocks(packed)
+    head = [data for _, stop, data in before if stop <= 700_000]
+    assert [data for _, _, data in after[: len(head)]] == head
+    window = zstandard.get_frame_parameters(old.packed).window_size
+    tail = [(start, data) for start, _, data in before if start >= 700_001 + window]
+    same = [data for (_, data), (_, _, new) in zip(tail[::-1], after[::-1], strict=False) if data == new]
+    assert len(same) >= 8
+    assert done.reused >= 600_000 + 128 * KIB * len(same) // 2
+
+
+@given(
+    content=st.binary(min_size=1, max_size=300), level=st.sampled_from([1, 3, 9]), repeat=st.integers(1, 3000)
+)
+def test_blocks_of_a_frames_start_are_independent_and_those_that_refer_are_not(
+    content: bytes, level: int, repeat: int
+) -> None:
+    whole = content * repeat
+    [(_, _, block), *_] = blocks(frame(whole, level, 0, 18))
+    first = whole[: 128 * KIB]
+    memories = (b"", zstd_reader.unlikely_memory())
+    alike = [zstd_reader.decode_alike(b"\x40", memory, b"", [(block, first)]) for memory in memories]
+    # The other reader notices where libzstd uses the three offsets that every frame starts with.
+    assert alike[0]
+    assert not zstd_reader.decode_alike(b"\x40", b"", b"", [(block, first + b"x")])
 
 
 @pytest.mark.parametrize("name", ["said to be threaded", "odd jobs", "larger jobs", "jobs cut short"])
@@ -462,18 +484,21 @@ def test_rattler_unpacks_a_conda_around_it(tmp_path: Path) -> None:
 def test_kept_ranges_hold_no_splice_and_see_none(size: int, splices: list[int], job: int, reach: int) -> None:
     bounds = sorted(min(place, size) for place in splices)
     made = [Splice(start, stop) for start, stop in zip(bounds[::2], bounds[1::2], strict=False)]
-    kept = zstd_reuse.kept_ranges(made, size, zstd_reuse.Jobs(job, reach))
-    assert kept == sorted(kept)
-    for start, stop in kept:
-        assert start % job == 0
-        assert 0 <= start < stop <= size
-        for splice in made:
-            assert splice.stop <= start - reach or splice.start >= stop
+    for window in (0, reach, job):
+        at = 0
+        for keep in zstd_reuse.kept_ranges(made, size, zstd_reuse.Jobs(job, reach, window)):
+            assert at <= keep.start <= keep.job
+            assert keep.start < keep.stop <= size
+            assert keep.job % job == 0
+            for splice in made:
+                assert splice.stop <= keep.job - reach or splice.start >= keep.stop
+                assert splice.stop <= keep.start - window or splice.start >= keep.stop or keep.start == keep.job
+            at = keep.stop
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 65_791, 65_792, (1 << 32) - 1, 1 << 32, 1 << 40])
 @pytest.mark.parametrize("checksum", [False, True])
 def test_frame_headers_say_what_they_must(size: int, checksum: bool) -> None:
     old = frame(bytes(1000), 3, 0, 20, checksum=checksum, sized=False)
-    found = zstandard.get_frame_parameters(zstd_parts.frame_header(old, size) + bytes(4))
+    found = zstandard.get_frame_parameters(zstd_writer.frame_header(old, size) + bytes(4))
     assert (found.content_size, found.window_size, found.has_checksum) == (size, 1 << 20, checksum)

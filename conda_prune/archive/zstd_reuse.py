@@ -1,16 +1,17 @@
 """A zstd frame again with ranges of its content replaced: blocks that depend on no replaced byte stay as they are.
 
 libzstd's multi-threaded writer cuts content into jobs of known size that refer back over a known distance and share
-neither tables nor repeat offsets, so jobs clear of every splice are copied, and a touched job's blocks up to its first
-splice. A single-threaded frame is one job. The rest is compressed at the same settings, behind a flush that makes
-libzstd forget the repeat offsets. None of this is trusted: what is written is decompressed at once and compared with
-what it must be. That costs a second decompression, which runs beside the first on another core.
+neither tables nor repeat offsets: jobs clear of every splice stay. Within a job (a single-threaded frame is one job), the
+blocks before the first splice stay, and those a window behind a splice, from the first one on that readers with
+different memories read alike. The rest is compressed at the same settings, behind a flush that makes libzstd forget the
+repeat offsets. None of this is trusted: what is written is decompressed at once and compared with what it must be. That
+costs a second decompression, which runs beside the first on another core.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -18,12 +19,18 @@ from ..model import Recipe, Splice
 from . import zstd
 from .extent import Extent
 from .reuse import Gone, Pipe, Reused, Splicer, Unfit
-from .zstd_parts import Compressor, Part, Reader, Writer
+from .zstd_reader import Reader
+from .zstd_writer import Compressing, Compressor, Part, Writer
 
 _MIN_JOB = 1 << 20
 _MIN_THREADED = 1 << 19
 """Content up to this size is compressed by libzstd in one thread, whatever was asked for."""
 _LEAST_PREFIX = 1 << 20
+_MIN_WINDOW = 1 << 16
+_MAX_SEARCHED = 1 << 26
+"""Looking for independent blocks costs a copy of the window for each."""
+_SEARCH = 1 << 19
+"""Content that passes, about, before an independent block comes: every second or third one is, in real packages."""
 _PARTS = 256
 _LAZY2, _BTLAZY2, _BTOPT, _BTULTRA2 = 5, 6, 7, 9
 """libzstd's numbers of its strategies."""
@@ -32,10 +39,26 @@ _LONG_MODE = 27
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """How a frame was cut: jobs of `size` bytes of content that refer back over `reach` bytes at most."""
+    """How a frame was cut: jobs of `size` bytes of content that refer back over `reach` bytes to the job before.
+
+    Within a job, blocks refer back over `window` bytes; 0 if it is not worth to look for those that do so alone.
+    """
 
     size: int
     reach: int
+    window: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A range of old content, up to `stop`, that can stay compressed from `job` on, and maybe from `start` on.
+
+    Where `start` is less than `job`, it is to be found out behind `start` whether a block is independent.
+    """
+
+    start: int
+    job: int
+    stop: int
 
 
 def jobs(frame: zstd.Frame, recipe: Recipe, size: int) -> Jobs:
@@ -45,12 +68,13 @@ def jobs(frame: zstd.Frame, recipe: Recipe, size: int) -> Jobs:
     reach = frame.window
     if recipe.source == "reproduced" and not long:
         reach >>= _overlap(settings.strategy)
+    window = frame.window if frame.window >= _MIN_WINDOW and min(frame.window, size) <= _MAX_SEARCHED else 0
     if not recipe.threaded or frame.window & (frame.window - 1) or size <= _MIN_THREADED:
-        return Jobs(max(size, 1), reach)
+        return Jobs(max(size, 1), reach, window)
     if long:
         # There, jobs are sized by the chain table, and matches found in the whole window.
-        return Jobs(1 << max(21, settings.chain_log - 1 + 3), reach)
-    return Jobs(max(_MIN_JOB, 4 * frame.window), reach)
+        return Jobs(1 << max(21, settings.chain_log - 1 + 3), reach, window)
+    return Jobs(max(_MIN_JOB, 4 * frame.window), reach, window)
 
 
 def _overlap(strategy: int) -> int:
@@ -67,31 +91,29 @@ def prefix(reach: int, length: int) -> int:
     return min(reach, max(_LEAST_PREFIX, length))
 
 
-def kept_ranges(splices: Sequence[Splice], size: int, layout: Jobs) -> list[tuple[int, int]]:
-    """Return the ranges of the old content that can stay compressed, in order, joined where they meet.
+def kept_ranges(splices: Sequence[Splice], size: int, layout: Jobs) -> list[Kept]:
+    """Return the ranges of the old content that can stay compressed, in order: at most one between two splices."""
+    kept: list[Kept] = []
+    start = 0
+    for number in range(len(splices) + 1):
+        stop = splices[number].start if number < len(splices) else size
+        # The frame's first job refers to nothing; others may see no splice.
+        job = 0 if number == 0 else -(-(start + layout.reach) // layout.size) * layout.size
+        found = start + layout.window if layout.window and number else job
+        if found < stop and _worth(found, stop, job, size, layout.reach):
+            kept.append(Kept(min(found, job), job, stop))
+        elif job < stop and _worth(job, stop, job, size, layout.reach):
+            kept.append(Kept(job, job, stop))
+        start = splices[number].stop if number < len(splices) else size
+    return kept
 
-    Each starts where a job does; where it stops is a block's end for certain only if it is a job's.
-    """
-    kept: list[tuple[int, int]] = []
-    first = 0
-    for start in range(0, size, layout.size):
-        stop = min(start + layout.size, size)
-        while first < len(splices) and splices[first].stop <= start - layout.reach:
-            first += 1
-        limit = min(stop, splices[first].start) if first < len(splices) else stop
-        if limit <= start:
-            continue
-        if kept and kept[-1][1] == start:
-            kept[-1] = kept[-1][0], limit
-        else:
-            kept.append((start, limit))
-    following = [*(start for start, _ in kept), size]
-    return [
-        (start, stop)
-        for (start, stop), after in zip(kept, following[1:], strict=True)
-        # To go on behind a kept range, the compressor must be shown its end: shorter ones save nothing.
-        if start == 0 or stop == size or stop - start >= prefix(layout.reach, after - stop)
-    ]
+
+def _worth(start: int, stop: int, job: int, size: int, reach: int) -> bool:
+    """Return whether keeping a range saves anything: to go on behind it, the compressor must be shown its end."""
+    least = 1 if stop == size or start == 0 else prefix(reach, 0)
+    if start < job:
+        least += _SEARCH
+    return stop - start >= least
 
 
 def rewrite(
@@ -114,13 +136,13 @@ def rewrite(
     if not kept or frame.single_segment or (new_size <= frame.window and frame.content_size is not None):
         raise Unfit("there is nothing to keep")
     parts: Pipe[Part] = Pipe(_PARTS)
-    reader = Reader(source, frame, Splicer(splices), layout.reach, progress)
+    reader = Reader(source, frame, Splicer(splices), progress)
     compressor = Compressor(recipe, frame, size, threads)
     writer = Writer(source, frame, new_size, out)
     thread = threading.Thread(target=writer.run, args=(parts,), name="conda-prune zstd", daemon=True)
     thread.start()
     try:
-        reused = _feed(reader, kept, compressor, parts, size)
+        reused = _Feed(reader, compressor, parts, layout.reach).all(kept, size)
         writer.checksum = reader.checksum()
         parts.close()
     except BaseException as error:
@@ -138,24 +160,47 @@ def rewrite(
     return Reused(reader.sha256.hexdigest(), reused)
 
 
-def _feed(reader: Reader, kept: Sequence[tuple[int, int]], compressor: Compressor, parts: Pipe[Part], size: int) -> int:
-    """Send the new frame's parts down the pipe in order; return how many bytes of content are kept."""
-    reused = 0
-    ranges = [(0, 0), *kept]
-    following = [*(start for start, _ in kept), size]
-    for (_, stop), after in zip(ranges, following, strict=True):
-        for run in reader.kept(stop):
-            parts.put(run)
-            reused += run.length
-        compressing = None
-        for piece in reader.anew(after, ends=after == size):
-            if compressing is None:
-                length = len(piece) + reader.expected(after)
-                compressing = compressor.start(reader.tail(prefix(reader.reach, length)), length)
-                parts.put(compressing.output)
-            compressing.put(piece)
-            reader.count(piece)
-        if compressing is not None:
-            compressing.finish()
-    reader.end()
-    return reused
+class _Feed:
+    """Sends the new frame's parts down the pipe, in order."""
+
+    def __init__(self, reader: Reader, compressor: Compressor, parts: Pipe[Part], reach: int) -> None:
+        self._reader = reader
+        self._compressor = compressor
+        self._parts = parts
+        self._reach = reach
+        self._range: Compressing | None = None
+
+    def all(self, kept: Sequence[Kept], size: int) -> int:
+        """Send everything; return how many bytes of content are kept compressed."""
+        reader = self._reader
+        reused = 0
+        for keep in kept:
+            self._compress(reader.anew(keep.start, exact=keep.start == keep.job), keep.start)
+            if keep.start < keep.job:
+                stop = min(keep.job, keep.stop)
+                self._compress(reader.until_independent(stop, 0 if stop in (keep.job, size) else _LEAST_PREFIX), stop)
+                if not reader.found:
+                    self._compress(reader.anew(stop, exact=stop == keep.job), stop)
+            for run in reader.kept(keep.stop):
+                self._finish()
+                self._parts.put(run)
+                reused += run.length
+        self._compress(reader.anew(size), size)
+        self._compress(reader.rest(), size)
+        self._finish()
+        return reused
+
+    def _compress(self, pieces: Iterable[bytes], stop: int) -> None:
+        """Send new content, about up to `stop` in the old, to be compressed in one range with what came before."""
+        for piece in pieces:
+            if self._range is None:
+                length = len(piece) + self._reader.expected(stop)
+                self._range = self._compressor.start(self._reader.tail(prefix(self._reach, length)), length)
+                self._parts.put(self._range.output)
+            self._range.put(piece)
+            self._reader.count(piece)
+
+    def _finish(self) -> None:
+        if self._range is not None:
+            self._range.finish()
+            self._range = None

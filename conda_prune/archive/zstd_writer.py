@@ -1,38 +1,31 @@
-"""The three who rewrite a zstd frame together, each on a thread of its own: a reader, a compressor and a writer.
+"""Puts a zstd frame together from blocks of an old one and from new ones, and decompresses it as it grows.
 
-The reader takes the old frame apart, the compressor packs what changed, the writer puts the new frame together and
-decompresses it as it grows. None holds more than a few megabytes beyond the frame's window and libzstd's tables.
+New blocks are compressed on threads of their own, in ranges; the writer takes everything in order. Neither holds more
+than a few megabytes beyond the frame's window and libzstd's tables and jobs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 import zstandard
 
-from ..errors import Damaged
 from ..model import Recipe
 from . import zstd
 from .extent import Extent
-from .reuse import Gone, Pipe, Splicer, Unfit
+from .reuse import Gone, Pipe, Unfit
+from .zstd_reader import GROUP, Run, marked
 
-_GROUP = 8
-"""Blocks handled at a time: with 128 KiB of content each at most, they never unpack to more than 1 MiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Blocks of the old frame that stay: `start` to `stop`, the last one's header at `last`, `length` of content."""
-
-    start: int
-    stop: int
-    last: int
-    length: int
+_MIN_JOB = 1 << 20
+_MAX_JOB = 1 << 23
+"""Of what is compressed anew: libzstd holds five jobs in memory for two threads."""
+_SMALL = 1 << 24
+"""Bytes of tables with which several ranges may be compressed at the same time, each on a thread of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,136 +39,36 @@ class Packed:
 Part: TypeAlias = "Run | Pipe[Packed]"
 
 
-class Reader:
-    """Reads the old frame's content once, in order, as the new content: `position` is in the old, `new_size` in the
-    new.
+class Turns:
+    """Lets ranges be compressed at the same time as long as they need no more than `free` turns together."""
 
-    Raises Damaged where libzstd does, Unfit where blocks do not end where they must.
-    """
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._changed = threading.Condition()
 
-    def __init__(
-        self, source: Extent, frame: zstd.Frame, splicer: Splicer, reach: int, progress: Callable[[int], None]
-    ) -> None:
-        self.reach = reach
-        self.new_size = 0
-        self.sha256 = hashlib.sha256()
-        self._source = source
-        self._frame = frame
-        self._splicer = splicer
-        self._progress = progress
-        self._blocks = zstd.walk_blocks(source, frame)
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj()
-        self._decompress(source.read(0, frame.header))
-        self._xxh64 = _xxh64() if frame.checksum else None
-        self._tail: deque[bytes] = deque()
-        self._tail_size = 0
-        self._crossing = b""
-
-    @property
-    def position(self) -> int:
-        return self._splicer.old
-
-    def kept(self, stop: int) -> Iterator[Run]:
-        """Yield the blocks that end at `stop` or before; the content of the one that crosses it comes anew."""
-        while self.position < stop and not self._crossing:
-            run, content = self._next(stop - self.position)
-            if self.position + run.length > stop:
-                self._crossing = content
-            elif content:
-                pieces = list(self._splicer.feed(content))
-                if pieces != [content]:
-                    raise Unfit("a splice lies in a kept range")
-                self.count(content)
-                yield run
-
-    def anew(self, stop: int, ends: bool) -> Iterator[bytes]:
-        """Yield the new content up to `stop`, where a block must end; `ends`: and what is put behind the end."""
-        while self.position < stop:
-            content = self._crossing or self._next(stop - self.position)[1]
-            self._crossing = b""
-            if piece := b"".join(self._splicer.feed(content)):
-                yield piece
-        if self.position > stop:
-            raise Unfit("a job does not start where it must")
-        if ends and (piece := b"".join(self._splicer.finish())):
-            yield piece
-
-    def expected(self, stop: int) -> int:
-        """Return how many bytes of new content are still to come before `stop`."""
-        return self._splicer.expected(stop)
-
-    def count(self, piece: bytes) -> None:
-        """Take `piece` as the next of the new content."""
-        self.sha256.update(piece)
-        self.new_size += len(piece)
-        if self._xxh64 is not None:
-            self._xxh64.compress(piece)
-        self._tail.append(piece)
-        self._tail_size += len(piece)
-        while self._tail_size - len(self._tail[0]) >= self.reach:
-            self._tail_size -= len(self._tail.popleft())
-
-    def tail(self, size: int) -> bytes:
-        """Return the last `size` bytes of the new content so far, or all of it; at most `reach`."""
-        pieces: list[bytes] = []
-        for piece in reversed(self._tail):
-            pieces.append(piece[max(0, len(piece) - size) :])
-            size -= len(pieces[-1])
-            if not size:
-                break
-        return b"".join(reversed(pieces))
-
-    def checksum(self) -> bytes:
-        """Return the four bytes that close the new frame, none where the old has no checksum."""
-        return b"" if self._xxh64 is None else self._xxh64.flush()[-4:]
-
-    def end(self) -> None:
-        """Read the old frame's end; raise Damaged unless all of its content came."""
-        for block in self._blocks:
-            if self._decompress(self._source.read(block.start, block.stop - block.start)):
-                raise Damaged("the zstd frame holds more than it did before", "try again when nothing writes to it")
-        if self._frame.checksum:
-            self._decompress(self._source.read(self._source.size - 4, 4))
-
-    def _next(self, room: int) -> tuple[Run, bytes]:
-        """Return the next blocks with their content: more than `room` bytes of it only if the first block has more."""
-        blocks: list[zstd.Block] = []
-        for block in self._blocks:
-            blocks.append(block)
-            if len(blocks) >= min(_GROUP, room // zstd.MAX_BLOCK):
-                break
-        if not blocks:
-            raise Damaged("the zstd frame holds less than it did before", "try again when nothing writes to it")
-        start, stop = blocks[0].start, blocks[-1].stop
-        content = self._decompress(self._source.read(start, stop - start))
-        self._progress(len(content))
-        return Run(start, stop, blocks[-1].start, len(content)), content
-
-    def _decompress(self, packed: bytes) -> bytes:
+    @contextmanager
+    def take(self, count: int) -> Iterator[None]:
+        """Wait for `count` turns, and give them back."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= count)
+            self._free -= count
         try:
-            return self._decompressor.decompress(packed)
-        except zstandard.ZstdError as error:
-            raise Damaged(f"the zstd data is damaged: {error}", "build or download it again") from error
-
-
-def _xxh64() -> zstandard.ZstdCompressionObj:
-    """Return a compressor whose frame ends with the checksum, and that does next to nothing else."""
-    settings = zstandard.ZstdCompressionParameters(
-        window_log=10, hash_log=6, chain_log=6, search_log=1, min_match=7, target_length=1 << 17, strategy=1,
-        write_checksum=True, write_content_size=False,
-    )  # fmt: skip
-    return zstandard.ZstdCompressor(compression_params=settings).compressobj()
+            yield
+        finally:
+            with self._changed:
+                self._free += count
+                self._changed.notify_all()
 
 
 class Compressing:
     """A range of content on its way through libzstd; `output` has its blocks, which may follow any others."""
 
-    def __init__(self, settings: zstandard.ZstdCompressionParameters, prefix: bytes, turn: threading.Semaphore) -> None:
+    def __init__(self, settings: zstandard.ZstdCompressionParameters, prefix: bytes, turns: Turns) -> None:
         self.output: Pipe[Packed] = Pipe(64)
         self._input: Pipe[bytes] = Pipe(24)
         self._settings = settings
         self._prefix = prefix
-        self._turn = turn
+        self._turns = turns
         threading.Thread(target=self._run, name="conda-prune zstd range", daemon=True).start()
 
     def put(self, piece: bytes) -> None:
@@ -188,7 +81,7 @@ class Compressing:
 
     def _run(self) -> None:
         try:
-            with self._turn:
+            with self._turns.take(self._settings.threads if _tables(self._settings) > _SMALL else 1):
                 for packed in regroup(self._compressed()):
                     self.output.put(packed)
             self.output.close()
@@ -228,12 +121,12 @@ class Compressor:
         self._frame = frame
         self._size = frame.content_size or size
         self._threads = max(1, threads)
-        self._turn = threading.Semaphore(self._threads)
+        self._turns = Turns(self._threads)
         self._started: list[Compressing] = []
 
     def start(self, prefix: bytes, length: int) -> Compressing:
         """Return a new range of about `length` bytes, behind content that ends with `prefix`."""
-        compressing = Compressing(self._settings(len(prefix) + length), prefix, self._turn)
+        compressing = Compressing(self._settings(len(prefix), length), prefix, self._turns)
         self._started.append(compressing)
         return compressing
 
@@ -243,23 +136,29 @@ class Compressor:
             compressing.finish(Gone())
             compressing.output.abandon()
 
-    def _settings(self, span: int) -> zstandard.ZstdCompressionParameters:
-        """Return the recipe's settings for a range that spans so many bytes: its tables need not be larger."""
+    def _settings(self, prefix: int, length: int) -> zstandard.ZstdCompressionParameters:
+        """Return the recipe's settings for a range: no larger tables than it can fill, jobs for all threads."""
         whole = zstandard.ZstdCompressionParameters.from_level(self._recipe.level, source_size=self._size)
         window = min(whole.window_log, self._frame.window.bit_length() - 1)
-        narrow = min(window, max(10, (span - 1).bit_length()))
+        narrow = min(window, max(10, (prefix + length - 1).bit_length()))
+        job = min(_MAX_JOB, 4 << window, max(_MIN_JOB, -(-length // self._threads)))
         return zstandard.ZstdCompressionParameters.from_level(
             self._recipe.level,
             source_size=self._size,
             window_log=narrow,
             hash_log=min(whole.hash_log, narrow + 1),
             chain_log=min(whole.chain_log, narrow + 1),
-            # In a window made as small as the range, the prefix may be all of the window but the range.
+            # libzstd takes part of the window as prefix; where the window was made smaller, all of it is needed.
             overlap_log=9 if narrow < window else 0,
+            job_size=max(job, prefix),
             threads=self._threads,
             write_content_size=False,
             write_checksum=False,
         )
+
+
+def _tables(settings: zstandard.ZstdCompressionParameters) -> int:
+    return 4 * ((1 << settings.hash_log) + (1 << settings.chain_log))
 
 
 def regroup(chunks: Iterable[bytes]) -> Iterator[Packed]:
@@ -280,7 +179,7 @@ def regroup(chunks: Iterable[bytes]) -> Iterator[Packed]:
                 group += waiting[at:stop]
                 group[last] &= 0xFE
                 count += 1
-                if count == _GROUP:
+                if count == GROUP:
                     yield Packed(bytes(group), last)
                     group.clear()
                     count = 0
@@ -332,12 +231,12 @@ class Writer:
         """Hold the blocks until it is known whether more follow, and write those held before."""
         if self._held is not None:
             self._write(self._held[0])
-        self._held = _marked(data, last, final=False), last
+        self._held = marked(data, last, final=False), last
 
     def _end(self) -> None:
         if self._held is None:
             raise Unfit("the new frame has no blocks")
-        self._write(_marked(*self._held, final=True) + self.checksum)
+        self._write(marked(*self._held, final=True) + self.checksum)
         if not self._decompressor.eof or self._decompressor.unused_data:
             raise Unfit("the new frame does not end where it must")
 
@@ -357,12 +256,3 @@ def frame_header(old: bytes, size: int) -> bytes:
     elif size < 1 << 32:
         flag, field = 2, size.to_bytes(4, "little")
     return old[:4] + bytes([flag << 6 | old[4] & 0x04, old[5]]) + field
-
-
-def _marked(data: bytes, last: int, final: bool) -> bytes:
-    """Return the blocks with the header at `last` marked as the frame's last, or not."""
-    if bool(data[last] & 1) == final:
-        return data
-    marked = bytearray(data)
-    marked[last] ^= 1
-    return bytes(marked)
