@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
@@ -22,7 +23,7 @@ from .errors import CannotWrite, Changed
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
 from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
-from .model import Compression, Format, Limits, Package, Plan, Result, Size
+from .model import Compression, File, Format, Limits, Package, Plan, Result, Size
 
 
 class Progress(Protocol):
@@ -130,15 +131,22 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
     )
 
 
-def show_package(path: str, options: Options, *, limits: Limits | None = None) -> tuple[Result, Plan]:
-    """Return everything known about a package, its payload read; nothing is written."""
+def show_package(
+    path: str, options: Options, *, deep: bool = True, limits: Limits | None = None
+) -> tuple[Result, Plan, Mapping[str, File]]:
+    """Return everything known about a package, and its files, listed ones where the payload was not read; nothing is
+    written.
+    """
+    compression = None
     with Archive(path, limits or Limits()) as archive:
-        package, plan = _planned(archive, options, deep=True, progress=UNWATCHED)
-        settings = Settings(recorded=recorded_level(contents_of(package).texts))
-        recipes = recover_recipes(archive, settings)
-        recipe = recipes["pkg" if "pkg" in recipes else "tar"]
-    compression = Compression(recipe.codec, recipe.level, recipe.source)
-    return replace(_result(plan, plan.status, deep=True, seconds=0), compression=compression), plan
+        package, plan = _planned(archive, options, deep=deep, progress=UNWATCHED)
+        contents = contents_of(package)
+        if deep:
+            recipes = recover_recipes(archive, Settings(recorded=recorded_level(contents.texts)))
+            recipe = recipes["pkg" if "pkg" in recipes else "tar"]
+            compression = Compression(recipe.codec, recipe.level, recipe.source)
+    result = _result(plan, plan.status, deep=package.complete, seconds=0)
+    return replace(result, compression=compression), plan, {**package.files, **contents.files}
 
 
 def _planned(archive: Archive, options: Options, *, deep: bool, progress: Progress) -> tuple[Package, Plan]:

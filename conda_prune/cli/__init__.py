@@ -8,12 +8,14 @@ costs.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
 from typing import NoReturn
 
 import click
+from click.core import ParameterSource
 
 from .. import __version__
 
@@ -21,18 +23,19 @@ COMMANDS = {
     "check": "work",
     "fix": "work",
     "show": "show",
+    "explain": "explain",
+    "schema": "schema",
+    "completion": "completion",
 }
 """Every command and the module of this package that has it; a module is imported when its command is used."""
 
-_SETTINGS = {
-    "help_option_names": ["-h", "--help"],
-    "max_content_width": 100,
-    "auto_envvar_prefix": "CONDA_PRUNE",
-}
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_OWN_FORMAT = "format_"
+"""The parameter of the commands whose --format has values of its own: CONDA_PRUNE_FORMAT and files do not reach it."""
 
 
 class _Commands(click.Group):
-    """A group that imports a command when it is asked for."""
+    """A group that imports a command when it is asked for, and gives its options their variables and settings."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -41,22 +44,84 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         command = getattr(importlib.import_module(f".{COMMANDS[name]}", __package__), name)
-        assert isinstance(command, click.Command)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{COMMANDS[name]}.{name} is no command")
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.envvar is None:
+                variable = _option(parameter).replace("-", "_").upper()
+                parameter.envvar = [f"CONDA_PRUNE_{name.upper()}_{variable}"]
+                if parameter.name != _OWN_FORMAT:
+                    parameter.envvar.append(f"CONDA_PRUNE_{variable}")
         return command
 
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(context, arguments)
+        # Whoever asks for help gets it, whatever the file says; so does a shell that completes.
+        if name and command and not context.resilient_parsing and not {"-h", "--help"} & set(rest):
+            context.default_map = {name: _settings(context, command)}
+        return name, command, rest
 
-@click.group(cls=_Commands, context_settings=_SETTINGS)
+
+def _option(parameter: click.Option) -> str:
+    """Return an option's long name."""
+    return max((option.lstrip("-") for option in parameter.opts), key=len)
+
+
+def _settings(context: click.Context, command: click.Command) -> dict[str, object]:
+    """Return what a file says about a command's options, by parameter."""
+    options = {_option(option): option for option in command.params if isinstance(option, click.Option)}
+    names = {key: option.name for key, option in options.items() if option.name != _OWN_FORMAT}
+    if not {"python", "format"} & names.keys():
+        return {}
+    from ..config import find_settings
+    from ..errors import UsageError
+
+    try:
+        found = find_settings(os.getcwd())
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+    except FileNotFoundError:  # The current directory was removed.
+        return {}
+    if found is None:
+        return {}
+    context.meta["conda_prune.config"] = found.path
+    return {name: value for key, value in found.values.items() if (name := names.get(key)) is not None}
+
+
+@click.group(
+    cls=_Commands,
+    context_settings=_SETTINGS,
+    epilog="""\b
+Exit codes:
+  0    nothing to do, or everything repaired
+  1    something would be repaired (check, fix --dry-run)
+  2    wrong usage or configuration
+  3    at least one package could not be processed; it is untouched, the others are done
+  130  interrupted; no partial output is left
+
+\b
+Environment:
+  CONDA_PRUNE_SELECT, CONDA_PRUNE_JOBS, ...  any option, as CONDA_PRUNE_OPTION for every command
+  or CONDA_PRUNE_COMMAND_OPTION for one; NO_COLOR, FORCE_COLOR; CI (no progress bar)
+
+\b
+Files:
+  [tool.conda-prune] in pixi.toml or pyproject.toml, nearest upwards: long options as keys, such as
+  select = ["foreign-tree"]. The command line wins over the environment, which wins over the file.
+""",
+)
 @click.version_option(__version__, "-V", "--version", prog_name="conda-prune")
 def cli() -> None:
     """Remove stray Python bytecode from conda packages that are already built.
 
     \b
-    conda-prune check output/                     what is wrong, nothing written
-    conda-prune fix output/ --in-place            repair every package below output/
-    conda-prune show PACKAGE                      everything known about one package
-
-    Exit codes: 0 nothing to do or everything fixed, 1 something would be repaired, 2 wrong usage,
-    3 a package could not be processed (it is untouched, the others are done).
+    Examples:
+      conda-prune check output/               what is wrong; nothing is written
+      conda-prune fix output/ --in-place      repair every package below output/
+      conda-prune show PACKAGE                everything known about one package
+      conda-prune explain foreign-path        what a kind of finding means, and how to prevent it
     """
 
 
@@ -65,18 +130,36 @@ def _terminated(number: int, frame: object) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line. An interruption unwinds the work, so that nothing temporary stays, and exits with 130 or
-    143.
+    """Run the command line, and leave with its exit code.
+
+    An interruption unwinds the work, so that nothing temporary stays, and gives 130 or 143; a reader of standard
+    output that has gone gives 141, as for any program in a pipe.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        cli(standalone_mode=False)
+        code = cli(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read the results has enough; nothing of the work is lost.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """Print an error of usage, with the place that a wrong value comes from, and names made safe."""
+    from ..report.escape import escaped
+
+    message = error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if isinstance(error, click.BadParameter) and context is not None and error.param is not None:
+        if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
+            message += f" (in [tool.conda-prune] of {context.meta.get('conda_prune.config')})"
+    click.UsageError("\n".join(map(escaped, message.split("\n"))), context).show()

@@ -1,4 +1,4 @@
-"""The options that commands share, and what is made of them."""
+"""The options that commands share, what is made of them, and the parts of the help that are the same everywhere."""
 
 from __future__ import annotations
 
@@ -6,28 +6,81 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..judgement.plan import Options
     from ..paths import Target
+    from ..report.output import Output
+
+_FINDINGS = """\b
+Exit codes:
+  0  nothing to do
+  1  at least one package has something to be repaired
+  2  wrong usage or configuration
+  3  at least one package could not be processed; the others are done
+"""
+EXIT_CODES = {
+    "check": _FINDINGS,
+    "fix": """\b
+Exit codes:
+  0  nothing to do, or everything repaired
+  1  with --dry-run: at least one package has something to be repaired
+  2  wrong usage or configuration
+  3  at least one package could not be processed; it is untouched, the others are done
+""",
+    "show": """\b
+Exit codes:
+  0  shown
+  2  wrong usage or configuration
+  3  the package cannot be read, or says two things about its Python
+""",
+    "report": """\b
+Exit codes:
+  0  every file could be read, whatever the results say
+  2  wrong usage
+  3  a file could not be read; the others are merged
+""",
+}
+"""The exit codes of each command, as its help tells them."""
+
+
+def complete_kinds(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
+    """Return the kinds that a shell may put in the place of what was typed so far."""
+    from click.shell_completion import CompletionItem
+
+    from ..judgement.plan import KINDS
+
+    # Kinds are separated by commas: what stands before the last one stays.
+    before, comma, last = text.rpartition(",")
+    names = (*KINDS, "all") if parameter.name == "select" else KINDS
+    return [CompletionItem(before + comma + name) for name in names if name.startswith(last)]
+
+
+def _complete_formats(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from ..report.output import FORMATS
+
+    return [CompletionItem(name) for name in FORMATS if name.startswith(text)]
 
 
 def judging(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say how packages are judged."""
     for option in reversed(
         (
-            click.option(
-                "--python",
-                metavar="VERSION",
-                help="What the packages are for: 3.11, 3.13t, pypy3.9, any, none.",
-            ),
-            click.option(
-                "--select", metavar="KINDS", multiple=True, help="Kinds of findings beyond the defaults; all."
-            ),
-            click.option("--ignore", metavar="KINDS", multiple=True, help="Kinds of findings to leave alone."),
-            click.option("--keep", metavar="GLOB", multiple=True, help="Files that are never dropped (repeatable)."),
+            click.option("--python", metavar="VERSION",
+                         help="What the packages are for: 3.11, 3.13t, pypy3.9, any, none."),
+            click.option("--select", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
+                         help="Kinds of findings beyond the defaults, separated by commas; all."),
+            click.option("--ignore", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
+                         help="Kinds of findings to leave alone."),
+            click.option("--keep", metavar="GLOB", multiple=True,
+                         help="Files that are never dropped (repeatable)."),
         )
-    ):
+    ):  # fmt: skip
         command = option(command)
     return command
 
@@ -39,8 +92,10 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
             click.option("-j", "--jobs", type=click.IntRange(0), default=1, show_default=True,
                          help="Packages at a time; 0 for one per core."),
             click.option("--format", "formats", metavar="FORMAT[=FILE]", multiple=True, default=("text",),
-                         help="text or json, to standard output or a file (repeatable)."),
-            click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours."),
+                         shell_complete=_complete_formats,
+                         help="text, json, jsonl, github or sarif, to standard output or a file (repeatable)."),
+            click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
+                         help="Colours; auto heeds NO_COLOR and FORCE_COLOR."),
             click.option("-q", "--quiet", is_flag=True, help="Errors only."),
             click.option("-v", "--verbose", is_flag=True, help="Clean packages and harmless findings, too."),
         )
@@ -50,26 +105,70 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def options_of(flags: dict[str, Any]) -> Options:
+    """Return how packages are to be judged; raise click's UsageError for a kind or a Python that is none."""
     from ..errors import UsageError
     from ..judgement.plan import KINDS, Options
     from ..judgement.variant import override_variant
 
     kinds = {}
     for flag in ("select", "ignore"):
-        names = [name.strip() for value in flags[flag] for name in value.split(",") if name.strip()]
-        unknown = [name for name in names if name not in KINDS and name != "all"]
+        names = _names(flags[flag])
+        unknown = [name for name in names if name not in KINDS and (name != "all" or flag != "select")]
         if unknown:
-            raise click.UsageError(f"--{flag} {unknown[0]}: there is no such kind; the kinds are {', '.join(KINDS)}")
+            reason = f"there is no kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}"
+            raise click.UsageError(f"{origin(flag)}: {reason}")
         kinds[flag] = frozenset(names)
     if flags["python"] is not None:
         try:
             override_variant(flags["python"])
         except UsageError as error:
-            raise click.UsageError(str(error)) from error
-    return Options(flags["python"], kinds["select"], kinds["ignore"], flags["keep"])
+            raise click.UsageError(f"{origin('python')}: {error}") from error
+    return Options(flags["python"], kinds["select"], kinds["ignore"], tuple(flags["keep"]))
+
+
+def _names(values: tuple[str, ...]) -> list[str]:
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def origin(flag: str) -> str:
+    """Return where an option's value comes from, as its user would look for it."""
+    context = click.get_current_context()
+    source = context.get_parameter_source(flag)
+    if source is ParameterSource.DEFAULT_MAP:
+        return f"{context.meta.get('conda_prune.config')}: {flag}"
+    if source is ParameterSource.ENVIRONMENT:
+        return f"CONDA_PRUNE_{flag.upper()}"
+    return f"--{flag}"
+
+
+def open_output(command: str, flags: dict[str, Any]) -> Output:
+    """Return where results go, by the options of `reporting`; raise click's UsageError where that cannot be."""
+    from .. import __version__
+    from ..report.output import Output, Style
+
+    colors = {"always": True, "never": False}.get(flags["color"])
+    style = Style(command, colors, flags["quiet"], flags["verbose"], _fix_options(flags), __version__)
+    try:
+        return Output(style, flags["formats"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _fix_options(flags: dict[str, Any]) -> str:
+    """Return the options that make `fix` judge as this command did; none that came from a file, which it reads too."""
+    import shlex
+
+    context = click.get_current_context()
+    words = []
+    for flag in ("python", "select", "ignore", "keep"):
+        if context.get_parameter_source(flag) is ParameterSource.COMMANDLINE:
+            values = flags[flag] if isinstance(flags[flag], tuple) else (flags[flag],)
+            words += [word for value in values for word in (f"--{flag}", value)]
+    return shlex.join(words)
 
 
 def find_targets(paths: tuple[str, ...], files_from: str | None) -> list[Target]:
+    """Return the packages that were named; raise click's UsageError where nothing was."""
     from ..paths import find_packages
 
     named = list(paths)
@@ -84,7 +183,9 @@ def find_targets(paths: tuple[str, ...], files_from: str | None) -> list[Target]
         raise click.UsageError("name packages, directories or globs")
     targets = list(find_packages(named))
     if not targets:
-        click.echo(f"no conda packages in {', '.join(named)}", err=True)
+        from ..report.escape import escaped
+
+        click.echo(f"no conda packages in {escaped(', '.join(named))}", err=True)
     return targets
 
 

@@ -7,29 +7,49 @@ from typing import Any
 
 import click
 
-from .options import judging, options_of
+from .options import EXIT_CODES, judging, options_of
 from .work import EXIT_FAILED, EXIT_OK, failed
 
 
-@click.command()
-@click.argument("package")
+@click.command(epilog=EXIT_CODES["show"])
+@click.argument("package", type=click.Path(readable=False))
+@click.option("--deep", is_flag=True, help="Read the payload, too: hashes, magic numbers and compression are shown.")
 @judging
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def show(package: str, format_: str, **flags: Any) -> None:
-    """Show everything known about one package: its variant and the evidence, every file and why."""
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="For people, or one JSON object as of check with the key `files`.")  # fmt: skip
+def show(package: str, deep: bool, format_: str, **flags: Any) -> None:
+    """Show everything known about one package, and change nothing.
+
+    That is the Python it is for and each piece of evidence, the cache tags and trees that fit it, its
+    compression, and every file with what `fix` would do about it and why.
+
+    \b
+    Examples:
+      conda-prune show numpy-2.1.0-py313h1234567_0.conda
+      conda-prune show --deep --format json numpy-2.1.0-py313h1234567_0.conda | jq .variant
+      conda-prune show numpy-2.1.0-py313h1234567_0.conda | grep '^  drop'
+    """
     from ..errors import PruneError, UsageError
     from ..operations import show_package
     from ..report import json_report, text
+    from ..report.output import Style, print_line
+    from ..report.show import show_lines, show_object
 
+    style = Style("show")
     try:
-        result, plan = show_package(package, options_of(flags))
+        result, plan, files = show_package(package, options_of(flags), deep=deep)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
-    except PruneError as error:
-        click.echo(text.error_line(failed(package, str(error))), err=True)
+    except (PruneError, OSError) as error:
+        reason = str(error) if isinstance(error, PruneError) else error.strerror or str(error)
+        result = failed(package, reason)
+        if format_ == "json":
+            print(json_report.dumps(json_report.as_object(result), indent=2))
+        print_line(text.error_line(result), sys.stderr, style)
         sys.exit(EXIT_FAILED)
     if format_ == "json":
-        click.echo(json_report.dumps(json_report.as_object(result), indent=2))
+        print(json_report.dumps(show_object(result, plan, files), indent=2))
     else:
-        click.echo("\n".join(text.show_lines(result, plan)))
+        for line in show_lines(result, plan, files):
+            print_line(line, sys.stdout, style)
     sys.exit(EXIT_FAILED if result.status == "refused" else EXIT_OK)

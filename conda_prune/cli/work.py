@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from .options import find_targets, judging, options_of, reporting
+from .options import EXIT_CODES, find_targets, judging, open_output, options_of, reporting
 
 if TYPE_CHECKING:
     from ..judgement.plan import Options
@@ -22,20 +22,31 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_FINDINGS, EXIT_FAILED = 0, 1, 3
 
 
-@click.command()
-@click.argument("paths", nargs=-1, metavar="PATHS...")
+@click.command(epilog=EXIT_CODES["check"])
+@click.argument("paths", nargs=-1, metavar="PATHS...", type=click.Path(readable=False))
 @click.option("--deep", is_flag=True, help="Read the payload too: hashes, sizes and magic numbers are judged.")
 @click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
 @judging
 @reporting
 def check(paths: tuple[str, ...], deep: bool, files_from: str | None, **flags: Any) -> None:
-    """Say what is wrong with packages. PATHS are packages, directories and globs; nothing is written."""
+    """Say what is wrong with packages; nothing is written.
+
+    PATHS are packages (.conda, .tar.bz2), directories, which are searched to any depth, and globs; - reads
+    paths from standard input. Of a .conda, only the small info component is read where that is enough.
+
+    \b
+    Examples:
+      conda-prune check output/
+      conda-prune check --deep --select all output/linux-64/numpy-2.1.0-py313h1234567_0.conda
+      conda-prune check output/ --format github --format sarif=conda-prune.sarif
+      git ls-files '*.conda' | conda-prune check -
+    """
     run = _Run("check", options_of(flags), deep, None, flags["quiet"])
     _execute(run, find_targets(paths, files_from), flags)
 
 
-@click.command()
-@click.argument("paths", nargs=-1, metavar="PATHS...")
+@click.command(epilog=EXIT_CODES["fix"])
+@click.argument("paths", nargs=-1, metavar="PATHS...", type=click.Path(readable=False))
 @click.option("--in-place", is_flag=True, help="Replace the packages by their repaired versions.")
 @click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones there.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, write nothing; exit code as check.")
@@ -56,7 +67,18 @@ def fix(
     files_from: str | None,
     **flags: Any,
 ) -> None:
-    """Repair packages, in place or into a directory. What is kept is byte for byte what it was."""
+    """Repair packages, in place or into a directory.
+
+    Stray bytecode goes, with its entries in the package's listings; what is kept is byte for byte what it
+    was, and so is the compression. A package without findings is not written. A repaired one is read back
+    before it replaces anything: when something fails, the package is as it was.
+
+    \b
+    Examples:
+      conda-prune fix output/ --in-place
+      conda-prune fix output/ -o repaired --jobs 0
+      conda-prune fix output/ --in-place --dry-run --select foreign-tree
+    """
     from ..operations import Writing
 
     if in_place is (output_dir is not None) and not (dry_run and not in_place):
@@ -122,12 +144,8 @@ def _died(target: Target, how: str) -> Result:
 def _execute(run: _Run, targets: list[Target], flags: dict[str, Any]) -> NoReturn:
     """Do the work, print the results, and leave with the exit code."""
     from ..batch import run as run_all
-    from ..report.output import Output
 
-    try:
-        output = Output(run.command, flags["formats"], flags["color"], flags["quiet"], flags["verbose"])
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    output = open_output(run.command, flags)
     jobs = flags["jobs"] or os.cpu_count() or 1
     results = []
     with output:

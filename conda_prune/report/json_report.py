@@ -1,69 +1,39 @@
 """Results as JSON objects: what programs read, and keep reading; new keys may come, none goes without a new schema
 version.
+
+`schema.py` says what each key means. Paths keep bytes that are no UTF-8 as lone surrogates (PEP 383), written as
+escapes: the text is ASCII throughout.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
-from ..model import Action, Result, Size
+from ..model import Action, Compression, Finding, Result, Size, Variant
+
+if TYPE_CHECKING:
+    from .output import Style
 
 SCHEMA_VERSION = 1
 
 
 def as_object(result: Result) -> dict[str, Any]:
-    """Return a result as a JSON object; paths that are no UTF-8 keep their bytes as surrogate escapes."""
-    repairs = [finding for finding in result.findings if finding.action is not Action.REPORT]
-    dropped = [finding for finding in repairs if finding.action is Action.DROP]
-    files = Counter(finding.kind for finding in result.findings)
-    sizes: Counter[str] = Counter()
-    for finding in result.findings:
-        sizes[finding.kind] += finding.size
-    package = None
-    if result.name or result.format is not None:
-        package = {
-            "name": result.name,
-            "version": result.version,
-            "build": result.build,
-            "subdir": result.subdir,
-            "format": result.format.value if result.format else None,
-        }
-    variant = None
-    if result.variant is not None:
-        variant = {
-            "python": result.variant.python,
-            "kind": result.variant.kind,
-            "tags": list(result.variant.tags) if result.variant.tags is not None else None,
-            "because": list(result.variant.because),
-        }
-    compression = None
-    if result.compression is not None:
-        compression = {
-            "codec": result.compression.codec,
-            "level": result.compression.level,
-            "source": result.compression.source,
-            "reused_bytes": result.compression.reused_bytes,
-            "recompressed_bytes": result.compression.recompressed_bytes,
-        }
+    """Return a result as a JSON object."""
     return {
         "schema_version": SCHEMA_VERSION,
         "path": result.path,
         "status": result.status,
-        "package": package,
-        "variant": variant,
+        "package": _package(result),
+        "variant": _variant(result.variant),
         "deep": result.deep,
-        "summary": {
-            "members": result.members,
-            "dropped": len(dropped),
-            "dropped_bytes": sum(finding.size for finding in dropped),
-            "kinds": {kind: {"files": files[kind], "bytes": sizes[kind]} for kind in sorted(files)},
-        },
+        "summary": _summary(result),
         "before": _size(result.before),
         "after": _size(result.after),
         "output": result.output,
-        "compression": compression,
+        "compression": _compression(result.compression),
         "findings": [
             {
                 "kind": finding.kind,
@@ -73,12 +43,75 @@ def as_object(result: Result) -> dict[str, Any]:
                 "action": finding.action.value,
                 "fixed": result.status == "fixed" and finding.action is not Action.REPORT,
             }
-            for finding in sorted(result.findings, key=lambda finding: (finding.kind, finding.path))
+            for finding in in_order(result.findings)
         ],
         "notes": list(result.notes),
         "warnings": list(result.warnings),
         "seconds": round(result.seconds, 3),
+        "records": [
+            {"file": record.file, "before": record.before or None, "after": record.after or None}
+            for record in result.records
+        ],
         "error": result.error,
+    }
+
+
+def in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings in the order in which every format tells them."""
+    return sorted(findings, key=lambda finding: (finding.kind, finding.path))
+
+
+def _package(result: Result) -> dict[str, Any] | None:
+    if not result.name and result.format is None:
+        return None
+    return {
+        "name": result.name,
+        "version": result.version,
+        "build": result.build,
+        "subdir": result.subdir,
+        "format": result.format.value if result.format else None,
+    }
+
+
+def _variant(variant: Variant | None) -> dict[str, Any] | None:
+    if variant is None:
+        return None
+    return {
+        "python": variant.python,
+        "kind": variant.kind,
+        "tags": list(variant.tags) if variant.tags is not None else None,
+        "trees": list(variant.trees) if variant.trees is not None else None,
+        "because": list(variant.because),
+        "conflict": variant.conflict or None,
+    }
+
+
+def _summary(result: Result) -> dict[str, Any]:
+    dropped = [finding for finding in result.findings if finding.action is Action.DROP]
+    actions = Counter(finding.action for finding in result.findings)
+    files = Counter(finding.kind for finding in result.findings)
+    sizes: Counter[str] = Counter()
+    for finding in result.findings:
+        sizes[finding.kind] += finding.size
+    return {
+        "members": result.members,
+        "dropped": len(dropped),
+        "dropped_bytes": sum(finding.size for finding in dropped),
+        "corrected": actions[Action.CORRECT],
+        "restamped": actions[Action.RESTAMP],
+        "kinds": {kind: {"files": files[kind], "bytes": sizes[kind]} for kind in sorted(files)},
+    }
+
+
+def _compression(compression: Compression | None) -> dict[str, Any] | None:
+    if compression is None:
+        return None
+    return {
+        "codec": compression.codec,
+        "level": compression.level,
+        "source": compression.source,
+        "reused_bytes": compression.reused_bytes,
+        "recompressed_bytes": compression.recompressed_bytes,
     }
 
 
@@ -88,4 +121,38 @@ def _size(size: Size | None) -> dict[str, Any] | None:
 
 def dumps(value: object, *, indent: int | None = None) -> str:
     """Return a value as JSON text in ASCII: nothing in it can be taken for a terminal's commands."""
-    return json.dumps(value, ensure_ascii=True, indent=indent)
+    # DEL is the one control character that JSON lets stand as it is.
+    return json.dumps(value, ensure_ascii=True, indent=indent).replace("\x7f", "\\u007f")
+
+
+class JsonReport:
+    """All results as one JSON array, printed at the end: an interrupted run prints none."""
+
+    def __init__(self, stream: TextIO, style: Style) -> None:
+        self._stream = stream
+        self._objects: list[object] = []
+
+    def begin(self, paths: Sequence[str]) -> None:
+        pass
+
+    def add(self, result: Result) -> None:
+        self._objects.append(as_object(result))
+
+    def end(self) -> None:
+        print(dumps(self._objects, indent=2), file=self._stream)
+
+
+class JsonLinesReport:
+    """Each result as one line of JSON, as soon as it is there."""
+
+    def __init__(self, stream: TextIO, style: Style) -> None:
+        self._stream = stream
+
+    def begin(self, paths: Sequence[str]) -> None:
+        pass
+
+    def add(self, result: Result) -> None:
+        print(dumps(as_object(result)), file=self._stream)
+
+    def end(self) -> None:
+        pass

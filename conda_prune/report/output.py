@@ -1,15 +1,51 @@
-"""Where results are printed while they come in: each format to standard output or to a file of its own."""
+"""Where results are printed while they come in: each format to standard output or to a file of its own.
+
+One format may be named with a file and another without; only one of those that programs read whole may share standard
+output with nothing else. Failures and warnings go to standard error whatever the formats are.
+"""
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, TextIO
 
 from ..model import Result
 from . import text
+from .escape import encodable
+
+FORMATS = {
+    "text": ("output", "TextReport"),
+    "json": ("json_report", "JsonReport"),
+    "jsonl": ("json_report", "JsonLinesReport"),
+    "github": ("github", "GithubReport"),
+    "sarif": ("sarif", "SarifReport"),
+}
+"""Every format: the module of this package that has its class, and the class; imported when the format is asked for."""
+
+_SHARING = ("text", "github")
+"""The formats made of lines for people: both may go to standard output at once."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How results are told: by which command, to whom.
+
+    `colors` is None where each stream decides for itself. `fix_options` are the options that a `fix` needs to do what
+    this command found, as they would be typed; `version` is this tool's.
+    """
+
+    command: str
+    colors: bool | None = False
+    quiet: bool = False
+    verbose: bool = False
+    fix_options: str = ""
+    version: str = ""
 
 
 class Report(Protocol):
@@ -26,23 +62,39 @@ class Report(Protocol):
 
 
 class Output:
-    """All the formats that were asked for; use it in a `with` statement. Raises ValueError for one that is unknown."""
+    """All the formats that were asked for; use it in a `with` statement.
 
-    def __init__(self, command: str, formats: Sequence[str], color: str, quiet: bool, verbose: bool) -> None:
+    Text goes to standard output where no format does. Raises ValueError for a format that is unknown, a file that
+    cannot be written, and formats that cannot share standard output.
+    """
+
+    def __init__(self, style: Style, formats: Sequence[str]) -> None:
         self._files = ExitStack()
         self._reports: list[Report] = []
-        for wanted in formats:
-            name, _, path = wanted.partition("=")
-            if name not in ("text", "json"):
-                raise ValueError(f"--format {name}: there is no such format; write text or json")
+        self._warned: set[str] = set()
+        self._style = style
+        wanted = [(name, path) for name, _, path in (format_.partition("=") for format_ in formats)]
+        printed = [name for name, path in wanted if not path]
+        if not printed:
+            wanted.insert(0, ("text", ""))
+        if len(printed) != len(set(printed)) or (len(printed) > 1 and not set(printed) <= set(_SHARING)):
+            raise ValueError(f"--format {', '.join(printed)}: only one can go to standard output; write FORMAT=FILE")
+        for name, path in wanted:
+            self._reports.append(self._report(name, path))
+
+    def _report(self, name: str, path: str) -> Report:
+        if name not in FORMATS:
+            raise ValueError(f"--format {name}: there is no such format; the formats are {', '.join(FORMATS)}")
+        stream = sys.stdout
+        if path:
             try:
-                stream = self._files.enter_context(open(path, "w", encoding="utf-8")) if path else sys.stdout  # noqa: SIM115
-            except OSError as error:
-                raise ValueError(f"--format {wanted}: {error.strerror}") from error
-            if name == "json":
-                self._reports.append(JsonReport(stream))
-            else:
-                self._reports.append(TextReport(command, stream, _colors(color, stream), quiet, verbose))
+                file = open(path, "w", 1, encoding="utf-8", newline="\n")  # noqa: SIM115
+            except (OSError, ValueError) as error:
+                raise ValueError(f"--format {name}={path}: {getattr(error, 'strerror', None) or error}") from error
+            stream = self._files.enter_context(file)
+        module, class_ = FORMATS[name]
+        report: Report = getattr(importlib.import_module(f".{module}", __package__), class_)(stream, self._style)
+        return report
 
     def __enter__(self) -> Output:
         return self
@@ -50,10 +102,11 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            for report in self._reports:
-                report.end()
-        self._files.close()
+        with self._files:
+            if error is None:
+                for report in self._reports:
+                    report.end()
+                sys.stdout.flush()
 
     def begin(self, paths: Sequence[str]) -> None:
         """Tell every format what will be worked on."""
@@ -61,22 +114,25 @@ class Output:
             report.begin(paths)
 
     def add(self, result: Result) -> None:
-        """Tell every format about a result."""
+        """Tell every format about a result; failures and warnings to standard error, each warning once."""
         for report in self._reports:
             report.add(result)
+        sys.stdout.flush()
+        for warning in result.warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                print_line(text.warning_line(warning), sys.stderr, self._style)
+        if result.status == "error":
+            print_line(text.error_line(result), sys.stderr, self._style)
 
 
 class TextReport:
-    """Results as lines on `stream`; errors and warnings go to standard error."""
+    """Results as lines for people."""
 
-    def __init__(self, command: str, stream: TextIO, colors: bool, quiet: bool, verbose: bool) -> None:
-        self._command = command
+    def __init__(self, stream: TextIO, style: Style) -> None:
         self._stream = stream
-        self._colors = colors
-        self._quiet = quiet
-        self._verbose = verbose
+        self._style = style
         self._results: list[Result] = []
-        self._warned: set[str] = set()
         self._width = 0
 
     def begin(self, paths: Sequence[str]) -> None:
@@ -84,53 +140,30 @@ class TextReport:
 
     def add(self, result: Result) -> None:
         self._results.append(result)
-        for warning in result.warnings:
-            if warning not in self._warned:
-                self._warned.add(warning)
-                print(f"warning: {warning}", file=sys.stderr)
-        if result.status == "error":
-            self._stream.flush()
-            print(text.error_line(result), file=sys.stderr, flush=True)
-        elif not self._quiet:
-            if self._command == "fix":
-                lines = text.fix_lines(result, width=self._width, verbose=self._verbose)
-            else:
-                lines = text.check_lines(result, verbose=self._verbose)
-            for line in lines:
-                print(text.colored(line) if self._colors else line, file=self._stream)
-            self._stream.flush()
+        if self._style.quiet or result.status == "error":
+            return
+        if self._style.command == "fix":
+            lines = text.fix_lines(result, width=self._width, verbose=self._style.verbose)
+        else:
+            lines = text.check_lines(result, verbose=self._style.verbose, fix_options=self._style.fix_options)
+        for line in lines:
+            print_line(line, self._stream, self._style)
 
     def end(self) -> None:
-        if not self._quiet and (self._command == "check" or len(self._results) > 1):
-            print(text.summary_line(self._results), file=self._stream)
+        if not self._style.quiet and self._results and (self._style.command != "fix" or len(self._results) > 1):
+            print_line(text.summary_line(self._results), self._stream, self._style)
 
 
-class JsonReport:
-    """All results as one JSON array."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._objects: list[object] = []
-
-    def begin(self, paths: Sequence[str]) -> None:
-        pass
-
-    def add(self, result: Result) -> None:
-        from .json_report import as_object
-
-        self._objects.append(as_object(result))
-
-    def end(self) -> None:
-        from .json_report import dumps
-
-        print(dumps(self._objects, indent=2), file=self._stream)
+def print_line(line: str, stream: TextIO, style: Style) -> None:
+    """Print a line, in colour where the stream shows it, in the signs that the stream's encoding has."""
+    colors = wants_colors(stream) if style.colors is None else style.colors
+    print(encodable(text.colored(line) if colors else line, stream.encoding), file=stream)
 
 
-def _colors(wanted: str, stream: TextIO) -> bool:
-    import os
-
-    if wanted != "auto":
-        return wanted == "always"
+def wants_colors(stream: TextIO) -> bool:
+    """Return whether a stream shows colours: a terminal, unless NO_COLOR or FORCE_COLOR say otherwise."""
     if os.environ.get("NO_COLOR"):
         return False
-    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

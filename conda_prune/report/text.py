@@ -1,5 +1,5 @@
 """Results as lines for people: one block a package for `check`, one line a package for `fix`; sorted, stable,
-greppable.
+greppable. No line holds a number that was not measured.
 """
 
 from __future__ import annotations
@@ -7,62 +7,106 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..model import Action, File, Finding, Plan, Result, Variant
+from ..model import Action, Finding, Result, Size, Variant
 from .escape import escaped
 
+_LABEL = 17
 _PREPOSITIONS = {"foreign-path": "under", "foreign-tree": "under"}
+_ENTRIES = "stale-listing"
+"""The kind whose findings are entries of a listing, not files that take room."""
 
 
-def check_lines(result: Result, *, verbose: bool = False) -> list[str]:
-    """Return the lines about a checked package: none for a clean one, unless `verbose`."""
+def check_lines(result: Result, *, verbose: bool = False, fix_options: str = "") -> list[str]:
+    """Return the lines about a checked package: none for a clean one that has nothing to say, unless `verbose`."""
+    if result.status == "indexed":
+        return list(index_lines(result))
     shown = [finding for finding in result.findings if verbose or not finding.quiet]
-    if result.status == "clean" and not verbose and not any(not finding.quiet for finding in shown):
+    if result.status == "clean" and not (verbose or shown or result.notes):
         return []
-    lines = [f"{escaped(os.path.basename(result.path))}   {variant_text(result.variant)}"]
+    variant = variant_text(result.variant)
+    lines = [f"{escaped(os.path.basename(result.path))}{f'   {variant}' if variant else ''}"]
     if result.status == "refused":
-        return [*lines, f"  {'refused':<17}{escaped(result.error or '')}"]
+        lines.append(labelled("refused", escaped(result.error or "")))
+        lines += notes_lines(result.notes)
+        return lines
     lines += kind_lines(shown)
     if result.status == "findings":
-        before = result.before.size if result.before else 0
-        lines.append(f"  {'package':<17}{size_text(before):<12}   conda-prune fix --in-place {_quoted(result.path)}")
+        lines += _advice(result, fix_options)
     elif verbose and not shown:
-        lines.append(f"  {'clean':<17}{plural(result.members, 'file')}")
-    lines += [f"  {'note':<17}{escaped(note)}" for note in result.notes]
+        lines.append(labelled("clean", plural(result.members, "file")))
+    lines += notes_lines(result.notes)
+    if verbose and not result.deep:
+        lines.append(labelled("note", "judged by the package's own listing; --deep reads the payload, too"))
     return lines
+
+
+def _advice(result: Result, fix_options: str) -> Iterator[str]:
+    """Yield how to repair a package, where its path can be typed."""
+    now = f"   ({size_text(result.before.size)} now)" if result.before else ""
+    if (path := _quoted(result.path)) is not None:
+        options = f" {fix_options}" if fix_options else ""
+        yield labelled("to fix", f"conda-prune fix --in-place{options} {path}{now}")
 
 
 def kind_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield a line a kind: how many files, how many bytes, where."""
+    for kind, group in sorted(by_kind(findings).items()):
+        noun = "entry" if kind == _ENTRIES else "file"
+        many = "entries" if kind == _ENTRIES else "files"
+        size = sum(finding.size for finding in group)
+        room = size_text(size) if size and kind != _ENTRIES else ""
+        count = f"{len(group):>5} {noun if len(group) == 1 else many:<7}"
+        yield f"{labelled(kind, count)} {room:>9}   {where(kind, group)}".rstrip()
+
+
+def by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Return the findings of each kind."""
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
-    for kind in sorted(kinds):
-        group = kinds[kind]
-        size = sum(finding.size for finding in group)
-        yield f"  {kind:<17}{plural(len(group), 'file'):<12} {size_text(size):<10} {_where(kind, group)}"
+    return kinds
 
 
-def _where(kind: str, group: Sequence[Finding]) -> str:
+def where(kind: str, group: Sequence[Finding]) -> str:
+    """Return where the findings of one kind are, in a few words."""
     if len(group) == 1:
         detail = f" ({group[0].detail})" if group[0].detail and kind not in _PREPOSITIONS else ""
         return escaped(group[0].path + detail)
     details = sorted({finding.detail for finding in group if finding.detail})
-    text = ", ".join(details[:4]) + (" and more" if len(details) > 4 else "")
+    text = ", ".join(details[:4]) + (f" and {len(details) - 4} more" if len(details) > 4 else "")
     if kind in _PREPOSITIONS:
         return escaped(f"{_PREPOSITIONS[kind]} {text}")
     first = min(finding.path for finding in group)
     return escaped(f"{text}: {first}, …" if text else f"{first}, …")
 
 
+def notes_lines(notes: Iterable[str]) -> Iterator[str]:
+    """Yield a line a note."""
+    return (labelled("note", escaped(note)) for note in notes)
+
+
+def labelled(label: str, text: str) -> str:
+    """Return a line of a package's block."""
+    return f"  {label:<{_LABEL}}{text}"
+
+
 def fix_lines(result: Result, *, width: int = 0, verbose: bool = False) -> list[str]:
-    """Return the line about a package that went through `fix`, and what is to be said about the rest."""
+    """Return the line about a package that went through `fix`, and what is to be said about the rest.
+
+    Of a dry run, what would be done is said in full.
+    """
+    if result.status == "indexed":
+        return list(index_lines(result))
     lines = [_fix_line(result, width)]
+    forecast = result.status == "findings"
     shown = [
-        finding for finding in result.findings if verbose or (finding.action is Action.REPORT and not finding.quiet)
+        finding
+        for finding in result.findings
+        if verbose or (not finding.quiet and (forecast or finding.action is Action.REPORT))
     ]
     if result.status != "refused":
         lines += kind_lines(shown)
-        lines += [f"  {'note':<17}{escaped(note)}" for note in result.notes]
+    lines += notes_lines(result.notes)
     return lines
 
 
@@ -73,22 +117,42 @@ def _fix_line(result: Result, width: int) -> str:
         return f"clean    {name}   unchanged{copied}"
     if result.status == "refused":
         return f"refused  {name}   {escaped(result.error or '')}"
-    dropped = sum(finding.action is Action.DROP for finding in result.findings)
-    corrected = sum(finding.action is Action.CORRECT for finding in result.findings)
-    restamped = sum(finding.action is Action.RESTAMP for finding in result.findings)
-    done = [f"−{plural(dropped, 'file')}"] if dropped else []
-    done += [f"{plural(corrected, 'listing entry', 'listing entries')} corrected"] if corrected else []
-    done += [f"{plural(restamped, 'file')} re-stamped"] if restamped else []
-    what = ", ".join(done)
+    parts = [what_text(result.findings) or "links made true"]
     if result.status == "findings":
-        return f"would    {name}   {what}"
-    sizes = (
-        f"{size_text(result.before.size)} → {size_text(result.after.size)}" if result.before and result.after else ""
-    )
-    compression = result.compression
-    how = f"{compression.codec} {compression.level} ({compression.source})" if compression else ""
-    output = f"   {escaped(result.output)}" if result.output and result.output != result.path else ""
-    return f"fixed    {name}   {what}   {sizes}   {how}   {result.seconds:.1f} s{output}"
+        return "   ".join([f"would    {name}", *parts])
+    if result.before and result.after:
+        parts.append(change_text(result.before, result.after))
+    if compression := result.compression:
+        parts.append(f"{compression.codec} {compression.level} ({compression.source})")
+    parts.append(f"{result.seconds:.1f} s")
+    if result.output and result.output != result.path:
+        parts.append(escaped(result.output))
+    return "   ".join([f"fixed    {name}", *parts])
+
+
+def index_lines(result: Result) -> Iterator[str]:
+    """Yield the lines about a channel's index whose records were refreshed."""
+    records = plural(len(result.records), "record")
+    yield f"index    {escaped(result.path)}   {records} refreshed"
+    for record in result.records:
+        before = f"{record.before[:12]}…" if record.before else "none"
+        yield labelled("sha256", f"{before} → {record.after[:12]}…   {escaped(record.file)}")
+    yield from notes_lines(result.notes)
+
+
+def what_text(findings: Iterable[Finding]) -> str:
+    """Return what is done about findings, in counts; empty where nothing is."""
+    counts = dict.fromkeys(Action, 0)
+    for finding in findings:
+        counts[finding.action] += 1
+    parts = []
+    if dropped := counts[Action.DROP]:
+        parts.append(f"−{plural(dropped, 'file')}")
+    if corrected := counts[Action.CORRECT]:
+        parts.append(f"{plural(corrected, 'listing entry', 'listing entries')} corrected")
+    if restamped := counts[Action.RESTAMP]:
+        parts.append(f"{plural(restamped, 'file')} re-stamped")
+    return ", ".join(parts)
 
 
 def error_line(result: Result) -> str:
@@ -96,50 +160,31 @@ def error_line(result: Result) -> str:
     return f"error: {escaped(result.path)}: {escaped(result.error or '')}"
 
 
+def warning_line(warning: str) -> str:
+    """Return the line about something that every package of the run shares."""
+    return f"warning: {escaped(warning)}"
+
+
 def summary_line(results: Sequence[Result]) -> str:
     """Return the last line: how many packages became what."""
-    stray = [result for result in results if result.status == "findings"]
-    dropped = [finding for result in results for finding in result.findings if finding.action is Action.DROP]
     parts = []
-    if stray:
-        size = size_text(sum(finding.size for finding in dropped))
-        parts.append(f"{len(stray)} to fix ({plural(len(dropped), 'file')}, {size})")
-    for status, word in (("fixed", "fixed"), ("clean", "clean"), ("refused", "refused"), ("error", "failed")):
-        if count := sum(result.status == status for result in results):
-            parts.append(f"{count} {word}")
-    return f"{plural(len(results), 'package')}: {', '.join(parts)}"
-
-
-def show_lines(result: Result, plan: Plan) -> Iterator[str]:
-    """Yield everything known about a package: evidence, compression, and every file with what becomes of it."""
-    yield escaped(os.path.basename(result.path))
-    identity = f"{result.name} {result.version} {result.build} ({result.subdir})"
-    yield f"  {'package':<12}{escaped(identity)}"
-    yield f"  {'python':<12}{variant_text(result.variant, evidence=False)}"
-    for piece in result.variant.because if result.variant else ():
-        yield f"  {'because':<12}{escaped(piece)}"
-    if result.variant and result.variant.conflict:
-        yield f"  {'conflict':<12}{escaped(result.variant.conflict)}"
-    if result.variant and result.variant.tags is not None:
-        yield f"  {'tags':<12}{', '.join(result.variant.tags) or 'none'}"
-    if result.compression:
-        compression = result.compression
-        yield f"  {'compression':<12}{compression.codec} {compression.level} ({compression.source})"
-    yield f"  {'status':<12}{result.status}{f': {escaped(result.error)}' if result.error else ''}"
-    for note in result.notes:
-        yield f"  {'note':<12}{escaped(note)}"
-    found = {finding.path: finding for finding in reversed(result.findings)}
-    for path, file in sorted(plan.package.files.items()):
-        yield _file_line(path, file, found.get(path))
-    for path in sorted(found.keys() - plan.package.files.keys()):
-        yield f"  {'absent':<8} {'':>10} {escaped(path)}   {found[path].kind}: {escaped(found[path].detail)}"
-
-
-def _file_line(path: str, file: File, finding: Finding | None) -> str:
-    action = finding.action.value if finding and finding.action is not Action.REPORT else "keep"
-    why = f"   {finding.kind}: {escaped(finding.detail)}".rstrip(": ") if finding else ""
-    size = size_text(file.size) if file.size is not None else file.kind.value
-    return f"  {action:<8} {size:>10} {escaped(path)}{why}"
+    for status, word in (
+        ("findings", "to fix"), ("fixed", "fixed"), ("clean", "clean"), ("refused", "refused"), ("error", "failed"),
+    ):  # fmt: skip
+        these = [result for result in results if result.status == status]
+        if not these:
+            continue
+        dropped = [f for result in these for f in result.findings if f.action is Action.DROP]
+        about = []
+        if dropped and status in ("findings", "fixed"):
+            about = [plural(len(dropped), "file"), size_text(sum(finding.size for finding in dropped))]
+        sizes = [(result.before.size, result.after.size) for result in these if result.before and result.after]
+        if sizes and status == "fixed":
+            before, after = (sum(column) for column in zip(*sizes, strict=True))
+            about.append(f"packages {change_text(Size(before, ''), Size(after, ''))}")
+        parts.append(f"{len(these)} {word}" + (f" ({', '.join(about)})" if about else ""))
+    packages = sum(result.status != "indexed" for result in results)
+    return f"{plural(packages, 'package')}: {', '.join(parts)}"
 
 
 def variant_text(variant: Variant | None, *, evidence: bool = True) -> str:
@@ -147,10 +192,10 @@ def variant_text(variant: Variant | None, *, evidence: bool = True) -> str:
     if variant is None:
         return ""
     words = {
-        "exact": f"Python {variant.python}",
+        "exact": f"Python {escaped(variant.python)}",
         "any": "any Python",
         "none": "no Python",
-        "unknown": f"Python {variant.python}" if variant.python != "unknown" else "unknown Python",
+        "unknown": f"Python {escaped(variant.python)}" if variant.python not in ("", "unknown") else "unknown Python",
         "contradictory": "contradictory evidence",
     }[variant.kind]
     if evidence and variant.because and variant.kind != "contradictory":
@@ -158,11 +203,16 @@ def variant_text(variant: Variant | None, *, evidence: bool = True) -> str:
     return words
 
 
+def change_text(before: Size, after: Size) -> str:
+    """Return two sizes as a change."""
+    return f"{size_text(before.size)} → {size_text(after.size)}"
+
+
 def size_text(size: int) -> str:
     """Return a size in binary units with one decimal."""
     value = float(size)
     for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
+        if round(value, 1) < 1024:
             return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
@@ -173,10 +223,15 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
-def _quoted(path: str) -> str:
-    import shlex
+def _quoted(path: str) -> str | None:
+    """Return a path as a shell takes it, or None where it cannot be printed as it is."""
+    if escaped(path) != path:
+        return None
+    import re
 
-    return shlex.quote(escaped(path))
+    if re.fullmatch(r"[\w@%+=:,./-]+", path, re.ASCII) and not path.startswith("-"):
+        return path
+    return "'" + path.replace("'", "'\"'\"'") + "'" if not path.startswith("-") else None
 
 
 def widest(paths: Iterable[str]) -> int:
@@ -184,7 +239,7 @@ def widest(paths: Iterable[str]) -> int:
     return max((len(escaped(os.path.basename(path))) for path in paths), default=0)
 
 
-_COLORS = {"fixed": 32, "clean": 2, "refused": 31, "would": 33}
+_COLORS = {"fixed": 32, "clean": 2, "refused": 31, "would": 33, "error:": 31, "warning:": 33}
 
 
 def colored(line: str) -> str:

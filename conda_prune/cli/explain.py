@@ -1,0 +1,35 @@
+"""`explain`: what a kind of finding means."""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+
+from .options import complete_kinds
+
+
+@click.command()
+@click.argument("kind", required=False, shell_complete=complete_kinds)
+@click.option("--all", "every", is_flag=True, help="Explain every kind.")
+def explain(kind: str | None, every: bool) -> None:
+    """Explain a kind of finding: what it means, its common causes, what `fix` does about it and why that is
+    safe, and how to prevent it in a recipe.
+
+    \b
+    Examples:
+      conda-prune explain foreign-path
+      conda-prune explain --all | less
+    """
+    from ..explain import explain as explanation_of
+    from ..explain import kinds
+    from ..report.explanation import explanation_lines
+
+    known = kinds()
+    if every is (kind is not None):
+        raise click.UsageError(f"name one kind, or say --all; the kinds are {', '.join(known)}")
+    if kind is not None and kind not in known:
+        raise click.UsageError(f"there is no kind {kind!r}; the kinds are {', '.join(known)}")
+    width = min(shutil.get_terminal_size((80, 24)).columns, 100)
+    blocks = [explanation_lines(explanation_of(name), width) for name in (known if kind is None else (kind,))]
+    print("\n\n".join("\n".join(lines) for lines in blocks))

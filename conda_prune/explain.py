@@ -1,0 +1,80 @@
+"""What a kind of finding means, from the docstring of the rule that finds it: the one place where that is written.
+
+A docstring is a paragraph with the meaning, then what `Causes:`, `Fix:`, `Safe:` and `Prevention:` open; text that
+stands indented is an example, and kept as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .judgement import plan, rules
+
+HEADINGS = {
+    "Causes": "Common causes",
+    "Fix": "What fix does",
+    "Safe": "Why that is safe",
+    "Prevention": "How to prevent it",
+}
+"""The words that open a section of a docstring, and the headings that people read."""
+
+_OTHER_RULES = {
+    "stale-listing": (
+        True,
+        """\
+paths.json disagrees with the payload: an entry has another hash or size than its file, or has no file, or a file has
+no entry.
+
+Causes: something changed, added or removed files after the listing was written, such as a repair by hand or a signing
+step. Fix: the listing is made true: hashes and sizes are those of the bytes that are there, what is absent goes, what
+is not listed is added; each change is reported. Safe: no file's content is touched, and clients check and link what
+the listing says. Prevention: change files before the package is made, never in the finished archive.
+""",
+    ),
+}
+"""The kinds that no function of RULES finds: whether they are looked for unasked, and their docstring."""
+
+_OPENING = re.compile(rf"(?:^|(?<=[.)] )|(?<=\n))({'|'.join(HEADINGS)}): ?")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A kind: whether it is looked for unasked, its meaning, and its sections by heading, in the docstring's order."""
+
+    kind: str
+    default: bool
+    meaning: str
+    sections: tuple[tuple[str, str], ...]
+
+
+def explain(kind: str) -> Explanation:
+    """Return what a kind means. Raises KeyError for one that is none."""
+    return _KINDS[kind]
+
+
+def kinds() -> tuple[str, ...]:
+    """Return every kind that can be explained, those that are looked for unasked first."""
+    return tuple(sorted(_KINDS, key=lambda kind: not _KINDS[kind].default))
+
+
+def _explanation(kind: str, default: bool, docstring: str) -> Explanation:
+    meaning, *rest = _OPENING.split(inspect.cleandoc(docstring))
+    sections = zip(rest[::2], rest[1::2], strict=True)
+    texts = ((HEADINGS[opening], text.strip("\n ")) for opening, text in sections)
+    return Explanation(
+        kind, default, meaning.strip(), tuple((head, text[:1].upper() + text[1:]) for head, text in texts)
+    )
+
+
+def _all() -> Iterator[Explanation]:
+    for rule in rules.RULES:
+        yield _explanation(rule.kind, rule.default, rule.find.__doc__ or "")
+    for kind in plan.KINDS:
+        if kind in _OTHER_RULES:
+            yield _explanation(kind, *_OTHER_RULES[kind])
+
+
+_KINDS = {explanation.kind: explanation for explanation in _all()}

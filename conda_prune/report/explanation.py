@@ -1,0 +1,36 @@
+"""An explanation as a page for the terminal: paragraphs wrapped, examples as they stand."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+
+from ..explain import Explanation
+
+
+def explanation_lines(explanation: Explanation, width: int = 80) -> list[str]:
+    """Return the lines of a kind's page, none longer than `width` columns but examples."""
+    how = "looked for by default" if explanation.default else f"on request: --select {explanation.kind}"
+    lines = [f"{explanation.kind}   ({how})", *_paragraphs(explanation.meaning, width)]
+    for heading, text in explanation.sections:
+        lines += ["", f"  {heading}", *_paragraphs(text, width)]
+    return lines
+
+
+def _paragraphs(text: str, width: int) -> Iterator[str]:
+    for index, paragraph in enumerate(re.split(r"\n\s*\n", text)):
+        if index:
+            yield ""
+        if paragraph.startswith(("    ", "\t")):
+            yield from (f"    {line}".rstrip() for line in textwrap.dedent(paragraph).split("\n"))
+        else:
+            # A path or an option is never cut at its hyphens.
+            yield from textwrap.wrap(
+                " ".join(paragraph.split()),
+                width,
+                initial_indent="    ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
