@@ -21,7 +21,8 @@ from rattler.package_streaming import extract
 
 from conda_prune.archive import bzip2, bzip2_reuse, recipe
 from conda_prune.archive.extent import Extent
-from conda_prune.archive.recompress import Rewritten, recompress
+from conda_prune.archive.recompress import Rewritten, decompress, recompress
+from conda_prune.errors import PruneError
 from conda_prune.model import Recipe, Splice
 
 from .corpus.entries import File, PackageSpec
@@ -289,6 +290,38 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path, threads: int) -> 
     old = originals()["text"]
     splices = [Splice(1000, 250_000), Splice(300_000, 300_001, b"new")]
     assert rewrite(tmp_path, old, splices, threads)[1] == rewrite(tmp_path, old, splices)[1]
+
+
+@pytest.mark.parametrize("name", sorted(originals()))
+@pytest.mark.parametrize("threads", [1, 2])
+def test_reading_on_many_cores_gives_the_same_content(tmp_path: Path, name: str, threads: int) -> None:
+    old = originals()[name]
+    extent = open_extent(tmp_path, old.packed)
+    with extent.file:
+        pieces = list(decompress("bzip2", extent, threads))
+    assert b"".join(pieces) == old.content
+    assert all(len(piece) <= 1 << 20 for piece in pieces)
+
+
+@pytest.mark.parametrize("name", ["noise", "text", "tiny", "nothing"])
+@pytest.mark.parametrize("harm", ["cut", "flipped", "followed", "two streams", "wrong footer"])
+def test_reading_on_many_cores_refuses_what_reading_on_one_refuses(tmp_path: Path, name: str, harm: str) -> None:
+    packed = bytearray(originals()[name].packed)
+    if harm == "cut":
+        del packed[-5:]
+    elif harm == "flipped":
+        packed[len(packed) // 2] ^= 4
+    elif harm == "wrong footer":
+        packed[-3] ^= 8
+    else:
+        packed += bytes(packed) if harm == "two streams" else b"followed by this"
+    extent = open_extent(tmp_path, bytes(packed))
+    with extent.file:
+        with pytest.raises(PruneError) as plain:
+            list(bzip2.decompress(extent))
+        with pytest.raises(PruneError) as parallel:
+            list(decompress("bzip2", extent, 2))
+    assert str(plain.value) == str(parallel.value)
 
 
 @given(pieces=st.lists(st.one_of(st.just(MAGIC), st.text("01", max_size=70), st.just(MAGIC[:47])), max_size=9))

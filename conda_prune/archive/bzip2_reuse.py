@@ -38,6 +38,27 @@ class Bits:
     crc: int
 
 
+def decompress(source: Extent, threads: int) -> Iterator[bytes]:
+    """Yield what `bzip2.decompress` yields, and raise what it raises, but work on `threads` cores."""
+    given = 0
+    with ThreadPoolExecutor(max(1, threads), thread_name_prefix="conda-prune bz2") as pool:
+        try:
+            for _, content in _contents(source, bzip2.read_level(source), pool, 2 * max(1, threads)):
+                for at in range(0, len(content), CHUNK):
+                    yield content[at : at + CHUNK]
+                given += len(content)
+            return
+        except Unfit:
+            pass
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    # Whatever was not as expected, blocks were given only up to there.
+    for piece in bzip2.decompress(source):
+        if len(piece) > given:
+            yield piece[given:]
+        given = max(0, given - len(piece))
+
+
 def rewrite(
     source: Extent,
     splices: Sequence[Splice],

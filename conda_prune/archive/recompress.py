@@ -18,6 +18,16 @@ from .reuse import Reused, Splicer, Unfit
 DECOMPRESS: dict[str, Callable[[Extent], Iterator[bytes]]] = {"zstd": zstd.decompress, "bzip2": bzip2.decompress}
 
 
+def decompress(codec: str, source: Extent, threads: int) -> Iterator[bytes]:
+    """Yield the whole content of a stream in pieces of at most 1 MiB, on up to `threads` cores where that is possible.
+
+    Raises Damaged or Unsupported unless all of it is there and true.
+    """
+    if codec == "bzip2" and threads > 1:
+        return bzip2_reuse.decompress(source, threads)
+    return DECOMPRESS[codec](source)
+
+
 class _Reuse(Protocol):
     def __call__(
         self,
@@ -94,7 +104,7 @@ def _whole(
     digest = hashlib.sha256()
 
     def pieces() -> Iterator[bytes]:
-        content = DECOMPRESS[recipe.codec](source)
+        content = decompress(recipe.codec, source, threads)
         for piece in spliced(_watched(content, progress), splices):
             digest.update(piece)
             yield piece

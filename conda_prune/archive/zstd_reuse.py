@@ -1,8 +1,8 @@
 """A zstd frame again with ranges of its content replaced: blocks that depend on no replaced byte stay as they are.
 
 libzstd's multi-threaded writer cuts content into jobs of known size that refer back over a known distance and share
-neither tables nor repeat offsets: jobs clear of every splice stay. Within a job (a single-threaded frame is one job), the
-blocks before the first splice stay, and those a window behind a splice, from the first one on that readers with
+neither tables nor repeat offsets: jobs clear of every splice stay. Within a job (a single-threaded frame is one job),
+the blocks before the first splice stay, and those a window behind a splice, from the first one on that readers with
 different memories read alike. The rest is compressed at the same settings, behind a flush that makes libzstd forget the
 repeat offsets. None of this is trusted: what is written is decompressed at once and compared with what it must be. That
 costs a second decompression, which runs beside the first on another core.

@@ -22,7 +22,7 @@ from .reuse import Gone, Pipe, Unfit
 from .zstd_reader import GROUP, Run, marked
 
 _MIN_JOB = 1 << 20
-_MAX_JOB = 1 << 23
+_MAX_JOB = 1 << 22
 """Of what is compressed anew: libzstd holds five jobs in memory for two threads."""
 _SMALL = 1 << 24
 """Bytes of tables with which several ranges may be compressed at the same time, each on a thread of its own."""
