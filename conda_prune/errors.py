@@ -42,6 +42,10 @@ class LimitExceeded(PruneError):
     """The package unpacks to more than the limits allow."""
 
 
+class OutOfMemory(PruneError):
+    """The process may not use as much memory as the package needs."""
+
+
 class CannotWrite(PruneError):
     """The result cannot be written where it should go."""
 

@@ -7,9 +7,8 @@ fix     path ─ read ─ Package ─ make_plan ─ Plan ─ rewrite, verify, re
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
@@ -17,9 +16,10 @@ from typing import Literal, Protocol
 from .archive.container import Archive
 from .archive.reader import read_package
 from .archive.rewriter import Settings, digest, recover_recipes, rewrite_package
-from .archive.staging import Staging, check_writable
+from .archive.staging import Staging, check_writable, remove_leftover
+from .archive.system import memory_limit
 from .archive.verify import INSTALL_HINT, has_libarchive
-from .errors import CannotWrite, Changed
+from .errors import CannotWrite, Changed, OutOfMemory
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
 from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
@@ -69,9 +69,14 @@ def check_package(
     progress: Progress = UNWATCHED,
 ) -> Result:
     """Return what is wrong with a package; nothing is written. Raises PruneError where it cannot be read."""
+    return _twice(lambda: _check_once(path, options, deep, limits or Limits(), progress))
+
+
+def _check_once(path: str, options: Options, deep: bool, limits: Limits, progress: Progress) -> Result:
     started = time.perf_counter()
-    with Archive(path, limits or Limits()) as archive:
+    with Archive(path, limits) as archive:
         _, plan = _planned(archive, options, deep=deep, progress=progress)
+        archive.check_unwritten()
     return _result(plan, plan.status, deep=plan.package.complete, seconds=time.perf_counter() - started)
 
 
@@ -88,11 +93,31 @@ def fix_package(
     The payload is read in any case, so that nothing damaged passes as clean. Raises PruneError where the package
     cannot be read or written; it and its directory are then as they were.
     """
+    result = _twice(lambda: _fix_once(path, options, writing, limits or Limits(), progress))
+    if result.status == "clean" and not writing.dry_run:
+        # Another run fixed it, but was killed before or after that.
+        remove_leftover(result.output or path)
+    return result
+
+
+def _twice(work: Callable[[], Result]) -> Result:
+    """Return what the work returns; where somebody changed the package meanwhile, what they left is judged anew, once.
+
+    Raises OutOfMemory with what is allowed where the process may not use more.
+    """
     try:
-        return _fix_once(path, options, writing, limits or Limits(), progress)
-    except Changed:
-        # Somebody replaced the package meanwhile: what they left is judged once more, from the start.
-        return _fix_once(path, options, writing, limits or Limits(), progress)
+        try:
+            return work()
+        except Changed:
+            return work()
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "new thread" not in str(error):
+            raise
+        allowed = memory_limit()
+        of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""
+        raise OutOfMemory(
+            f"there is not enough memory{of}", "use --threads 1 and fewer --jobs, or allow more"
+        ) from error
 
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
@@ -109,25 +134,27 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
         package, plan = _planned(archive, options, deep=True, progress=progress)
         if plan.status != "findings" or plan.edits is None or writing.dry_run:
             result = _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
+            archive.check_unwritten()
             if plan.status == "clean" and not in_place and not writing.dry_run:
-                _copy(path, target)
+                _copy(archive, target)
                 return replace(result, output=target)
             return result
-        with Staging(target, path) as staging:
+        with Staging(target, path, archive.content_size) as staging:
             recorded = recorded_level(contents_of(package).texts)
             settings = Settings(writing.level, recorded, writing.threads or os.cpu_count() or 1)
             compression = rewrite_package(archive, package, plan.edits, staging, settings, progress)
-            before, after = digest(path), digest(staging.path)
+            before, after = digest(archive.whole), digest(staging.content)
+            archive.check_unwritten()
             archive.close()
-            backup = os.path.realpath(path) + writing.backup if writing.backup and in_place else None
-            staging.commit(package.identity if in_place else None, backup)
+            backup = staging.target + writing.backup if writing.backup and in_place else None
+            warnings = staging.commit(package.identity if in_place else None, backup)
     return replace(
         _result(plan, "fixed", deep=True, seconds=time.perf_counter() - started),
         before=before,
         after=after,
         output=target,
         compression=compression,
-        warnings=() if has_libarchive() else (INSTALL_HINT,),
+        warnings=warnings if has_libarchive() else (*warnings, INSTALL_HINT),
     )
 
 
@@ -181,11 +208,13 @@ def _target(path: str, writing: Writing) -> str:
     return target
 
 
-def _copy(path: str, target: str) -> None:
+def _copy(archive: Archive, target: str) -> None:
     """Copy a clean package to the output directory, so that it holds every package of the call."""
-    with Staging(target, path) as staging, open(path, "rb") as original:
-        shutil.copyfileobj(original, staging.file, 1 << 20)
+    with Staging(target, archive.path, archive.whole.size) as staging:
+        for piece in archive.whole.chunks():
+            staging.file.write(piece)
         staging.finish()
+        archive.check_unwritten()
         staging.commit(None)
 
 

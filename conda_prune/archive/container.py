@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Literal, cast
 
-from ..errors import BadMetadata, Damaged, NotAPackage, PruneError, Unsupported
+from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
 from ..model import Format, Identity, Limits
 from . import zip as zips
 from . import zstd
@@ -21,6 +21,7 @@ from .extent import Extent
 
 _METADATA = "metadata.json"
 _METADATA_LIMIT = 1 << 20
+_CHANGED, _AGAIN = "the file was changed while it was being read", "try again when nothing writes to it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,11 @@ class Archive:
         self.format = format_of(path)
         self.notes: list[str] = []
         self._zip: zips.Zip | None = None
+        self._file = _open_regular(path)
         self._open = ExitStack()
+        self._open.enter_context(self._file)
+        self.identity = identity_of(os.fstat(self._file.fileno()))
         try:
-            self._file = self._open.enter_context(_open_regular(path))
-            self.identity = identity_of(os.fstat(self._file.fileno()))
             self._whole = Extent(self._file, 0, self.identity.size)
             if self._whole.size == 0:
                 raise NotAPackage("the file is empty", "download or build it again")
@@ -62,8 +64,8 @@ class Archive:
                 self._zip = zips.read_zip(self._whole)
                 self._check_metadata(self._zip)
                 self.parts = tuple(self._conda_parts(self._zip))
-        except BaseException:
-            self._open.close()
+        except BaseException as error:
+            self.close(error)
             raise
 
     def __enter__(self) -> Archive:
@@ -72,11 +74,36 @@ class Archive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(error)
 
-    def close(self) -> None:
-        """Close the file. Windows cannot replace a file that is open."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Close the file. Windows cannot replace a file that is open.
+
+        Raises Changed from `error` where the file is not what was opened any more: that is why something went wrong.
+        """
+        changed = isinstance(error, Exception) and not self._file.closed and (self._written() or self._replaced())
         self._open.close()
+        if changed:
+            raise Changed(_CHANGED, _AGAIN) from error
+
+    def check_unwritten(self) -> None:
+        """Raise Changed when the file was written since it was opened; one replaced meanwhile is still what it was."""
+        if self._written():
+            raise Changed(_CHANGED, _AGAIN)
+
+    def _written(self) -> bool:
+        return identity_of(os.fstat(self._file.fileno())) != self.identity
+
+    def _replaced(self) -> bool:
+        try:
+            return identity_of(os.stat(self.path)) != self.identity
+        except OSError:
+            return True
+
+    @property
+    def whole(self) -> Extent:
+        """The file's bytes."""
+        return self._whole
 
     def part(self, component: str) -> Part | None:
         """Return the part of that name, or None where the format has no such part."""
@@ -136,10 +163,14 @@ class Archive:
         if entry.method == zips.STORED:
             return self._whole.slice(entry.data, entry.data + entry.packed)
         self.notes.append(f"{entry.name} is deflated; a .conda's entries must be stored (CEP 35)")
-        spool = self._open.enter_context(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
-        file = cast("BinaryIO", spool)
-        for piece in zips.inflate(self._whole, entry, self.limits.unpacked):
-            file.write(piece)
+        pieces = zips.inflate(self._whole, entry, self.limits.unpacked)
+        try:
+            file = cast("BinaryIO", self._open.enter_context(tempfile.TemporaryFile(buffering=0)))  # noqa: SIM115
+            for piece in pieces:
+                _write_all(file, piece)
+        except OSError as error:
+            where = f"its deflated entries cannot be unpacked in {tempfile.gettempdir()}"
+            raise CannotWrite(f"{where}: {error.strerror}", "set TMPDIR to a directory with more room") from error
         return Extent(file, 0, entry.size)
 
     def _check_metadata(self, found: zips.Zip) -> None:
@@ -160,6 +191,12 @@ class Archive:
             raise BadMetadata(f"{_METADATA} does not say the format's version: {error}") from error
         if version != 2:
             raise BadMetadata(f"the package's format version is {version!r}, and only 2 is known (CEP 35)")
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def format_of(path: str) -> Format:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ..errors import Damaged
+from ..errors import Damaged, PruneError
+from . import system
 
 CHUNK = 1 << 20
 """Bytes read at a time: large enough that Python's own cost disappears, small enough for any machine."""
-
-_seeking = threading.Lock()
 
 
 class Extent:
@@ -28,12 +25,15 @@ class Extent:
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, fewer only where the range ends.
 
-        Raises Damaged when the file is shorter than it was when the range was made.
+        Raises Damaged when the file is shorter than it was when the range was made, PruneError when it cannot be read.
         """
         length = max(0, min(length, self.size - offset))
         pieces = []
         while length:
-            piece = _read_at(self.file, self.start + offset, length)
+            try:
+                piece = system.read_at(self.file, self.start + offset, length)
+            except OSError as error:
+                raise PruneError(f"it cannot be read: {error.strerror}") from error
             if not piece:
                 raise Damaged("the file became shorter while it was read", "try again when nothing writes to it")
             pieces.append(piece)
@@ -66,12 +66,3 @@ class ExtentReader:
         data = self.extent.read(self.position, self.extent.size if size < 0 else size)
         self.position += len(data)
         return data
-
-
-def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    # Windows has no pread; there, readers of one file take turns.
-    if hasattr(os, "pread"):
-        return os.pread(file.fileno(), length, offset)
-    with _seeking:
-        file.seek(offset)
-        return file.read(length)

@@ -6,12 +6,12 @@ It decides nothing: what goes and what changes is in the plan's edits, byte for 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
+from ..errors import NotVerified
 from ..model import (
     Component,
     Compression,
@@ -28,7 +28,7 @@ from ..model import (
 from . import recipe as recipes
 from . import tar
 from .container import Archive, Part
-from .extent import CHUNK, Extent
+from .extent import Extent
 from .recompress import Rewritten, recompress
 from .staging import Staging
 from .verify import Expected, verify
@@ -58,26 +58,20 @@ def rewrite_package(
     `package` must be complete. Raises NotVerified when the result does not read back as planned.
     """
     recipe_of = recover_recipes(archive, settings)
-    done: list[Rewritten] = []
-    contents: dict[str, Callable[[BinaryIO], object]] = {}
-    for component in package.components:
-        splices = splices_of(component, edits)
-        part = archive.part(component.name)
-        if part is not None and (splices or settings.level is not None):
-            contents[component.name] = partial(
-                _write_part,
-                part,
-                component,
-                splices,
-                recipe_of[component.name],
-                settings.threads,
-                progress,
-                done,
-            )
-    archive.write(staging.file, contents)
-    staging.finish()
     expected = {component.name: expected_members(component, edits) for component in package.components}
-    verify(staging.path, archive.path, archive.format, expected, archive.entry_names, progress)
+    done: list[Rewritten] = []
+    for plain in (False, True):
+        done.clear()
+        archive.write(staging.file, _contents(archive, package, edits, recipe_of, settings, progress, done, plain))
+        staging.finish()
+        try:
+            verify(staging.path, archive.path, archive.format, expected, archive.entry_names, progress)
+            break
+        except NotVerified:
+            # What was kept compressed did not fit together after all: once more, without that.
+            if not any(rewritten.reused for rewritten in done):
+                raise
+            staging.restart()
     payload = recipe_of["pkg" if "pkg" in recipe_of else "tar"]
     return Compression(
         payload.codec,
@@ -86,6 +80,31 @@ def rewrite_package(
         sum(rewritten.reused for rewritten in done),
         sum(rewritten.recompressed for rewritten in done),
     )
+
+
+def _contents(
+    archive: Archive,
+    package: Package,
+    edits: Mapping[str, Edit],
+    recipe_of: Mapping[str, Recipe],
+    settings: Settings,
+    progress: Progress,
+    done: list[Rewritten],
+    plain: bool,
+) -> dict[str, Callable[[BinaryIO], None]]:
+    """Return a function for every component that is to be written anew; what each did is added to `done`."""
+
+    def write(component: Component, part: Part, splices: tuple[Splice, ...], out: BinaryIO) -> None:
+        recipe = recipe_of[component.name]
+        done.append(recompress(part.extent, splices, recipe, component.size, out, settings.threads, progress, plain))
+
+    contents: dict[str, Callable[[BinaryIO], None]] = {}
+    for component in package.components:
+        splices = splices_of(component, edits)
+        part = archive.part(component.name)
+        if part is not None and (splices or settings.level is not None):
+            contents[component.name] = partial(write, component, part, splices)
+    return contents
 
 
 def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
@@ -100,19 +119,6 @@ def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
             found[part.component] = recipes.recover(part.extent, part.codec, payload, settings.recorded)
             payload = found[part.component]
     return found
-
-
-def _write_part(
-    part: Part,
-    component: Component,
-    splices: tuple[Splice, ...],
-    recipe: Recipe,
-    threads: int,
-    progress: Progress,
-    done: list[Rewritten],
-    out: BinaryIO,
-) -> None:
-    done.append(recompress(part.extent, splices, recipe, component.size, out, threads, progress))
 
 
 def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice, ...]:
@@ -148,12 +154,9 @@ def expected_members(component: Component, edits: Mapping[str, Edit]) -> list[Ex
     return members
 
 
-def digest(path: str) -> Size:
+def digest(content: Extent) -> Size:
     """Return the size and SHA-256 of a file."""
     found = hashlib.sha256()
-    size = 0
-    with open(path, "rb", buffering=0) as file:
-        for piece in Extent(file, 0, os.fstat(file.fileno()).st_size).chunks(length=CHUNK):
-            found.update(piece)
-            size += len(piece)
-    return Size(size, found.hexdigest())
+    for piece in content.chunks():
+        found.update(piece)
+    return Size(content.size, found.hexdigest())

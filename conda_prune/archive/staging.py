@@ -1,104 +1,201 @@
 """A file is replaced whole or not at all.
 
 The new content is written to a temporary file beside the target, synced, and renamed over it: after a crash at any
-point the target is the old file or the new one (POSIX rename). What differs between systems in this stands here and
-nowhere else.
+point the target is the old file or the new one (POSIX rename). A target has one temporary name, and whoever works on
+the target holds that file locked: runs on one target take turns, and what a killed run left is known as such and
+removed by the next one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import shutil
 import stat
-import tempfile
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from ..errors import CannotWrite, Changed, PruneError
+from ..errors import CannotWrite, Changed
 from ..model import Identity
+from . import system
 from .container import identity_of
+from .extent import Extent
 
-TEMPORARY_PREFIX = ".conda-prune-"
+TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".conda-prune-", ".tmp"
+
+
+def temporary_of(target: str) -> str:
+    """Return the path of a target's temporary file: in its directory, so that it can be renamed over the target."""
+    directory, name = os.path.split(os.path.realpath(target))
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return os.path.join(directory, f"{TEMPORARY_PREFIX}{digest}{TEMPORARY_SUFFIX}")
+
+
+def remove_leftover(target: str) -> None:
+    """Remove the temporary file that a killed run left for a target; nothing is said where that does not work."""
+    try:
+        system.remove_abandoned(temporary_of(target), wait=False)
+    except OSError:
+        pass
 
 
 class Staging:
     """A temporary file that becomes `target` when `commit` is called, and vanishes when it is not.
 
-    `original` is the file whose mode, owner and attributes the result takes over. Raises CannotWrite at once where the
-    target could not be replaced, before anything is written.
+    `original` is the file whose mode, owner and attributes the result takes over; `space` tells in messages how many
+    bytes the result takes at most. Entering waits for another run on the same target. Raises CannotWrite at once where
+    the target could not be replaced, before anything is written.
     """
 
-    def __init__(self, target: str, original: str) -> None:
+    file: BinaryIO
+    _raw: BinaryIO
+
+    def __init__(self, target: str, original: str, space: int = 0) -> None:
         self.target = os.path.realpath(target)
         self.original = original
+        self.path = temporary_of(self.target)
         self._directory = os.path.dirname(self.target)
+        self._space = space
+        self._open = False
+        self._replaced = False
+
+    def __enter__(self) -> Staging:
         try:
-            os.makedirs(self._directory, exist_ok=True)
+            _make_directories(self._directory)
         except OSError as error:
             raise CannotWrite(f"{self._directory} cannot be made: {error.strerror}") from error
         check_writable(self.target)
         try:
-            descriptor, self.path = tempfile.mkstemp(".tmp", TEMPORARY_PREFIX, self._directory)
+            self._reserve()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def _reserve(self) -> None:
+        try:
+            while not self._open:
+                # Waits where another run is at work, and can be interrupted in that.
+                system.remove_abandoned(self.path)
+                with system.uninterrupted():
+                    try:
+                        descriptor = system.create_locked(self.path)
+                    except FileExistsError:
+                        continue
+                    self._raw = cast("BinaryIO", _Reporting(descriptor, self._failed))
+                    self.file = cast("BinaryIO", io.BufferedRandom(cast("Any", self._raw)))
+                    self._open = True
+        except system.Occupied:
+            raise CannotWrite(
+                f"another run is at work on it, or was killed and left {self.path}",
+                "remove that file when no other run is at work",
+            ) from None
         except OSError as error:
             raise CannotWrite(f"a file cannot be made in {self._directory}: {error.strerror}") from error
-        self.file = cast("BinaryIO", os.fdopen(descriptor, "w+b"))
-
-    def __enter__(self) -> Staging:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.file.close()
-        except OSError:
-            pass  # What could not be flushed is thrown away with the file.
-        try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass
+        self._discard()
+
+    def _discard(self) -> None:
+        with system.uninterrupted():
+            if not self._open:
+                return
+            self._open = False
+            if self._replaced:
+                system.close_quietly(self.file)
+            else:
+                try:
+                    system.discard(self.file, self.path)
+                except OSError as error:
+                    raise self._failed(error) from error
+
+    def restart(self) -> None:
+        """Throw away what was written, to write again."""
+        self.file.seek(0)
+        self.file.truncate()
+
+    @property
+    def content(self) -> Extent:
+        """What was written, after `finish`."""
+        return Extent(self._raw, 0, os.fstat(self._raw.fileno()).st_size)
 
     def finish(self) -> None:
-        """Bring the written bytes to the disk with the original's mode, owner and attributes, and close the file."""
-        self.file.flush()
-        status = os.stat(self.original)
-        _take_over(self.file.fileno(), self.original, self.path, status)
-        os.fsync(self.file.fileno())
-        self.file.close()
+        """Bring the written bytes to the disk with the original's mode, owner and attributes."""
+        try:
+            self.file.flush()
+            system.take_over(self.file.fileno(), self.path, self.original)
+            system.sync_file(self.file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
 
-    def commit(self, expected: Identity | None, backup: str | None = None) -> None:
-        """Rename the finished file over the target.
+    def commit(self, expected: Identity | None, backup: str | None = None) -> tuple[str, ...]:
+        """Rename the finished file over the target; return what the user should know about that.
 
         Raises Changed when the target is not the file of `expected` any more. With `backup`, the target's old content
         stays under that name; raises CannotWrite when something has the name already.
         """
-        if expected is not None:
-            try:
-                found = identity_of(os.stat(self.target))
-            except FileNotFoundError:
-                found = None
-            if found != expected:
-                raise Changed("the file was changed while it was being fixed", "run the command again")
-        if backup is not None:
-            _back_up(self.target, backup)
+        made: list[str] = []
         try:
-            os.replace(self.path, self.target)
-        except OSError as error:
             if backup is not None:
-                os.unlink(backup)
+                _back_up(self.target, backup, made)
+            with system.uninterrupted():
+                names = self._check(expected) - _is_link(self.target, made)
+                if not system.REPLACES_OPEN_FILES:
+                    self.file.close()
+                os.replace(self.path, self.target)
+                self._replaced = True
+        except OSError as error:
             raise CannotWrite(f"the file cannot be replaced: {error.strerror}") from error
-        sync_directory(self._directory)
+        finally:
+            if not self._replaced:
+                _remove(made)
+        warnings = []
+        if names > 1:
+            warnings.append(f"{self.target} had another name (a hard link), which keeps the old content")
+        try:
+            system.sync_directory(self._directory)
+        except OSError as error:
+            warnings.append(f"{self._directory} cannot be synced ({error.strerror}): a power failure may undo the fix")
+        return tuple(warnings)
+
+    def _check(self, expected: Identity | None) -> int:
+        """Return how many names the target has; raise Changed when it is not the file of `expected`."""
+        try:
+            status = os.stat(self.target)
+        except FileNotFoundError:
+            if expected is None:
+                return 0
+            raise Changed("the file vanished while it was being fixed", "run the command again") from None
+        if expected is not None and identity_of(status) != expected:
+            raise Changed("the file was changed while it was being fixed", "run the command again")
+        return status.st_nlink
+
+    def _failed(self, error: OSError) -> CannotWrite:
+        needed = f"; up to {self._space} bytes are needed" if self._space else ""
+        return CannotWrite(f"a temporary file cannot be written in {self._directory}: {error.strerror}{needed}")
 
 
-def sync_directory(directory: str) -> None:
-    """Bring a directory's names to the disk, where the system can: Windows does so by itself."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class _Reporting(io.FileIO):
+    """A file that says in the user's words why it cannot be written, whoever writes to it."""
+
+    def __init__(self, descriptor: int, failed: Any) -> None:
+        super().__init__(descriptor, "r+b")
+        self._failed = failed
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            raise self._failed(error) from error
 
 
 def check_writable(target: str) -> None:
@@ -114,30 +211,53 @@ def check_writable(target: str) -> None:
             raise CannotWrite(f"{what} is read-only (mode {stat.S_IMODE(mode):04o})", "make it writable, or use -o DIR")
 
 
-def _take_over(descriptor: int, original: str, path: str, status: os.stat_result) -> None:
-    """Give the new file the original's mode exactly, its owner and extended attributes as far as we may."""
-    if hasattr(os, "fchown"):
-        try:
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-        except PermissionError:
-            pass
-    if hasattr(os, "listxattr"):
-        try:
-            for name in os.listxattr(original):
-                os.setxattr(path, name, os.getxattr(original, name))
-        except OSError:
-            pass
-    # Last: changing the owner clears set-id bits.
-    os.chmod(path, stat.S_IMODE(status.st_mode))
+def _make_directories(directory: str) -> None:
+    """Make a directory and those above it, and sync every name that this adds."""
+    missing = []
+    while not os.path.isdir(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    for new in reversed(missing):
+        os.makedirs(new, exist_ok=True)
+        system.sync_directory(os.path.dirname(new))
 
 
-def _back_up(target: str, backup: str) -> None:
+def _back_up(target: str, backup: str, made: list[str]) -> None:
+    """Give the target's content another name, on the disk before anything else happens; `made` gets the name."""
     if os.path.lexists(backup):
         raise CannotWrite(f"the backup {backup} exists already", "move it away, or choose another --backup suffix")
     try:
-        os.link(target, backup)
-    except OSError:
+        with system.uninterrupted():
+            try:
+                os.link(target, backup)
+                made.append(backup)
+            except OSError:
+                pass  # A file system without hard links.
+        if not made:
+            _copy_backup(target, backup)
+            made.append(backup)
+        system.sync_directory(os.path.dirname(backup))
+    except OSError as error:
+        raise CannotWrite(f"the backup {backup} cannot be made: {error.strerror}") from error
+
+
+def _copy_backup(target: str, backup: str) -> None:
+    """Copy the target, whole or not at all."""
+    with Staging(backup, target) as copy, open(target, "rb", buffering=0) as original:
+        shutil.copyfileobj(original, copy.file, 1 << 20)
+        copy.finish()
+        status = os.stat(target)
+        os.utime(copy.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        copy.commit(None)
+
+
+def _is_link(target: str, made: list[str]) -> bool:
+    return any(os.path.samefile(target, backup) for backup in made)
+
+
+def _remove(paths: list[str]) -> None:
+    for path in paths:
         try:
-            shutil.copy2(target, backup)
-        except OSError as error:
-            raise PruneError(f"the backup {backup} cannot be made: {error.strerror}") from error
+            os.unlink(path)
+        except OSError:
+            pass  # It holds what the target holds: nothing is lost with it, nor by it.

@@ -1,0 +1,227 @@
+"""What differs between operating systems when files are read, locked, synced and replaced stands here and nowhere else.
+
+The rest of the code asks for the effect and takes what the system has: Windows reads by position only through a shared
+offset, cannot replace or delete a file that is open, and has neither directory syncs nor owners; macOS needs a command
+of its own to reach the disk. Tests substitute these functions to run one system's behaviour on another.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+REPLACES_OPEN_FILES = os.name != "nt"
+"""Whether a file can be renamed, replaced and deleted while it is open."""
+
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
+_SAFELY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_POLL = 0.05
+"""Seconds between two looks at a file that somebody else has open, where waiting is not possible."""
+_INTERRUPTIONS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+]
+
+_seeking = threading.Lock()
+
+
+def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    """Return up to `length` bytes of an unbuffered file from `offset`; safe between threads."""
+    if hasattr(os, "pread"):
+        return os.pread(file.fileno(), length, offset)
+    with _seeking:
+        file.seek(offset)
+        return file.read(length)
+
+
+class Occupied(Exception):
+    """Another run may be using the file, and this system cannot tell whether it lives."""
+
+
+def create_locked(path: str) -> int:
+    """Return a descriptor of a new, empty, private file that this process holds locked.
+
+    Raises FileExistsError where the name is taken, also in the meantime, OSError where nothing can be created.
+    """
+    descriptor = os.open(path, _NEW | _SAFELY, 0o600)
+    try:
+        _lock(descriptor, wait=True)
+        # Between the two calls, a process that cleans up can have taken the file for an abandoned one.
+        if not _is_at(descriptor, path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    except BaseException:
+        if _is_at(descriptor, path):
+            os.unlink(path)
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def remove_abandoned(path: str, *, wait: bool = True) -> None:
+    """Remove a locked file whose process is gone; wait for the process where it is not, or leave the file to it.
+
+    Raises Occupied where the file system has no locks, OSError where the file cannot be removed.
+    """
+    if not REPLACES_OPEN_FILES:
+        while True:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                return
+            except PermissionError:
+                if not wait:
+                    return
+                time.sleep(_POLL)
+            else:
+                return
+    try:
+        descriptor = os.open(path, os.O_RDWR | _SAFELY)
+    except FileNotFoundError:
+        return
+    try:
+        if not _lock(descriptor, wait=wait):
+            if wait:
+                raise Occupied
+            return
+        if _is_at(descriptor, path):
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file for this process; return False where that is impossible, or is only possible by waiting."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS):
+            return False
+        raise
+    return True
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def discard(file: BinaryIO, path: str) -> None:
+    """Close and delete a locked file: deleted first where that is possible, for then nobody can take its lock over."""
+    try:
+        if REPLACES_OPEN_FILES:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    finally:
+        close_quietly(file)
+    if not REPLACES_OPEN_FILES:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
+def close_quietly(file: BinaryIO) -> None:
+    """Close a file whose content no longer matters: what cannot be flushed is thrown away."""
+    try:
+        file.close()
+    except Exception:
+        pass
+
+
+def sync_file(descriptor: int) -> None:
+    """Bring a file's bytes to the disk."""
+    try:
+        import fcntl
+
+        # macOS: fsync reaches the drive, which may still hold the bytes in its cache.
+        full = fcntl.F_FULLFSYNC  # type: ignore[attr-defined,unused-ignore]
+        fcntl.fcntl(descriptor, full)
+    except (ImportError, AttributeError, OSError):
+        os.fsync(descriptor)
+
+
+def sync_directory(directory: str) -> None:
+    """Bring a directory's names to the disk, where the system can: Windows does so by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems without such a sync
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def take_over(descriptor: int, path: str, original: str) -> None:
+    """Give a new file the original's mode exactly, its owner and extended attributes as far as we may."""
+    status = os.stat(original)
+    if hasattr(os, "fchown"):
+        try:
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        except PermissionError:
+            pass
+    if hasattr(os, "listxattr"):
+        for name in _attributes(original):
+            try:
+                os.setxattr(path, name, os.getxattr(original, name))
+            except OSError:
+                pass
+    # Last: changing the owner clears set-id bits.
+    os.chmod(path, stat.S_IMODE(status.st_mode))
+
+
+def _attributes(path: str) -> list[str]:
+    try:
+        return os.listxattr(path)
+    except OSError:
+        return []
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let signals that end the program wait until the block is done: for what must not be left half done.
+
+    Only the main thread is interrupted by signals at all (Python), so other threads need nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    previous = {}
+    try:
+        for number in _INTERRUPTIONS:
+            if callable(handler := signal.getsignal(number)):
+                previous[number] = handler
+                signal.signal(number, lambda number, frame: arrived.append(number))
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for number in arrived[:1]:
+            previous[number](number, None)
+
+
+def memory_limit() -> int | None:
+    """Return how many bytes of address space this process may use, None where nothing limits them."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
