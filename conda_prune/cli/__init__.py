@@ -24,6 +24,7 @@ COMMANDS = {
     "fix": "work",
     "show": "show",
     "explain": "explain",
+    "report": "report",
     "schema": "schema",
     "completion": "completion",
 }

@@ -1,0 +1,44 @@
+"""`report`: the results of many runs in one table."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from .options import EXIT_CODES
+
+
+@click.command(epilog=EXIT_CODES["report"])
+@click.argument("results", nargs=-1, required=True, metavar="RESULTS...", type=click.Path(readable=False))
+@click.option("--format", "format_", type=click.Choice(["text", "markdown", "html"]), default="text",
+              show_default=True, help="A table for the terminal, for a comment, or a page.")  # fmt: skip
+def report(results: tuple[str, ...], format_: str) -> None:
+    """Merge the results of many runs into one table.
+
+    RESULTS are files that `--format jsonl` or `--format json` wrote; - is standard input. Failures come first.
+    A package that several runs report stands there once for each that says something else.
+
+    \b
+    Examples:
+      conda-prune check output/ --format jsonl=results-linux-64.jsonl
+      conda-prune report results-*.jsonl
+      conda-prune report results-*.jsonl --format markdown >> "$GITHUB_STEP_SUMMARY"
+    """
+    from ..report import merged
+    from ..report.escape import encodable, escaped
+
+    runs, failed = [], False
+    for path in results:
+        try:
+            with click.open_file(path, encoding="utf-8-sig") as file:
+                runs.append((os.path.basename(path), merged.read_results(file.read())))
+        except (OSError, ValueError, RecursionError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            click.echo(f"error: {escaped(path)}: {escaped(reason)}", err=True)
+            failed = True
+    if runs:
+        page = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}[format_]
+        print("\n".join(encodable(line, sys.stdout.encoding) for line in page(merged.merge(runs)).split("\n")))
+    sys.exit(3 if failed else 0)

@@ -1,0 +1,194 @@
+"""Results of many runs in one table, for people: as text, as Markdown, or as a page.
+
+Nothing is left out and nothing outweighs anything: a package that two runs report stands there twice, with the run that
+says so, unless both say the same.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .escape import escaped
+from .github import markdown
+from .json_report import SCHEMA_VERSION
+from .text import plural, size_text
+
+COLUMNS = ("package", "Python", "status", "dropped", "size", "findings", "run")
+_STATUSES = ("error", "refused", "findings", "fixed", "indexed", "clean")
+"""In the order in which people want to see them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One package of one run, in the words that stand in the table; none of them is escaped for a format yet."""
+
+    status: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """All rows, failures first, then sorted by package; `totals` are lines that sum them up."""
+
+    rows: tuple[Row, ...]
+    totals: tuple[str, ...]
+
+
+def read_results(text: str) -> list[Mapping[str, Any]]:
+    """Return the objects of one file, as --format jsonl or --format json wrote it.
+
+    Raises ValueError, with the line, where it holds something else.
+    """
+    stripped = text.strip()
+    if stripped.startswith("["):
+        values = json.loads(stripped)
+        return [_checked(value, f"entry {number}") for number, value in enumerate(values, 1)]
+    objects = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number} is no JSON: {error}") from error
+            objects.append(_checked(value, f"line {number}"))
+    return objects
+
+
+def _checked(value: Any, place: str) -> Mapping[str, Any]:
+    """Return an object that has what a row needs; raise ValueError where it has not."""
+    if not isinstance(value, dict) or "schema_version" not in value:
+        raise ValueError(f"{place} is no result of conda-prune")
+    if value["schema_version"] != SCHEMA_VERSION:
+        found = value["schema_version"]
+        raise ValueError(f"{place} has schema version {found!r}, and this conda-prune reads {SCHEMA_VERSION}")
+    try:
+        _row("", value)
+        _dropped(value)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{place} is no complete result: {type(error).__name__} {error}") from error
+    return value
+
+
+def merge(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Merged:
+    """Return the results of runs, each with its name, as a table."""
+    seen: set[str] = set()
+    found: list[tuple[tuple[int, str, str], Row]] = []
+    results = []
+    for run, objects in runs:
+        for result in objects:
+            key = json.dumps({name: value for name, value in result.items() if name != "seconds"}, sort_keys=True)
+            if key in seen:
+                continue
+            seen.add(key)
+            results.append(result)
+            row = _row(run if len(runs) > 1 else "", result)
+            found.append(((_STATUSES.index(row.status), row.cells[0], run), row))
+    found.sort(key=lambda pair: pair[0])
+    return Merged(tuple(row for _, row in found), tuple(_totals(results)))
+
+
+def _row(run: str, result: Mapping[str, Any]) -> Row:
+    status = result["status"]
+    if status not in _STATUSES:
+        raise ValueError(f"unknown status {status!r}")
+    variant = result["variant"]
+    size = " → ".join(size_text(result[when]["size"]) for when in ("before", "after") if result[when] is not None)
+    kinds = [f"{kind} {about['files']}" for kind, about in result["summary"]["kinds"].items()]
+    dropped, size_dropped = _dropped(result)
+    cells = (
+        os.path.basename(result["path"]),
+        {"exact": variant["python"], "unknown": "?", "contradictory": "?"}.get(variant["kind"], variant["kind"])
+        if variant is not None
+        else "",
+        status,
+        f"{plural(dropped, 'file')}, {size_text(size_dropped)}" if dropped else "",
+        size,
+        result["error"] or ", ".join(kinds),
+        run,
+    )
+    return Row(status, tuple(map(str, cells)))
+
+
+def _dropped(result: Mapping[str, Any]) -> tuple[int, int]:
+    return int(result["summary"]["dropped"]), int(result["summary"]["dropped_bytes"])
+
+
+def _totals(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    packages = [result for result in results if result["status"] != "indexed"]
+    counts = [(status, sum(result["status"] == status for result in packages)) for status in _STATUSES]
+    parts = ", ".join(f"{count} {status}" for status, count in counts if count)
+    yield f"{plural(len(packages), 'result')}{f': {parts}' if parts else ''}"
+    for status, words in (("findings", "would be dropped"), ("fixed", "were dropped")):
+        sums = [_dropped(result) for result in packages if result["status"] == status]
+        if files := sum(files for files, _ in sums):
+            yield f"{plural(files, 'file')} {words}: {size_text(sum(size for _, size in sums))} unpacked"
+    sizes = [(result["before"], result["after"]) for result in packages if result["before"] and result["after"]]
+    if sizes:
+        before, after = (sum(size["size"] for size in column) for column in zip(*sizes, strict=True))
+        yield f"packages before and after: {size_text(before)} → {size_text(after)}"
+
+
+def as_text(merged: Merged) -> str:
+    """Return the table in columns."""
+    columns = _used(merged)
+    rows = [COLUMNS, *(tuple(map(escaped, row.cells)) for row in merged.rows)]
+    widths = [max(len(row[index]) for row in rows) for index in columns]
+    lines = ["   ".join(row[index].ljust(width) for index, width in zip(columns, widths, strict=True)) for row in rows]
+    return "\n".join([*(line.rstrip() for line in lines if merged.rows), "", *merged.totals]).lstrip("\n")
+
+
+def as_markdown(merged: Merged) -> str:
+    """Return the table in GitHub's Markdown."""
+    columns = _used(merged)
+    lines = [f"| {' | '.join(COLUMNS[index] for index in columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(markdown(escaped(row.cells[index])) for index in columns)} |" for row in merged.rows]
+    return "\n".join([*(lines if merged.rows else ()), "", *(f"- {total}" for total in merged.totals)]).lstrip("\n")
+
+
+def as_html(merged: Merged) -> str:
+    """Return a page that needs nothing but itself."""
+    columns = _used(merged)
+    head = "".join(f"<th>{COLUMNS[index]}</th>" for index in columns)
+    rows = "\n".join(
+        f'<tr class="{row.status}">'
+        + "".join(f"<td>{html.escape(escaped(row.cells[index]))}</td>" for index in columns)
+        + "</tr>"
+        for row in merged.rows
+    )
+    totals = "".join(f"<li>{html.escape(total)}</li>" for total in merged.totals)
+    return _PAGE.format(head=head, rows=rows, totals=totals)
+
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>conda-prune</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff }}
+table {{ border-collapse: collapse }}
+th, td {{ text-align: left; vertical-align: top; padding: .3rem .8rem; border-bottom: 1px solid #ddd }}
+.error td:nth-child(3), .refused td:nth-child(3) {{ color: #b00020; font-weight: 600 }}
+.findings td:nth-child(3) {{ color: #8a5a00; font-weight: 600 }}
+.fixed td:nth-child(3) {{ color: #1a6b2c; font-weight: 600 }}
+</style>
+<h1>conda-prune</h1>
+<ul>{totals}</ul>
+<table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</html>"""
+
+
+def _used(merged: Merged) -> list[int]:
+    """Return the columns that hold something; package, Python and status always stand there."""
+    return [index for index in range(len(COLUMNS)) if index < 3 or any(row.cells[index] for row in merged.rows)]

@@ -1,0 +1,153 @@
+"""Results as a SARIF 2.1.0 log, for code scanning: a result for each kind of finding in each package.
+
+What was repaired in this run is no result any more; it is told as a notification, as failures are. The packages are
+archives, so that results point at their first line, for want of a better place: GitHub asks for one.
+https://docs.oasis-open.org/sarif/sarif/v2.1.0/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import quote
+
+from ..explain import Explanation, explain, kinds
+from ..model import Action, Finding, Result
+from . import text
+from .escape import escaped
+from .explanation import explanation_lines
+from .json_report import dumps, in_order
+
+if TYPE_CHECKING:
+    from .output import Style
+
+SCHEMA_URI = "https://json.schemastore.org/sarif-2.1.0.json"
+_Object = dict[str, Any]
+
+
+class SarifReport:
+    """One log of one run, printed at the end: an interrupted run prints none."""
+
+    def __init__(self, stream: TextIO, style: Style) -> None:
+        self._stream = stream
+        self._style = style
+        self._results: list[Result] = []
+
+    def begin(self, paths: Sequence[str]) -> None:
+        pass
+
+    def add(self, result: Result) -> None:
+        self._results.append(result)
+
+    def end(self) -> None:
+        print(dumps(as_log(self._results, self._style), indent=2), file=self._stream)
+
+
+def as_log(results: Sequence[Result], style: Style) -> _Object:
+    """Return results as a SARIF log."""
+    rules = kinds()
+    driver: _Object = {"name": "conda-prune", "rules": [_rule(explain(kind)) for kind in rules]}
+    if style.version:
+        driver["semanticVersion"] = style.version
+    failed = any(result.status in ("error", "refused") for result in results)
+    return {
+        "$schema": SCHEMA_URI,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "invocations": [
+                    {
+                        "executionSuccessful": not failed,
+                        "toolExecutionNotifications": [
+                            note for result in results for note in _notifications(result)
+                        ],
+                    }
+                ],
+                "results": [
+                    found for result in results for found in _results(result, rules, verbose=style.verbose)
+                ],
+            }
+        ],
+    }  # fmt: skip
+
+
+def _rule(explanation: Explanation) -> _Object:
+    return {
+        "id": explanation.kind,
+        "shortDescription": {"text": " ".join(explanation.meaning.split())},
+        "help": {"text": "\n".join(explanation_lines(explanation))},
+        "defaultConfiguration": {"enabled": explanation.default},
+    }
+
+
+def _results(result: Result, rules: Sequence[str], *, verbose: bool) -> Iterator[_Object]:
+    shown = [
+        finding
+        for finding in in_order(result.findings)
+        if (verbose or not finding.quiet) and (result.status != "fixed" or finding.action is Action.REPORT)
+    ]
+    for kind, group in text.by_kind(shown).items():
+        size = sum(finding.size for finding in group)
+        name = escaped(os.path.basename(result.path))
+        amount = text.plural(len(group), "file") + (f", {text.size_text(size)}" if size else "")
+        found: _Object = {
+            "ruleId": kind,
+            "level": "note" if all(finding.action is Action.REPORT for finding in group) else "warning",
+            "message": {"text": _plain(f"{name}: {amount}: {text.where(kind, group)}")},
+            "locations": [{"physicalLocation": _location(result.path) | {"region": {"startLine": 1}}}],
+            "partialFingerprints": {"package/kind/v1": _fingerprint(result, kind)},
+            "properties": {"files": len(group), "bytes": size, "paths": _paths(group)},
+        }
+        if kind in rules:
+            found["ruleIndex"] = rules.index(kind)
+        yield found
+
+
+def _notifications(result: Result) -> Iterator[_Object]:
+    """Yield what is to be said about a package beside its findings."""
+    if result.status in ("error", "refused"):
+        yield _notification(result, "error", escaped(result.error or result.status))
+    elif result.status in ("fixed", "indexed"):
+        yield _notification(result, "note", " ".join(text.fix_lines(result)[0].split()))
+    for note in result.notes:
+        yield _notification(result, "note", escaped(note))
+    for warning in result.warnings:
+        yield _notification(result, "warning", escaped(warning))
+
+
+def _notification(result: Result, level: str, message: str) -> _Object:
+    return {
+        "level": level,
+        "message": {"text": _plain(message)},
+        "locations": [{"physicalLocation": _location(result.path)}],
+    }
+
+
+def _plain(message: str) -> str:
+    """Return a message in which nothing is a link (SARIF 2.1.0, 3.11.6)."""
+    return message.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
+
+
+def _location(path: str) -> _Object:
+    """Return where a package is, as a URI: relative where its path is."""
+    steps = path.replace(os.sep, "/")
+    uri = quote(os.fsencode(steps), safe="/")
+    if os.path.isabs(path):
+        uri = "file:///" + uri.lstrip("/").replace("%3A", ":", 1)
+    return {"artifactLocation": {"uri": uri}}
+
+
+def _fingerprint(result: Result, kind: str) -> str:
+    """Return what makes a result the same in the next run: the package's name and Python, not its version or place."""
+    name = result.name or posixpath.basename(result.path)
+    python = result.variant.python if result.variant else ""
+    facts = (name, result.subdir, python, result.format.value if result.format else "", kind)
+    return hashlib.sha256("\0".join(facts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _paths(group: Sequence[Finding]) -> list[str]:
+    return [escaped(finding.path) for finding in group]
