@@ -1,0 +1,311 @@
+"""Times conda-prune against what one would use instead, in one run, on real payloads, and prints ratios.
+
+    python benchmarks/compare.py DIR [--runs N] [--level 19] [--only NAME …] [--plot FILE.svg]
+
+DIR is filled by benchmarks/payloads.py where it is empty. Every comparison alternates the two commands and quotes the
+median of the ratios, so that a machine whose speed drifts does not decide; peak memory is the largest process's, in MiB.
+Ratios, not seconds, are what is worth keeping: the seconds belong to the machine of the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import payloads
+
+HERE = Path(__file__).resolve().parent
+SEED = HERE.parent / "testdata" / "seed"
+Command = list[str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run of a command: seconds, and the peak memory of its largest process in MiB."""
+
+    seconds: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours against theirs. `scale` multiplies the ratio; `limit` is what it is to stay below."""
+
+    name: str
+    ours: Callable[[Path], Command]
+    theirs: Callable[[Path], Command]
+    package: Path
+    limit: float
+    runs: int
+    scale: float = 1.0
+    exits: tuple[int, ...] = (0,)
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    name: str
+    ratio: float
+    limit: float
+    ours: float
+    theirs: float
+    memory: float
+    notes: list[str] = field(default_factory=list)
+
+
+def measure(command: Command, exits: Sequence[int] = (0,)) -> Measured:
+    """Run a command to its end and return what it took; raise RuntimeError where it fails."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in exits:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    return Measured(seconds, usage.ru_maxrss / 1024)
+
+
+def prune(*arguments: str | Path) -> Command:
+    """Return the command line of conda-prune."""
+    return [sys.executable, "-m", "conda_prune", *map(str, arguments)]
+
+
+def instead(*arguments: str | Path) -> Command:
+    """Return the command line of an alternative."""
+    return [sys.executable, str(HERE / "alternatives.py"), *map(str, arguments)]
+
+
+def compare(comparison: Comparison) -> Row:
+    """Alternate the two commands, each on a copy of its own, and return medians."""
+    ratios, ours, theirs, memory = [], [], [], []
+    for turn in range(comparison.runs + 1):
+        pair = []
+        for command in (comparison.ours, comparison.theirs):
+            with tempfile.TemporaryDirectory(dir=comparison.package.parent) as folder:
+                package = copied(comparison.package, Path(folder))
+                exits = comparison.exits if command is comparison.ours else (0,)
+                pair.append(measure(command(package), exits))
+        if turn:  # The first pair warms the caches up.
+            ours.append(pair[0].seconds)
+            theirs.append(pair[1].seconds)
+            memory.append(pair[0].memory)
+            ratios.append(pair[0].seconds / pair[1].seconds * comparison.scale)
+    median = statistics.median
+    return Row(comparison.name, median(ratios), comparison.limit, median(ours), median(theirs), max(memory))
+
+
+def copied(package: Path, folder: Path) -> Path:
+    """Copy a package, or a folder of them, with the facts beside it."""
+    if package.is_dir():
+        return Path(shutil.copytree(package, folder / package.name))
+    facts = package.with_name(package.name + ".json")
+    if facts.exists():
+        shutil.copy(facts, folder)
+    return Path(shutil.copy(package, folder))
+
+
+def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
+    """Return every comparison, its packages built."""
+    numba = sorted(payloads.build_numba_cuda(folder / "numba-cuda"))
+    last_conda = next(path for path in reversed(numba) if path.suffix == ".conda")
+    last_bz2 = next(path for path in reversed(numba) if path.suffix == ".bz2")
+    torch = payloads.build_torch(folder / "torch", level)
+    small = next(iter(sorted(SEED.glob("*.conda"))))
+    kept = fixed(last_conda, folder / "kept")
+    many = multiplied(small, folder / "many", 10_000)
+    four = gathered(numba, folder / "four")
+    slow = max(1, runs // 3)
+
+    def fix(package: Path) -> Command:
+        return prune("fix", package, "--in-place")
+
+    def check(package: Path) -> Command:
+        return prune("check", package)
+
+    return [
+        Comparison(
+            f"fix torch ({level}) / decompressing its payload", fix, lambda p: instead("decompress", p), torch, 4, runs
+        ),
+        Comparison(
+            f"fix torch ({level}) / the same with cph",
+            fix,
+            lambda p: instead("repair-with-cph", p, str(level)),
+            torch,
+            1 / 20,
+            slow,
+        ),
+        Comparison(
+            f"fix torch ({level}) / compressing it again, two threads",
+            fix,
+            lambda p: instead("compress-again", p, str(level), "2"),
+            torch,
+            1 / 15 if level == 19 else 1,
+            slow,
+        ),
+        Comparison(
+            "fix numba-cuda .conda / compressing its kept bytes again",
+            fix,
+            lambda _: instead("compress-again", kept, "15", "2"),
+            last_conda,
+            1.3,
+            runs,
+        ),
+        Comparison(
+            "fix numba-cuda .tar.bz2 / bzip2 -dc | bzip2 -9",
+            fix,
+            lambda p: ["sh", "-c", 'bzip2 -dc "$0" | bzip2 -9 > "$0.again"', str(p)],
+            last_bz2,
+            0.5,
+            runs,
+        ),
+        Comparison(
+            "check torch / reading its paths.json with py-rattler",
+            check,
+            lambda p: instead("read-paths", p),
+            torch,
+            1.3,
+            3 * runs,
+            exits=(1,),
+        ),
+        Comparison(
+            "check a small package / import click",
+            check,
+            lambda _: [sys.executable, "-c", "import click"],
+            small,
+            2,
+            5 * runs,
+        ),
+        Comparison(
+            "seconds for 200 of 10 000 packages and core / one second",
+            lambda _: prune("check", many, "-j", "1"),
+            lambda _: ["sleep", "1"],
+            small,
+            1,
+            1,
+            scale=200 / 10_000,
+        ),
+        Comparison(
+            "fix four packages, -j 2 / one after the other",
+            lambda p: prune("fix", p, "--in-place", "-j", "2"),
+            lambda p: prune("fix", p, "--in-place"),
+            four,
+            0.6,
+            runs,
+        ),
+    ]
+
+
+def fixed(package: Path, folder: Path) -> Path:
+    """Return the repaired package, in a folder of its own."""
+    if not (folder / package.name).exists():
+        subprocess.run(prune("fix", package, "-o", folder), check=True, stdout=subprocess.DEVNULL)
+    return folder / package.name
+
+
+def multiplied(package: Path, folder: Path, count: int) -> Path:
+    """Return a folder with so many copies of a package under names of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        copy = folder / f"{number:05}-{package.name}"
+        if not copy.exists():
+            os.link(package, copy) if number else shutil.copy(package, copy)
+    return folder
+
+
+def gathered(packages: Sequence[Path], folder: Path) -> Path:
+    """Return a folder with the .conda packages."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in packages:
+        if package.suffix == ".conda" and not (folder / package.name).exists():
+            shutil.copy(package, folder)
+    return folder
+
+
+def reused(package: Path) -> str:
+    """Return how much of a package's payload a repair compressed again."""
+    with tempfile.TemporaryDirectory(dir=package.parent) as folder:
+        copy = copied(package, Path(folder))
+        done = subprocess.run(prune("fix", copy, "--in-place", "--format", "json"), check=True, capture_output=True)
+    compression = json.loads(done.stdout)[0]["compression"]
+    total = compression["reused_bytes"] + compression["recompressed_bytes"]
+    return f"{100 * compression['recompressed_bytes'] / total:.2f} % of {total >> 20} MiB compressed again"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| comparison | ratio | to stay below | ours, s | theirs, s | our peak, MiB |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        cells = (
+            row.name,
+            f"{row.ratio:.3g}",
+            f"{row.limit:.3g}",
+            f"{row.ours:.2f}",
+            f"{row.theirs:.2f}",
+            f"{row.memory:.0f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Draw the seconds of both sides as bars, one pair a comparison."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "conda-prune"
+    from matplotlib import pyplot
+
+    shown = [row for row in rows if row.name.startswith("fix") and "decompressing" not in row.name][::-1]
+    figure, axes = pyplot.subplots(figsize=(9, 0.8 * len(shown) + 1))
+    for place, row in enumerate(shown):
+        axes.barh(place + 0.2, row.ours, 0.36, color="#2a9d8f", label="conda-prune" if place == 0 else None)
+        axes.barh(place - 0.2, row.theirs, 0.36, color="#b8b8b8", label="instead" if place == 0 else None)
+        axes.text(row.theirs, place - 0.2, f" {row.theirs:.1f} s", va="center", fontsize=8)
+        axes.text(row.ours, place + 0.2, f" {row.ours:.1f} s", va="center", fontsize=8)
+    axes.set_yticks(range(len(shown)), [row.name.replace(" / ", "\nagainst ") for row in shown], fontsize=8)
+    axes.set_xlabel("seconds, logarithmic")
+    axes.set_xscale("log")
+    axes.legend(loc="lower right", fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Build, measure, print."""
+    parser = argparse.ArgumentParser(description="conda-prune against what one would use instead")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--runs", type=int, default=3, help="pairs that count, of the longer comparisons")
+    parser.add_argument("--level", type=int, default=15, choices=(9, 15, 19), help="the torch package's level")
+    parser.add_argument("--only", nargs="*", default=[], help="comparisons whose names hold one of these texts")
+    parser.add_argument("--plot", type=Path, help="draw the result to this SVG")
+    arguments = parser.parse_args()
+    rows = []
+    for comparison in comparisons(arguments.folder, arguments.level, arguments.runs):
+        if not arguments.only or any(text in comparison.name for text in arguments.only):
+            rows.append(compare(comparison))
+            print(table(rows).splitlines()[-1], file=sys.stderr, flush=True)
+    print(table(rows))
+    print(f"\n{reused(payloads.build_torch(arguments.folder / 'torch', arguments.level))} (torch at {arguments.level})")
+    if arguments.plot:
+        plot(rows, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
