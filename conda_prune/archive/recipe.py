@@ -10,27 +10,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import BinaryIO, cast
 
 import zstandard
 
-from ..errors import UsageError
+from ..errors import Damaged, UsageError
 from ..model import Recipe
-from . import bzip2, zstd
-from .extent import Extent
+from . import bzip2, zstd, zstd_reuse
+from .extent import Extent, ExtentReader
 
 SAMPLE = 1 << 19
 """Bytes of content that decide between the candidates that the screening leaves."""
 _SCREEN = 1 << 17
 _LEVELS = (15, 19, 16, 9, 22, *(level for level in range(21, -8, -1) if level not in (15, 19, 16, 9)))
-"""In the order of the writers' defaults: rattler-build and pixi, conda-build, conda-forge, py-rattler-build's API, cph
-1.
-"""
+"""The writers' defaults come first: rattler-build and pixi, conda-build, conda-forge, py-rattler-build's API, cph 1."""
 _THREADED_DEFAULTS = frozenset({15, 9})
 _DEFAULT_LEVEL = 19
 _ENOUGH = 0.5
 """Part of a compressed sample that agrees at least when the settings are right: its last blocks end elsewhere than in
-the
-original, while wrong settings agree in little more than the header."""
+the original, while wrong settings agree in little more than the header."""
+_LARGEST_JOB = 1 << 23
+"""Content to compress at most to tell the modes apart. Those of slower levels mostly differ within the sample already."""
 
 
 def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: int | None = None) -> Recipe:
@@ -45,6 +45,7 @@ def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: 
     content = _head(extent, SAMPLE)
     original = extent.read(0, SAMPLE + (SAMPLE >> 2))
     best: tuple[float, Recipe] | None = None
+    rival = None
     for level, modes in _candidates(frame, prefer, recorded):
         for threaded in modes:
             recipe = Recipe("zstd", level, "reproduced", threaded, frame.checksum)
@@ -52,15 +53,17 @@ def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: 
                 break
             agreement = _agreement(content, original, recipe, frame)
             if agreement >= _ENOUGH and (best is None or agreement > best[0]):
-                best = agreement, recipe
+                best, rival = (agreement, recipe), None
+            elif best is not None and agreement == best[0] and level == best[1].level:
+                rival = recipe
         if best is not None and best[0] == 1:
             break
     if best is not None:
-        return best[1]
+        return best[1] if rival is None else _decided(extent, frame, best[1], rival)
     if recorded is not None:
-        return Recipe("zstd", recorded, "recorded", recorded in _THREADED_DEFAULTS, frame.checksum)
+        return Recipe("zstd", recorded, "recorded", _likely_threaded(recorded), frame.checksum)
     level = next(level for level in (_DEFAULT_LEVEL, *_LEVELS) if _window_fits(level, frame) or level == -7)
-    return Recipe("zstd", level, "assumed", level in _THREADED_DEFAULTS, frame.checksum)
+    return Recipe("zstd", level, "assumed", _likely_threaded(level), frame.checksum)
 
 
 def _candidates(
@@ -70,8 +73,24 @@ def _candidates(
     likely = [recipe.level for recipe in (prefer,) if recipe is not None] + [level for level in (recorded,) if level]
     for level in dict.fromkeys([*likely, *_LEVELS]):
         if _window_fits(level, frame):
-            first = prefer.threaded if prefer is not None else level in _THREADED_DEFAULTS
+            first = prefer.threaded if prefer is not None else _likely_threaded(level)
             yield level, (first, not first)
+
+
+def _likely_threaded(level: int) -> bool:
+    """Return which mode the writers of a level use: only rattler-build and pixi know negative ones."""
+    return level in _THREADED_DEFAULTS or level < 0
+
+
+def _decided(extent: Extent, frame: zstd.Frame, best: Recipe, rival: Recipe) -> Recipe:
+    """Return which of two modes of a level it was, where they differ only behind the first job's end; else `best`."""
+    job = min(zstd_reuse.jobs(frame, recipe, frame.content_size or 0).size for recipe in (best, rival))
+    size = job + SAMPLE
+    if frame.content_size is None or frame.content_size <= size or job > _LARGEST_JOB:
+        return best
+    content = _head(extent, size)
+    original = extent.read(0, size + (size >> 2))
+    return max((best, rival), key=lambda recipe: _agreement(content, original, recipe, frame))
 
 
 def _window_fits(level: int, frame: zstd.Frame) -> bool:
@@ -99,17 +118,21 @@ def _agreement(content: bytes, original: bytes, recipe: Recipe, frame: zstd.Fram
     packed += compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH if whole else zstandard.COMPRESSOBJ_FLUSH_BLOCK)
     if whole:
         return float(packed == original)
-    same = len(os.path.commonprefix([packed, original[: len(packed)]]))
+    same = len(os.path.commonprefix([packed, original[: len(packed)]]))  # noqa: RUF071 - bytes, not paths
     return same / len(packed)
 
 
 def _head(extent: Extent, size: int) -> bytes:
     head = bytearray()
-    for piece in zstd.decompress(extent):
-        head += piece
-        if len(head) >= size:
-            break
-    return bytes(head[:size])
+    decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW)
+    source = cast("BinaryIO", ExtentReader(extent))
+    reader = decompressor.stream_reader(source, read_size=1 << 17, read_across_frames=False)
+    try:
+        while piece := reader.read(size - len(head)):
+            head += piece
+    except zstandard.ZstdError as error:
+        raise Damaged(f"the zstd data is damaged: {error}", "build or download it again") from error
+    return bytes(head)
 
 
 def asked(codec: str, level: int) -> Recipe:

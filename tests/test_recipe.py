@@ -1,0 +1,133 @@
+"""Levels and modes are recovered from the bytes alone, or from what is nearest where they do not tell."""
+
+from __future__ import annotations
+
+import bz2
+import random
+from functools import cache
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from conda_prune.archive import recipe
+from conda_prune.archive.extent import Extent
+from conda_prune.errors import Damaged, NotAPackage, Unsupported, UsageError
+from conda_prune.model import Recipe
+
+MIB = 1 << 20
+
+
+@cache
+def content(size: int) -> bytes:
+    """Text in which levels differ: words, and pieces of what came before at all distances."""
+    chance = random.Random(7)
+    words = [chance.randbytes(chance.randint(2, 9)) for _ in range(2000)]
+    text = bytearray(b" ".join(chance.choices(words, k=20_000)))
+    while len(text) < size:
+        start, length = chance.randrange(len(text)), chance.choice([20, 200, 2000])
+        text += text[start : start + length] + b" ".join(chance.choices(words, k=length // 6))
+    return bytes(text[:size])
+
+
+def compressed(data: bytes, level: int, threads: int, *, sized: bool = True, checksum: bool = False) -> bytes:
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        level, source_size=len(data) * sized, threads=threads, write_content_size=sized, write_checksum=checksum
+    )
+    compressor = zstandard.ZstdCompressor(compression_params=settings)
+    packed = compressor.compressobj(size=len(data) if sized else -1)
+    return packed.compress(data) + packed.flush()
+
+
+def recovered(
+    directory: Path, packed: bytes, prefer: Recipe | None = None, recorded: int | None = None
+) -> Recipe:
+    path = directory / "stream"
+    path.write_bytes(packed)
+    with path.open("rb", buffering=0) as file:
+        return recipe.recover(Extent(file, 0, len(packed)), "zstd", prefer, recorded)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("level", [-7, 1, 3, 9, 15, 19])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_the_level_and_the_mode_come_back(tmp_path: Path, level: int, threads: int, checksum: bool) -> None:
+    data = content(6 * MIB if level <= 1 else 2 * MIB + 1 if level < 16 else 9 * MIB)
+    found = recovered(tmp_path, compressed(data, level, threads, checksum=checksum))
+    assert (found.level, found.source, found.checksum) == (level, "reproduced", checksum)
+    if level <= 1:
+        assert found.threaded == bool(threads)
+
+
+@pytest.mark.parametrize(("level", "threads"), [(3, 0), (9, 2), (15, 2), (16, 0), (19, 0)])
+def test_recompressing_by_the_recipe_gives_the_same_bytes(tmp_path: Path, level: int, threads: int) -> None:
+    data = content(2 * MIB)
+    packed = compressed(data, level, threads)
+    found = recovered(tmp_path, packed)
+    assert compressed(data, found.level, int(found.threaded)) == packed
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 5000, 100_000, 400_000])
+@pytest.mark.parametrize("level", [-7, 3, 15, 19, 22])
+def test_small_streams_are_compressed_as_a_whole(tmp_path: Path, size: int, level: int) -> None:
+    packed = compressed(content(MIB)[:size], level, 0)
+    found = recovered(tmp_path, packed)
+    assert found.source == "reproduced"
+    assert compressed(content(MIB)[:size], found.level, int(found.threaded)) == packed
+
+
+def test_levels_that_give_the_same_bytes_are_the_writers_default(tmp_path: Path) -> None:
+    assert recovered(tmp_path, compressed(b"tiny", 3, 0)).level == 15
+    noise = random.Random(1).randbytes(MIB)
+    assert recovered(tmp_path, compressed(noise, 19, 0)).level == 15
+
+
+def test_the_other_components_settings_come_first(tmp_path: Path) -> None:
+    prefer = Recipe("zstd", 7, "reproduced", threaded=True)
+    found = recovered(tmp_path, compressed(b"tiny", 3, 0), prefer)
+    assert (found.level, found.threaded) == (7, True)
+    assert recovered(tmp_path, compressed(content(3 * MIB), 19, 0), prefer).level == 19
+
+
+def test_the_recorded_level_comes_next_and_is_what_remains(tmp_path: Path) -> None:
+    assert recovered(tmp_path, compressed(b"tiny", 3, 0), recorded=6).level == 6
+    # A strategy that no level has at this size: nothing reproduces it.
+    settings = zstandard.ZstdCompressionParameters(
+        window_log=22, hash_log=9, chain_log=9, search_log=1, min_match=7, strategy=2, write_content_size=True
+    )
+    odd = zstandard.ZstdCompressor(compression_params=settings).compress(content(5 * MIB))
+    assert recovered(tmp_path, odd, recorded=12) == Recipe("zstd", 12, "recorded", threaded=False)
+    assert recovered(tmp_path, odd).source == "assumed"
+    assert recovered(tmp_path, odd, recorded=15).threaded
+
+
+def test_a_stream_without_size_is_level_22_of_old_writers(tmp_path: Path) -> None:
+    packed = compressed(content(MIB // 2), 22, 0, sized=False)
+    assert recovered(tmp_path, packed).level == 22
+
+
+def test_what_is_no_stream_is_refused(tmp_path: Path) -> None:
+    packed = compressed(content(MIB), 3, 0)
+    with pytest.raises(Damaged):
+        recovered(tmp_path, b"PK\3\4" + bytes(100))
+    with pytest.raises(Unsupported):
+        recovered(tmp_path, b"\x50\x2a\x4d\x18" + bytes(100))
+    with pytest.raises(Damaged):
+        recovered(tmp_path, packed[:20] + b"\xff" * 2000 + packed[2020:])
+
+
+def test_asked_levels_are_checked() -> None:
+    assert recipe.asked("zstd", -7) == Recipe("zstd", -7, "asked", threaded=True)
+    assert recipe.asked("bzip2", 9) == Recipe("bzip2", 9, "asked")
+    for codec, level in (("zstd", 23), ("zstd", -8), ("bzip2", 0), ("bzip2", 10)):
+        with pytest.raises(UsageError, match=f"--level {level}"):
+            recipe.asked(codec, level)
+
+
+def test_bz2_states_its_level(tmp_path: Path) -> None:
+    path = tmp_path / "stream"
+    path.write_bytes(bz2.compress(b"x", 4) + b"y")
+    with path.open("rb", buffering=0) as file:
+        assert recipe.recover(Extent(file, 0, path.stat().st_size), "bzip2") == Recipe("bzip2", 4, "recorded")
+        with pytest.raises(NotAPackage):
+            recipe.recover(Extent(file, 1, 20), "bzip2")
