@@ -2,6 +2,8 @@
 
 check   path ─ read ─ Package ─ make_plan ─ Plan ─ Result
 fix     path ─ read ─ Package ─ make_plan ─ Plan ─ rewrite, verify, replace ─ Result
+
+What only a fix needs is imported where it is used: of a check, starting is most of the cost.
 """
 
 from __future__ import annotations
@@ -15,10 +17,6 @@ from typing import Literal, Protocol
 
 from .archive.container import Archive
 from .archive.reader import read_package
-from .archive.rewriter import Settings, digest, recover_recipes, rewrite_package
-from .archive.staging import Staging, check_writable, remove_leftover
-from .archive.system import memory_limit
-from .archive.verify import INSTALL_HINT, has_libarchive
 from .errors import CannotWrite, Changed, OutOfMemory
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
@@ -95,6 +93,8 @@ def fix_package(
     """
     result = _twice(lambda: _fix_once(path, options, writing, limits or Limits(), progress))
     if result.status == "clean" and not writing.dry_run:
+        from .archive.staging import remove_leftover
+
         # Another run fixed it, but was killed before or after that.
         remove_leftover(result.output or path)
     return result
@@ -113,6 +113,8 @@ def _twice(work: Callable[[], Result]) -> Result:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "new thread" not in str(error):
             raise
+        from .archive.system import memory_limit
+
         allowed = memory_limit()
         of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""
         raise OutOfMemory(
@@ -121,6 +123,10 @@ def _twice(work: Callable[[], Result]) -> Result:
 
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
+    from .archive.rewriter import Settings, digest, rewrite_package
+    from .archive.staging import Staging, check_writable
+    from .archive.verify import INSTALL_HINT, has_libarchive
+
     started = time.perf_counter()
     in_place = writing.output_dir is None
     with Archive(path, limits) as archive:
@@ -169,6 +175,8 @@ def show_package(
         package, plan = _planned(archive, options, deep=deep, progress=UNWATCHED)
         contents = contents_of(package)
         if deep:
+            from .archive.rewriter import Settings, recover_recipes
+
             recipes = recover_recipes(archive, Settings(recorded=recorded_level(contents.texts)))
             recipe = recipes["pkg" if "pkg" in recipes else "tar"]
             compression = Compression(recipe.codec, recipe.level, recipe.source)
@@ -210,6 +218,8 @@ def _target(path: str, writing: Writing) -> str:
 
 def _copy(archive: Archive, target: str) -> None:
     """Copy a clean package to the output directory, so that it holds every package of the call."""
+    from .archive.staging import Staging
+
     with Staging(target, archive.path, archive.whole.size) as staging:
         for piece in archive.whole.chunks():
             staging.file.write(piece)

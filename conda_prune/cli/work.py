@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -126,12 +125,15 @@ class _Run:
             return failed(target.path, "there is not enough memory")
         except Exception as error:
             # A defect of ours must cost one package, not the batch; what it was is told, so that it can be reported.
+            import traceback
+
             where = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{os.path.basename(where.filename)}:{where.lineno}"
             return failed(target.path, f"internal error: {type(error).__name__}: {error} ({place}); please report this")
 
 
 def failed(path: str, error: str) -> Result:
+    """Return the result of a package that could not be processed."""
     from ..model import Result
 
     return Result(path=path, status="error", error=error)
@@ -143,17 +145,24 @@ def _died(target: Target, how: str) -> Result:
 
 def _execute(run: _Run, targets: list[Target], flags: dict[str, Any]) -> NoReturn:
     """Do the work, print the results, and leave with the exit code."""
-    from ..batch import run as run_all
-
     output = open_output(run.command, flags)
     jobs = flags["jobs"] or os.cpu_count() or 1
     results = []
     with output:
         output.begin([target.path for target in targets])
-        for result in run_all(targets, run, _died, jobs):
+        for result in _each(run, targets, jobs):
             output.add(result)
             results.append(result)
     sys.exit(exit_code(results))
+
+
+def _each(run: _Run, targets: list[Target], jobs: int) -> Iterable[Result]:
+    if jobs == 1 or len(targets) == 1:
+        return map(run, targets)
+    # Processes and what they need take as long to import as all the rest.
+    from ..batch import run as run_all
+
+    return run_all(targets, run, _died, jobs)
 
 
 def exit_code(results: Iterable[Result]) -> int:
