@@ -22,6 +22,7 @@ from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
 from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
 from .model import Compression, File, Format, Limits, Package, Plan, Result, Size
+from .places.surroundings import cache_of, sidecar_warnings
 
 
 class Progress(Protocol):
@@ -136,7 +137,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
             # A target that cannot be written is reported before the payload is decompressed.
             _, forecast = _planned(archive, options, deep=False, progress=progress)
             if forecast.status == "findings":
-                check_writable(target)
+                _check_target(target)
         package, plan = _planned(archive, options, deep=True, progress=progress)
         if plan.status != "findings" or plan.edits is None or writing.dry_run:
             result = _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
@@ -145,6 +146,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
                 _copy(archive, target)
                 return replace(result, output=target)
             return result
+        _check_target(target)
         with Staging(target, path, archive.content_size) as staging:
             recorded = recorded_level(contents_of(package).texts)
             settings = Settings(writing.level, recorded, writing.threads or os.cpu_count() or 1)
@@ -153,7 +155,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
             archive.check_unwritten()
             archive.close()
             backup = staging.target + writing.backup if writing.backup and in_place else None
-            warnings = staging.commit(package.identity if in_place else None, backup)
+            warnings = staging.commit(package.identity if in_place else None, backup) + sidecar_warnings(target)
     return replace(
         _result(plan, "fixed", deep=True, seconds=time.perf_counter() - started),
         before=before,
@@ -204,6 +206,15 @@ def _planned(archive: Archive, options: Options, *, deep: bool, progress: Progre
 
 def _kept(wanted: frozenset[str], limit: int, name: str) -> int:
     return limit if name in wanted else content_wanted(name)
+
+
+def _check_target(target: str) -> None:
+    """Raise CannotWrite where the result must not, or cannot, replace what is there."""
+    if cache := cache_of(target):
+        raise CannotWrite(
+            f"it is in {cache}, whose tool knows it by its hash", "fix the package where it was built, or use -o DIR"
+        )
+    check_writable(target)
 
 
 def _target(path: str, writing: Writing) -> str:

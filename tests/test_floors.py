@@ -20,7 +20,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "archive": ("archive", *SHARED),
     "report": ("report", "explain", *SHARED, "judgement"),
     "places": ("places", "archive", "judgement", *SHARED),
-    "operations": ("archive", "judgement", *SHARED),
+    "operations": ("places", "archive", "judgement", *SHARED),
     "paths": SHARED,
     "batch": SHARED,
     "config": SHARED,

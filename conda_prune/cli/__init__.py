@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "work",
     "fix": "work",
     "show": "show",
+    "prefix": "prefix",
     "explain": "explain",
     "report": "report",
     "schema": "schema",
@@ -122,6 +123,7 @@ def cli() -> None:
       conda-prune check output/               what is wrong; nothing is written
       conda-prune fix output/ --in-place      repair every package below output/
       conda-prune show PACKAGE                everything known about one package
+      conda-prune prefix --fix                the last line of a recipe's build script
       conda-prune explain foreign-path        what a kind of finding means, and how to prevent it
     """
 

@@ -25,9 +25,22 @@ EXIT_OK, EXIT_FINDINGS, EXIT_FAILED = 0, 1, 3
 @click.argument("paths", nargs=-1, metavar="PATHS...", type=click.Path(readable=False))
 @click.option("--deep", is_flag=True, help="Read the payload too: hashes, sizes and magic numbers are judged.")
 @click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
+@click.option("--installed", metavar="NAME", help="Judge an installed package by its record in PREFIX/conda-meta.")
+@click.option(
+    "--prefix",
+    metavar="PREFIX",
+    help="The environment of --installed, or all of it; default $PREFIX, then $CONDA_PREFIX.",
+)
 @judging
 @reporting
-def check(paths: tuple[str, ...], deep: bool, files_from: str | None, **flags: Any) -> None:
+def check(
+    paths: tuple[str, ...],
+    deep: bool,
+    files_from: str | None,
+    installed: str | None,
+    prefix: str | None,
+    **flags: Any,
+) -> None:
     """Say what is wrong with packages; nothing is written.
 
     PATHS are packages (.conda, .tar.bz2), directories, which are searched to any depth, and globs; - reads
@@ -39,7 +52,12 @@ def check(paths: tuple[str, ...], deep: bool, files_from: str | None, **flags: A
       conda-prune check --deep --select all output/linux-64/numpy-2.1.0-py313h1234567_0.conda
       conda-prune check output/ --format github --format sarif=conda-prune.sarif
       git ls-files '*.conda' | conda-prune check -
+      conda-prune check --installed $PKG_NAME      in the tests of a recipe
     """
+    if installed is not None or prefix is not None:
+        if paths or files_from is not None:
+            raise click.UsageError("--installed and --prefix judge an environment: name no packages with them")
+        _check_environment(installed, prefix, deep, flags)
     run = _Run("check", options_of(flags), deep, None, flags["quiet"])
     _execute(run, find_targets(paths, files_from), flags)
 
@@ -52,6 +70,13 @@ def check(paths: tuple[str, ...], deep: bool, files_from: str | None, **flags: A
 @click.option("--level", default="same", metavar="same|N", help="Compression level; same keeps the package's own.")
 @click.option("--backup", metavar="SUFFIX", help="Keep the original beside the result, with SUFFIX after its name.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads per package; 0 for all cores.")
+@click.option(
+    "--reindex",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Renew the records in the repodata.json beside repaired packages; always writes all of it.",
+)
 @click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
 @judging
 @reporting
@@ -63,6 +88,7 @@ def fix(
     level: str,
     backup: str | None,
     threads: int,
+    reindex: str,
     files_from: str | None,
     **flags: Any,
 ) -> None:
@@ -90,7 +116,7 @@ def fix(
     targets = find_targets(paths, files_from)
     if output_dir is not None:
         _check_collisions(targets)
-    _execute(_Run("fix", options_of(flags), True, writing, flags["quiet"]), targets, flags)
+    _execute(_Run("fix", options_of(flags), True, writing, flags["quiet"]), targets, flags, reindex)
 
 
 @dataclass(frozen=True)
@@ -143,8 +169,8 @@ def _died(target: Target, how: str) -> Result:
     return failed(target.path, f"{how}; the package is as it was")
 
 
-def _execute(run: _Run, targets: list[Target], flags: dict[str, Any]) -> NoReturn:
-    """Do the work, print the results, and leave with the exit code."""
+def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: str = "never") -> NoReturn:
+    """Do the work, print the results, and leave with the exit code. Indexes come last, after all packages."""
     output = open_output(run.command, flags)
     jobs = flags["jobs"] or os.cpu_count() or 1
     results = []
@@ -153,6 +179,12 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any]) -> NoRetur
         for result in _each(run, targets, jobs):
             output.add(result)
             results.append(result)
+        if reindex != "never" and run.writing is not None and not run.writing.dry_run:
+            from ..places.channel import refresh_indexes
+
+            for result in refresh_indexes(results, always=reindex == "always"):
+                output.add(result)
+                results.append(result)
     sys.exit(exit_code(results))
 
 
@@ -163,6 +195,37 @@ def _each(run: _Run, targets: list[Target], jobs: int) -> Iterable[Result]:
     from ..batch import run as run_all
 
     return run_all(targets, run, _died, jobs)
+
+
+def _check_environment(name: str | None, prefix: str | None, deep: bool, flags: dict[str, Any]) -> NoReturn:
+    """Judge installed packages, print the results, and leave with the exit code."""
+    from ..errors import PruneError
+    from ..places.installed import check_installed
+
+    options = options_of(flags)
+    place = prefix if prefix is not None else _active_prefix()
+    results = []
+    with open_output("check", flags) as output:
+        output.begin([])
+        try:
+            for result in check_installed(place, name, options, deep=deep):
+                output.add(result)
+                results.append(result)
+        except PruneError as error:
+            results.append(failed(place, str(error)))
+            output.add(results[-1])
+    sys.exit(exit_code(results))
+
+
+def _active_prefix() -> str:
+    """Return the environment that is active: in a build or its tests PREFIX, elsewhere CONDA_PREFIX."""
+    named = [os.environ[variable] for variable in ("PREFIX", "CONDA_PREFIX") if os.environ.get(variable)]
+    for prefix in named:
+        if os.path.isdir(os.path.join(prefix, "conda-meta")):
+            return prefix
+    if not named:
+        raise click.UsageError("--installed needs --prefix: neither PREFIX nor CONDA_PREFIX is set")
+    return named[0]
 
 
 def exit_code(results: Iterable[Result]) -> int:

@@ -42,10 +42,14 @@ def check_lines(result: Result, *, verbose: bool = False, fix_options: str = "")
 
 def _advice(result: Result, fix_options: str) -> Iterator[str]:
     """Yield how to repair a package, where its path can be typed."""
+    if result.format is None and result.path.endswith(".json"):
+        yield labelled("to fix", "repair the package, and install it again")
+        return
     now = f"   ({size_text(result.before.size)} now)" if result.before else ""
     if (path := _quoted(result.path)) is not None:
         options = f" {fix_options}" if fix_options else ""
-        yield labelled("to fix", f"conda-prune fix --in-place{options} {path}{now}")
+        command = "conda-prune fix --in-place" if result.format is not None else "conda-prune prefix --fix"
+        yield labelled("to fix", f"{command}{options} {path}{now}")
 
 
 def kind_lines(findings: Sequence[Finding]) -> Iterator[str]:

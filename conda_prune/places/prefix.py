@@ -1,0 +1,195 @@
+"""A prefix is judged by what a package made of it would hold: the files that no record in `conda-meta` owns.
+
+So the same rules see the same files before packaging as after it, and a file of another package is out of reach of
+every one of them. Other prefixes and package caches below the prefix are none of its files, and are not looked into.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import PruneError, UsageError
+from ..judgement.contents import content_wanted
+from ..judgement.plan import ContentNeeded, Options, make_plan
+from ..judgement.variant import detect_variant
+from ..model import File, FileKind, Package, Plan, Result
+from .installed import result_of
+from .prune import Seen, prune
+from .records import CONDA_META, Record, as_package, read_record, record_paths
+
+_SITE_PACKAGES = re.compile(r"[/\\]lib[/\\]((?:python|pypy)(\d\.\d+)(t?))[/\\]site-packages[/\\]?$")
+_WHOLE = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What a build's environment says of the package that is being built; empty where it says nothing.
+
+    `python` is the minor version (PY_VER), `site_packages` the directory of SP_DIR. `open`: a build is running, whose
+    prefix may have no `conda-meta` yet.
+    """
+
+    prefix: str = ""
+    name: str = ""
+    version: str = ""
+    build: str = ""
+    python: str = ""
+    site_packages: str = ""
+    open: bool = False
+
+
+def build_of(environment: Mapping[str, str]) -> Build:
+    """Return what the variables say that rattler-build and conda-build set for a build script."""
+    prefix, name, version, build, python, site_packages = (
+        environment.get(key, "")
+        for key in ("PREFIX", "PKG_NAME", "PKG_VERSION", "PKG_BUILD_STRING", "PY_VER", "SP_DIR")
+    )
+    is_open = environment.get("CONDA_BUILD") == "1"
+    return Build(prefix, name, version, build, python.strip(), site_packages.strip(), is_open)
+
+
+def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = False) -> Result:
+    """Return what is wrong with the files of a prefix that no package owns; with `fix`, repair it.
+
+    Raises UsageError where neither the build nor the options name a Python, NotAPackage where there is no prefix,
+    BadMetadata where a record cannot be read: whose the files are is then not known, and none is touched.
+    """
+    started = time.perf_counter()
+    records = _records(prefix, build)
+    metadata = _metadata(build, records, options)
+    owned = frozenset[str]().union(*(record.owned for record in records))
+    seen: dict[str, Seen] = {}
+    package, plan = _planned(prefix, owned, metadata, options, seen)
+    result = result_of(plan, plan.status, metadata.index, prefix)
+    if fix and plan.status == "findings" and plan.edits is not None:
+        prune(prefix, plan.edits, seen, owned)
+        result = replace(result, status="fixed")
+    variant = replace(
+        plan.variant,
+        because=tuple(metadata.shown.get(text, text) for text in plan.variant.because),
+        conflict=metadata.told(plan.variant.conflict),
+    )
+    seconds = time.perf_counter() - started
+    error = metadata.told(result.error) if result.error else None
+    return replace(result, variant=variant, error=error, deep=True, seconds=seconds, members=len(package.files) - 1)
+
+
+def _records(prefix: str, build: Build) -> list[Record]:
+    is_own = build.open and bool(build.prefix) and os.path.realpath(prefix) == os.path.realpath(build.prefix)
+    if is_own and os.path.isdir(prefix) and not os.path.lexists(os.path.join(prefix, CONDA_META)):
+        return []  # A package without host dependencies: nothing was installed, so nothing is owned.
+    return [read_record(path) for path in record_paths(prefix)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    """The index.json that the package would have, and for each dependency made up for it, where it comes from."""
+
+    index: Mapping[str, Any]
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+    def told(self, text: str) -> str:
+        for spec, origin in self.shown.items():
+            text = text.replace(repr(spec), repr(origin))
+        return text
+
+
+def _metadata(build: Build, records: Sequence[Record], options: Options) -> _Metadata:
+    index = {"name": build.name, "version": build.version, "build": build.build}
+    python = next((record.index for record in records if record.name == "python"), None)
+    if options.python is not None or detect_variant(index, {}).because[:1] == (_interpreter(index),):
+        return _Metadata(index)
+    if not build.python:
+        there = f"--python {'.'.join(str(python['version']).split('.')[:2])}" if python else "--python 3.11"
+        raise UsageError(
+            "PY_VER is not set: which Python the files are for cannot be told",
+            f"run this in a build script of a package that has python in host, or say {there}, any or none",
+        )
+    shown = {}
+    version = re.match(r"(\d\.\d+)(?![0-9])", build.python)
+    if version is None:
+        raise UsageError(f"PY_VER is {build.python!r}, which is no version of Python", "say --python 3.11")
+    shown[f"python {version[1]}.*"] = f"PY_VER {build.python}"
+    if python is not None:
+        shown[f"python {python['version']} {python['build']}"] = (
+            f"{CONDA_META}: python {python['version']} {python['build']}"
+        )
+    if tree := _SITE_PACKAGES.search(build.site_packages):
+        # Old installers wrote to lib/python3.1 for all from 3.10 on.
+        if tree[2] != "3.1":
+            spec = f"python {tree[2]}.*" + (f" *_cp{tree[2].replace('.', '')}t" if tree[3] else "")
+            shown.setdefault(spec, f"SP_DIR lib/{tree[1]}/site-packages")
+    return _Metadata({**index, "depends": list(shown)}, shown)
+
+
+def _interpreter(index: Mapping[str, str]) -> str:
+    return f"{index['name']} {index['version']} {index['build']}".strip()
+
+
+def _planned(
+    prefix: str, owned: Collection[str], metadata: _Metadata, options: Options, seen: dict[str, Seen]
+) -> tuple[Package, Plan]:
+    wanted: frozenset[str] = frozenset()
+    while True:
+        files = _files(prefix, owned, wanted, seen)
+        package = as_package(prefix, metadata.index, files)
+        try:
+            return package, make_plan(package, options)
+        except ContentNeeded as needed:
+            if not needed.paths - wanted:
+                raise
+            wanted |= needed.paths
+
+
+def _files(prefix: str, owned: Collection[str], wanted: Collection[str], seen: dict[str, Seen]) -> Iterator[File]:
+    """Yield the files that nobody owns, with what judgement wants to see of them; `seen` notes which they are."""
+    for path, status in _walk(prefix, ""):
+        if os.path.normcase(path) in owned:
+            continue
+        seen[path] = Seen.of(status)
+        full = os.path.join(prefix, path)
+        if stat.S_ISLNK(status.st_mode):
+            yield File(path, FileKind.SYMLINK, link=os.readlink(full).replace(os.sep, "/"))
+        elif stat.S_ISREG(status.st_mode):
+            content = _head(full, _WHOLE if path in wanted else content_wanted(path))
+            yield File(path, FileKind.FILE, status.st_size, mtime=int(status.st_mtime), content=content)
+        else:
+            yield File(path, FileKind.OTHER)
+
+
+def _walk(prefix: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield every file below a directory, sorted, by its path from the prefix; links are not followed."""
+    directory = os.path.join(prefix, below) if below else prefix
+    try:
+        with os.scandir(directory) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise PruneError(f"the directory {below or prefix} cannot be read: {error.strerror}") from error
+    names = {entry.name for entry in found}
+    if below and (CONDA_META in names or (below == "pkgs" and "urls.txt" in names)):
+        return  # A prefix of its own, or a package cache.
+    for entry in found:
+        path = f"{below}/{entry.name}" if below else entry.name
+        if path in (CONDA_META, "info"):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(prefix, path)
+        else:
+            yield path, entry.stat(follow_symlinks=False)
+
+
+def _head(path: str, length: int) -> bytes | None:
+    if not length:
+        return None
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with open(os.open(path, flags), "rb") as file:
+            return file.read(length)
+    except OSError:
+        return None  # It vanished, or is not for us to read: its name has to do.

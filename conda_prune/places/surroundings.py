@@ -1,0 +1,60 @@
+"""What lies around a package says whether it may be replaced, and what replacing it makes untrue.
+
+A package in a cache belongs to the tool that keeps the cache, which knows its hash. Files beside a package that vouch
+for its bytes are never touched: whoever made them has to make them anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from itertools import pairwise
+
+from ..model import Format
+
+_SIDECARS = (
+    *(".sigstore", ".sigstore.json", ".attestation", ".attestation.json", ".intoto.jsonl", ".intoto.json"),
+    *(".sig", ".sign", ".asc", ".gpg", ".minisig"),
+    *(".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum", ".b2sum"),
+)
+_ARTIFACTS = re.compile(r"artifacts-v\d+")
+
+
+def sidecars_of(path: str) -> list[str]:
+    """Return the paths of the attestations, signatures and checksums beside a package, sorted."""
+    return sorted(path + ending for ending in _SIDECARS if os.path.lexists(path + ending))
+
+
+def sidecar_warnings(path: str) -> tuple[str, ...]:
+    """Return what the user should know about the sidecars of a package that was replaced."""
+    return tuple(
+        f"{sidecar} is invalid now: it vouches for the old bytes; make it anew" for sidecar in sidecars_of(path)
+    )
+
+
+def cache_of(path: str) -> str | None:
+    """Return which tool's cache a package is in, with the evidence; None where it is in none.
+
+    Layouts: conda's and mamba's `pkgs` has `urls.txt`, and unpacked packages with `info/repodata_record.json`;
+    rattler's has `.cache.lock`, and a `.lock` for each package; pixi's has a `sidecar.json` for each build.
+    """
+    directory, name = os.path.split(os.path.realpath(path))
+    ending = next((format_.value for format_ in Format if name.endswith(format_.value)), "")
+    stem = os.path.join(directory, name[: len(name) - len(ending)])
+    parts = directory.replace(os.sep, "/").split("/")
+    for before, part in pairwise(parts):
+        if _ARTIFACTS.fullmatch(part) and (before == ".pixi" or _has(directory, "sidecar.json")):
+            return f"pixi's artifact cache ({before}/{part})"
+        if (before, part) == ("rattler", "cache"):
+            return f"rattler's package cache ({before}/{part})"
+    if _has(directory, ".cache.lock") or (stem and os.path.isfile(f"{stem}.lock")):
+        return "rattler's package cache (lock files are beside it)"
+    if _has(directory, "urls.txt"):
+        return "conda's package cache (urls.txt is beside it)"
+    if os.path.isfile(os.path.join(stem, "info", "repodata_record.json")):
+        return "a package cache (it is unpacked beside it, with a repodata_record.json)"
+    return None
+
+
+def _has(directory: str, name: str) -> bool:
+    return os.path.isfile(os.path.join(directory, name))
