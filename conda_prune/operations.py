@@ -22,7 +22,6 @@ from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
 from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
 from .model import Compression, File, Format, Limits, Package, Plan, Result, Size
-from .places.surroundings import cache_of, sidecar_warnings
 
 
 class Progress(Protocol):
@@ -125,8 +124,9 @@ def _twice(work: Callable[[], Result]) -> Result:
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
     from .archive.rewriter import Settings, digest, rewrite_package
-    from .archive.staging import Staging, check_writable
+    from .archive.staging import Staging
     from .archive.verify import INSTALL_HINT, has_libarchive
+    from .places.surroundings import sidecar_warnings
 
     started = time.perf_counter()
     in_place = writing.output_dir is None
@@ -210,6 +210,9 @@ def _kept(wanted: frozenset[str], limit: int, name: str) -> int:
 
 def _check_target(target: str) -> None:
     """Raise CannotWrite where the result must not, or cannot, replace what is there."""
+    from .archive.staging import check_writable
+    from .places.surroundings import cache_of
+
     if cache := cache_of(target):
         raise CannotWrite(
             f"it is in {cache}, whose tool knows it by its hash", "fix the package where it was built, or use -o DIR"
