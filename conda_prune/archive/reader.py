@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, Package
+from .codecs import DECOMPRESS
 from .container import Archive, Part
-from .recompress import DECOMPRESS
 from .tar import TarReader
 
 Keep = Callable[[str], int]

@@ -12,10 +12,9 @@ from typing import BinaryIO, Protocol
 
 from ..model import Recipe, Splice
 from . import bzip2, bzip2_reuse, zstd, zstd_reuse
+from .codecs import DECOMPRESS
 from .extent import Extent
 from .reuse import Reused, Splicer, Unfit
-
-DECOMPRESS: dict[str, Callable[[Extent], Iterator[bytes]]] = {"zstd": zstd.decompress, "bzip2": bzip2.decompress}
 
 
 def decompress(codec: str, source: Extent, threads: int) -> Iterator[bytes]:
