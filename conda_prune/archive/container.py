@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -163,6 +162,8 @@ class Archive:
         if entry.method == zips.STORED:
             return self._whole.slice(entry.data, entry.data + entry.packed)
         self.notes.append(f"{entry.name} is deflated; a .conda's entries must be stored (CEP 35)")
+        import tempfile
+
         pieces = zips.inflate(self._whole, entry, self.limits.unpacked)
         try:
             file = cast("BinaryIO", self._open.enter_context(tempfile.TemporaryFile(buffering=0)))  # noqa: SIM115
