@@ -354,9 +354,12 @@ def test_blocks_of_a_frames_start_are_independent_and_those_that_refer_are_not(
 
 
 @pytest.mark.parametrize("name", ["said to be threaded", "odd jobs", "larger jobs", "jobs cut short"])
-def test_a_frame_that_was_not_written_as_it_seems_is_compressed_as_a_whole(tmp_path: Path, name: str) -> None:
-    done, _ = rewrite(tmp_path, originals()[name], [Splice(700, 1400, b"new")])
-    assert done.reused == 0
+@pytest.mark.parametrize("cut", [700, 300_000, MIB - 5, 2 * MIB + 5])
+def test_a_frame_that_was_not_written_as_it_seems_keeps_only_what_it_can(tmp_path: Path, name: str, cut: int) -> None:
+    old = originals()[name]
+    done, packed = rewrite(tmp_path, old, [Splice(cut, cut + 700, b"new")])
+    before, after = blocks(old.packed), {data for _, _, data in blocks(packed)}
+    assert done.reused <= sum(stop - start for start, stop, data in before if data in after)
 
 
 class Changing(Extent):
@@ -378,7 +381,8 @@ class Changing(Extent):
 def test_a_wrong_byte_in_a_copied_block_is_noticed_and_the_content_compressed_as_a_whole(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
     extent = Changing(open_extent(tmp_path, old.packed))
-    done, _ = rewrite(tmp_path, old, [Splice(10, 20)], extent)
+    size = len(old.content)
+    done, _ = rewrite(tmp_path, old, [Splice(size - 20, size - 10)], extent)
     assert max(extent.reads.values()) >= 2
     assert done.reused == 0
 
@@ -487,12 +491,17 @@ def test_kept_ranges_hold_no_splice_and_see_none(size: int, splices: list[int], 
     for window in (0, reach, job):
         at = 0
         for keep in zstd_reuse.kept_ranges(made, size, zstd_reuse.Jobs(job, reach, window)):
-            assert at <= keep.start <= keep.job
-            assert keep.start < keep.stop <= size
-            assert keep.job % job == 0
-            for splice in made:
-                assert splice.stop <= keep.job - reach or splice.start >= keep.stop
-                assert splice.stop <= keep.start - window or splice.start >= keep.stop or keep.start == keep.job
+            assert at < keep.stop <= size
+            assert not any(at <= splice.start < keep.stop < splice.stop for splice in made)
+            before = [splice.stop for splice in made if splice.start < keep.stop and splice.stop <= keep.stop]
+            if keep.job is not None:
+                assert keep.job % job == 0
+                assert at <= keep.job < keep.stop
+                assert all(place <= keep.job - reach for place in before)
+            if keep.search:
+                assert at <= keep.clear < keep.stop
+                assert all(place <= keep.clear - window for place in before)
+            assert keep.job is not None or keep.search
             at = keep.stop
 
 

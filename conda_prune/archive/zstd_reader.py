@@ -40,7 +40,7 @@ class Run:
 class Reader:
     """Reads the old frame's content once, in order, as the new content; `new_size` is how much of that came so far.
 
-    Raises Damaged where libzstd does, Unfit where blocks do not end where they must.
+    Raises Damaged where libzstd does.
     """
 
     def __init__(self, source: Extent, frame: zstd.Frame, splicer: Splicer, progress: Callable[[int], None]) -> None:
@@ -76,30 +76,45 @@ class Reader:
             self.count(content)
             yield run
 
-    def anew(self, stop: int, exact: bool = True) -> Iterator[bytes]:
-        """Yield the new content up to `stop`, where a block must end; if not `exact`, up to the first end behind it."""
+    def anew(self, stop: int) -> Iterator[bytes]:
+        """Yield the new content up to the first block's end that is `stop` in the old, or behind it."""
         while self.position < stop:
             if piece := b"".join(self._splicer.feed(self._next(stop - self.position)[1])):
                 yield piece
-        if exact and self.position > stop:
-            raise Unfit("a job does not start where it must")
+
+    def independent(self, stop: int, beyond: int) -> bool:
+        """Return whether the next blocks could follow any others.
+
+        All before `beyond` are tried, some at least, and none behind `stop`. What was found holds for those, and is as
+        good as certain for the rest up to `stop` if no splice lies between there and a window before `beyond`.
+        """
+        end = self.position + sum(run.length for run, _ in self._ahead)
+        while end < stop and (len(self._ahead) < _LOOK or end < beyond):
+            self._ahead.append(self._pull(1))
+            end += self._ahead[-1][0].length
+        blocks: list[tuple[bytes, bytes]] = []
+        end = self.position
+        for run, content in self._ahead:
+            end += run.length
+            if end > stop or (len(blocks) >= _LOOK and end - run.length >= beyond):
+                break
+            blocks.append((self._source.read(run.start, run.stop - run.start), content))
+        window = self.tail(self._frame.window)
+        head = self._source.read(5, 1)
+        return bool(blocks) and all(
+            decode_alike(head, memory, window, blocks) for memory in (b"", unlikely_memory())
+        )
 
     def until_independent(self, stop: int, least: int) -> Iterator[bytes]:
-        """Yield the new content up to blocks that could follow any others: `found` says whether there are any.
+        """Yield the new content up to blocks that could follow any others; give up `least` bytes before `stop`.
 
-        They are looked for until `least` bytes before `stop`. There must be no splice from a window before `position`
-        to there.
+        `found` says whether there are such blocks. No splice may lie between `stop` and a window before `position`.
         """
         self.found = False
-        end = self.position + sum(run.length for run, _ in self._ahead)
-        while stop - self.position > least:
-            while len(self._ahead) < _LOOK and end < stop:
-                self._ahead.append(self._pull(1))
-                end += self._ahead[-1][0].length
-            self.found = end <= stop and self._independent()
-            if self.found or end > stop:
-                return
-            yield from self._splicer.feed(self._ahead.popleft()[1])
+        while stop - self.position > least and not self.found:
+            self.found = self.independent(stop, self.position)
+            if not self.found:
+                yield from self._splicer.feed(self._next(stop - self.position)[1])
 
     def rest(self) -> Iterator[bytes]:
         """Yield what is put behind the old content; raise Damaged unless all of that came, and nothing more."""
@@ -165,13 +180,6 @@ class Reader:
             return self._decompressor.decompress(packed)
         except zstandard.ZstdError as error:
             raise Damaged(f"the zstd data is damaged: {error}", "build or download it again") from error
-
-    def _independent(self) -> bool:
-        """Return whether the blocks ahead mean the same to readers that share nothing but the window before."""
-        blocks = [(self._source.read(run.start, run.stop - run.start), content) for run, content in self._ahead]
-        window = self.tail(self._frame.window)
-        head = self._source.read(5, 1)
-        return all(decode_alike(head, memory, window, blocks) for memory in (b"", unlikely_memory()))
 
 
 def decode_alike(descriptor: bytes, memory: bytes, window: bytes, blocks: Iterable[tuple[bytes, bytes]]) -> bool:

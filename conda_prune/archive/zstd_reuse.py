@@ -1,11 +1,11 @@
 """A zstd frame again with ranges of its content replaced: blocks that depend on no replaced byte stay as they are.
 
-libzstd's multi-threaded writer cuts content into jobs of known size that refer back over a known distance and share
-neither tables nor repeat offsets: jobs clear of every splice stay. Within a job (a single-threaded frame is one job),
-the blocks before the first splice stay, and those a window behind a splice, from the first one on that readers with
-different memories read alike. The rest is compressed at the same settings, behind a flush that makes libzstd forget the
-repeat offsets. None of this is trusted: what is written is decompressed at once and compared with what it must be. That
-costs a second decompression, which runs beside the first on another core.
+A block depends on the window before it, and on tables and repeat offsets that earlier blocks leave. libzstd's
+multi-threaded writer cuts content into jobs of known size that refer back less far and share neither; so a job's start
+is where to look first, and one window behind a splice any block may do. Every block at which keeping starts is tried: it
+must read alike for readers with different memories. What does not stay is compressed at the same settings, behind a
+flush that makes libzstd forget the repeat offsets. None of this is trusted: what is written is decompressed at once and
+compared with what it must be. That costs a second decompression, which runs beside the first on another core.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LONG_MODE = 27
 class Jobs:
     """How a frame was cut: jobs of `size` bytes of content that refer back over `reach` bytes to the job before.
 
-    Within a job, blocks refer back over `window` bytes; 0 if it is not worth to look for those that do so alone.
+    Within a job, blocks refer back over `window` bytes; 0 where blocks are not to be tried.
     """
 
     size: int
@@ -51,13 +51,15 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A range of old content, up to `stop`, that can stay compressed from `job` on, and maybe from `start` on.
+    """A range of old content up to `stop` that may stay compressed.
 
-    Where `start` is less than `job`, it is to be found out behind `start` whether a block is independent.
+    `job` is where the first job starts that refers to no splice before the range; None if that lies too far back.
+    Behind `clear` no block refers to one; `search`: it is worth to look for independent blocks there.
     """
 
-    start: int
-    job: int
+    job: int | None
+    clear: int
+    search: bool
     stop: int
 
 
@@ -92,28 +94,23 @@ def prefix(reach: int, length: int) -> int:
 
 
 def kept_ranges(splices: Sequence[Splice], size: int, layout: Jobs) -> list[Kept]:
-    """Return the ranges of the old content that can stay compressed, in order: at most one between two splices."""
+    """Return the ranges of the old content that can stay compressed, in order: at most one between two splices.
+
+    To go on behind a range, the compressor must be shown its end, so short ones before other ranges save nothing.
+    """
     kept: list[Kept] = []
     start = 0
     for number in range(len(splices) + 1):
         stop = splices[number].start if number < len(splices) else size
-        # The frame's first job refers to nothing; others may see no splice.
+        # The frame's first job refers to nothing; the others may see no splice.
         job = 0 if number == 0 else -(-(start + layout.reach) // layout.size) * layout.size
-        found = start + layout.window if layout.window and number else job
-        if found < stop and _worth(found, stop, job, size, layout.reach):
-            kept.append(Kept(min(found, job), job, stop))
-        elif job < stop and _worth(job, stop, job, size, layout.reach):
-            kept.append(Kept(job, job, stop))
+        clear = start + layout.window
+        least = 1 if stop == size or job == 0 else prefix(layout.reach, 0)
+        search = bool(layout.window and job) and stop - clear >= least + _SEARCH
+        if search or stop - job >= least:
+            kept.append(Kept(job if stop - job >= least else None, clear, search, stop))
         start = splices[number].stop if number < len(splices) else size
     return kept
-
-
-def _worth(start: int, stop: int, job: int, size: int, reach: int) -> bool:
-    """Return whether keeping a range saves anything: to go on behind it, the compressor must be shown its end."""
-    least = 1 if stop == size or start == 0 else prefix(reach, 0)
-    if start < job:
-        least += _SEARCH
-    return stop - start >= least
 
 
 def rewrite(
@@ -142,7 +139,7 @@ def rewrite(
     thread = threading.Thread(target=writer.run, args=(parts,), name="conda-prune zstd", daemon=True)
     thread.start()
     try:
-        reused = _Feed(reader, compressor, parts, layout.reach).all(kept, size)
+        reused = _Feed(reader, compressor, parts, layout).all(kept, size)
         writer.checksum = reader.checksum()
         parts.close()
     except BaseException as error:
@@ -163,32 +160,42 @@ def rewrite(
 class _Feed:
     """Sends the new frame's parts down the pipe, in order."""
 
-    def __init__(self, reader: Reader, compressor: Compressor, parts: Pipe[Part], reach: int) -> None:
+    def __init__(self, reader: Reader, compressor: Compressor, parts: Pipe[Part], layout: Jobs) -> None:
         self._reader = reader
         self._compressor = compressor
         self._parts = parts
-        self._reach = reach
+        self._reach = layout.reach
+        self._window = layout.window
         self._range: Compressing | None = None
 
     def all(self, kept: Sequence[Kept], size: int) -> int:
         """Send everything; return how many bytes of content are kept compressed."""
-        reader = self._reader
         reused = 0
         for keep in kept:
-            self._compress(reader.anew(keep.start, exact=keep.start == keep.job), keep.start)
-            if keep.start < keep.job:
-                stop = min(keep.job, keep.stop)
-                self._compress(reader.until_independent(stop, 0 if stop in (keep.job, size) else _LEAST_PREFIX), stop)
-                if not reader.found:
-                    self._compress(reader.anew(stop, exact=stop == keep.job), stop)
-            for run in reader.kept(keep.stop):
-                self._finish()
-                self._parts.put(run)
-                reused += run.length
-        self._compress(reader.anew(size), size)
-        self._compress(reader.rest(), size)
+            if self._start(keep, size):
+                for run in self._reader.kept(keep.stop):
+                    self._finish()
+                    self._parts.put(run)
+                    reused += run.length
+        self._compress(self._reader.anew(size), size)
+        self._compress(self._reader.rest(), size)
         self._finish()
         return reused
+
+    def _start(self, keep: Kept, size: int) -> bool:
+        """Compress what stands before the range's first block that can be kept; return whether there is one."""
+        reader = self._reader
+        if keep.job is not None and not (keep.search and keep.clear < keep.job):
+            self._compress(reader.anew(keep.job), keep.job)
+            if reader.position == keep.job and (
+                keep.job == 0 or not self._window or reader.independent(keep.stop, min(keep.clear, keep.stop))
+            ):
+                return True
+        if not keep.search:
+            return False
+        self._compress(reader.anew(keep.clear), keep.clear)
+        self._compress(reader.until_independent(keep.stop, 0 if keep.stop == size else _LEAST_PREFIX), keep.stop)
+        return reader.found
 
     def _compress(self, pieces: Iterable[bytes], stop: int) -> None:
         """Send new content, about up to `stop` in the old, to be compressed in one range with what came before."""
