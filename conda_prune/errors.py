@@ -10,13 +10,16 @@ from __future__ import annotations
 class PruneError(Exception):
     """The work on one package ended; the package is as it was.
 
-    `reason` says what is wrong, with the evidence; `hint` what the reader can do, or is empty.
+    `reason` says what is wrong, with the evidence; `hint` what the reader can do: the class's own advice where none is
+    given, or nothing.
     """
+
+    advice = ""
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint)
         self.reason = reason
-        self.hint = hint
+        self.hint = hint or self.advice
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.hint}" if self.hint else self.reason
@@ -29,13 +32,19 @@ class NotAPackage(PruneError):
 class Damaged(PruneError):
     """The package is truncated, corrupt, or contradicts itself."""
 
+    advice = "download or build it again"
+
 
 class Unsupported(PruneError):
     """The package is readable, but uses something that clients read differently or not at all."""
 
+    advice = "build it again"
+
 
 class BadMetadata(PruneError):
     """A file below `info/` cannot be read as what it must be."""
+
+    advice = "build it again"
 
 
 class LimitExceeded(PruneError):
@@ -53,9 +62,13 @@ class CannotWrite(PruneError):
 class Changed(PruneError):
     """The package was changed by somebody else while it was being worked on."""
 
+    advice = "run the command again"
+
 
 class NotVerified(PruneError):
     """The finished result does not read back as planned, and was thrown away."""
+
+    advice = "nothing was written; please report this"
 
 
 class UsageError(PruneError):

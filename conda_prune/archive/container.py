@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
 from ..model import Format, Identity, Limits
 from . import zip as zips
-from . import zstd
+from . import zip_write, zstd
 from .extent import Extent
 
 _METADATA = "metadata.json"
@@ -116,8 +116,11 @@ class Archive:
     @property
     def content_size(self) -> int:
         """The bytes that the package unpacks to, estimated where its streams do not say."""
-        stated = [zstd.read_frame(part.extent).content_size for part in self.parts if part.codec == "zstd"]
-        return sum(size or 0 for size in stated) or 4 * self._whole.size
+        return sum(self.stated_size(part) or 0 for part in self.parts) or 4 * self._whole.size
+
+    def stated_size(self, part: Part) -> int | None:
+        """Return the bytes that a part says it unpacks to, None where it does not say."""
+        return zstd.read_frame(part.extent).content_size if part.codec == "zstd" else None
 
     def check_crc(self, part: Part) -> None:
         """Raise Damaged unless the compressed bytes have the CRC-32 that the zip states."""
@@ -138,11 +141,11 @@ class Archive:
             return
         by_entry = {part.entry: contents[part.component] for part in self.parts if part.component in contents}
         try:
-            zips.write_zip(out, self._whole, self._zip, by_entry)
-        except zips.NeedsZip64:
+            zip_write.write_zip(out, self._whole, self._zip, by_entry)
+        except zip_write.NeedsZip64:
             out.seek(0)
             out.truncate()
-            zips.write_zip(out, self._whole, self._zip, by_entry, wide=True)
+            zip_write.write_zip(out, self._whole, self._zip, by_entry, wide=True)
 
     def _conda_parts(self, found: zips.Zip) -> list[Part]:
         parts = []

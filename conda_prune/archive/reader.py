@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 
 from ..errors import Damaged, LimitExceeded, Unsupported
-from ..model import Component, Package
+from ..model import Component, FileKind, Package
 from .codecs import DECOMPRESS
 from .container import Archive, Part
 from .tar import TarReader
+from .tar_header import REBUILD, place
 
 Keep = Callable[[str], int]
 """Tells how many leading bytes of a member's content to keep; a reader of names only says 0."""
 Progress = Callable[[int], None]
 """Is called with the bytes of content done since the last call."""
+
+_READ_FROM_INFO = frozenset({"info/index.json", "info/paths.json"})
+"""What clients look for in the info component only, whatever else holds it."""
 
 
 def read_package(archive: Archive, keep: Keep, *, payload: bool, progress: Progress = lambda done: None) -> Package:
@@ -25,36 +30,58 @@ def read_package(archive: Archive, keep: Keep, *, payload: bool, progress: Progr
     for part in archive.parts:
         if part.component != "pkg" or payload:
             components.append(_read_component(archive, part, keep, progress))
-    _check_namesakes(components)
+    _check_names(components)
     complete = payload or archive.part("pkg") is None
     return Package(archive.path, archive.format, archive.identity, tuple(components), complete, tuple(archive.notes))
 
 
 def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress) -> Component:
     archive.check_crc(part)
+    if (archive.stated_size(part) or 0) > archive.limits.unpacked:
+        raise _too_large(archive)
     reader = TarReader(keep, archive.limits)
     size = 0
     for piece in DECOMPRESS[part.codec](part.extent):
         size += len(piece)
         if size > archive.limits.unpacked:
-            raise LimitExceeded(
-                f"it unpacks to more than {archive.limits.unpacked} bytes",
-                "raise the limit if it is trustworthy",
-            )
+            raise _too_large(archive)
         reader.feed(piece)
         progress(len(piece))
     return reader.finish(part.component)
 
 
-def _check_namesakes(components: list[Component]) -> None:
+def _too_large(archive: Archive) -> LimitExceeded:
+    return LimitExceeded(
+        f"it unpacks to more than {archive.limits.unpacked} bytes", "raise --max-unpacked if you trust it"
+    )
+
+
+def _check_names(components: list[Component]) -> None:
+    """Raise Unsupported for names with which what is unpacked depends on the reader, or on the order."""
     seen: set[str] = set()
     for component in components:
-        names = {file.path for file in component.files}
+        names = {place(file.path) for file in component.files}
         if both := seen & names - {"."}:
-            raise Unsupported(f"{min(both)!r} is in both of the package's components")
+            raise Unsupported(f"{min(both)!r} is in both of the package's components", REBUILD)
         seen |= names
         if component.name == "info" and (strangers := [name for name in names if not _in_info(name)]):
             raise Damaged(f"the info component holds {min(strangers)!r}, which is not below info/ (CEP 35)")
+        if component.name == "pkg" and (read := names & _READ_FROM_INFO):
+            raise Damaged(f"the pkg component holds {min(read)!r}, which belongs into the info component (CEP 35)")
+    files = {
+        place(file.path) for component in components for file in component.files if file.kind is not FileKind.DIRECTORY
+    }
+    if below := _directories(seen) & files:
+        raise Unsupported(f"{min(below)!r} is no directory, and there are members below it", REBUILD)
+
+
+def _directories(names: Iterable[str]) -> set[str]:
+    """Return every directory that the names are in, at any depth."""
+    found: set[str] = set()
+    for name in names:
+        while (name := os.path.dirname(name)) and name not in found:
+            found.add(name)
+    return found
 
 
 def _in_info(name: str) -> bool:

@@ -26,7 +26,7 @@ from ..model import (
     Splice,
 )
 from . import recipe as recipes
-from . import tar
+from . import tar_header
 from .container import Archive, Part
 from .extent import Extent
 from .recompress import Rewritten, recompress
@@ -130,7 +130,7 @@ def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice,
             splices.append(Splice(span.start, span.stop))
         elif isinstance(edit, Rewrite):
             raw = component.headers[file.path]
-            member = tar.with_content(raw, edit.content, regular=file.kind is FileKind.HARDLINK)
+            member = tar_header.with_content(raw, edit.content, regular=file.kind is FileKind.HARDLINK)
             splices.append(Splice(span.start, span.stop, member))
         elif isinstance(edit, Patch):
             splices.append(Splice(span.content, span.content + len(edit.head), edit.head))

@@ -1,30 +1,32 @@
-"""Where the entries of a zip begin and end, and how the zip is written again around other contents.
+"""Where the entries of a zip begin and end.
 
-Headers are copied, not made: names, dates, attributes, order and zip64 fields stay as found. What two zip readers could
-understand differently (hidden entries, a directory that disagrees with the local headers, bytes between or around the
-entries) is refused. Specified in PKWARE's APPNOTE 6.3; `.conda` in CEP 35.
+What two zip readers could understand differently (hidden entries, a directory that disagrees with the local headers,
+second names, bytes between or around the entries) is refused. Specified in PKWARE's APPNOTE 6.3; `.conda` in CEP 35.
 """
 
 from __future__ import annotations
 
-import os
+import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from ..errors import Damaged, LimitExceeded, NotAPackage, Unsupported
-from .extent import CHUNK, Extent
+from .extent import Extent
 
 STORED, DEFLATED = 0, 8
-_ENCRYPTED, _DESCRIPTOR, _UTF8 = 1, 8, 1 << 11
-_LOCAL = struct.Struct("<4s5H3L2H")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
-_END = struct.Struct("<4s4H2LH")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR = struct.Struct("<4sLQL")
-_FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
+_ENCRYPTED, DESCRIPTOR, _UTF8 = 1, 8, 1 << 11
+_KNOWN_FLAGS = 2 | 4 | DESCRIPTOR | _UTF8
+_UNIX = 3
+_ZIP64, _OTHER_NAME = 1, 0x7075
+"""Extra fields: wide numbers, and Info-ZIP's second name in UTF-8."""
+LOCAL = struct.Struct("<4s5H3L2H")
+CENTRAL = struct.Struct("<4s6H3L5H2L")
+END = struct.Struct("<4s4H2LH")
+END64 = struct.Struct("<4sQ2H2L4Q")
+LOCATOR = struct.Struct("<4sLQL")
+FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF
 _DIRECTORY_LIMIT = 1 << 26
 """Bytes of a central directory at most; a package needs a few hundred."""
 
@@ -67,50 +69,74 @@ def read_zip(extent: Extent) -> Zip:
     """Return what the zip holds; raise NotAPackage, Damaged or Unsupported when it cannot be trusted."""
     if extent.read(0, 4) not in (b"PK\3\4", b"PK\5\6"):
         raise NotAPackage("it is not a zip archive, as a .conda must be (CEP 35)", "check how it was downloaded")
-    end_at, end = _end_record(extent)
-    _, disk, first_disk, here, count, size, start, comment_size = end
-    comment = extent.read(end_at + _END.size, comment_size)
-    zip64 = False
-    if extent.read(end_at - _LOCATOR.size, 4) == b"PK\6\7":
+    end = _read_end(extent)
+    if end.start + end.size != end.at:
+        raise Unsupported("junk stands before the zip, or between its entries and its directory")
+    if end.size > _DIRECTORY_LIMIT:
+        raise LimitExceeded(f"the zip's directory takes {end.size} bytes")
+    entries = tuple(_central_entries(extent, extent.read(end.start, end.size), end.count))
+    _check_layout(entries, end.start)
+    return Zip(entries, end.comment, end.zip64)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What the end records say: `at` is where they begin, `start` and `size` are the directory's."""
+
+    at: int
+    start: int
+    size: int
+    count: int
+    comment: bytes
+    zip64: bool
+
+
+def _read_end(extent: Extent) -> _End:
+    tail_at = max(0, extent.size - END.size - FULL16)
+    tail = extent.read(tail_at, extent.size)
+    found = tail.rfind(b"PK\5\6")
+    if found < 0 or len(tail) - found < END.size:
+        raise Damaged("the zip's end is missing: it is truncated", "download or build it again")
+    _, *narrow, comment_size = END.unpack_from(tail, found)
+    at = tail_at + found
+    if at + END.size + comment_size != extent.size:
+        raise Unsupported("bytes follow the end of the zip, or its comment hides another end")
+    comment = tail[found + END.size :]
+    numbers, zip64 = narrow, False
+    if extent.read(at - LOCATOR.size, 4) == b"PK\6\7":
+        at, numbers = _read_end64(extent, at)
         zip64 = True
-        _, _, end64_at, _ = _LOCATOR.unpack(extent.read(end_at - _LOCATOR.size, _LOCATOR.size))
-        record = extent.read(end64_at, _END64.size)
-        if len(record) != _END64.size or record[:4] != b"PK\6\6":
-            raise Damaged("the zip64 end record is not where it should be")
-        _, length, _, _, disk, first_disk, here, count, size, start = _END64.unpack(record)
-        if end64_at + 12 + length != end_at - _LOCATOR.size:
-            raise Unsupported("unknown bytes stand before the end of the zip")
-        end_at = end64_at
+        # Readers take one record or the other: they must say the same.
+        for narrow_number, number, full in zip(narrow, numbers, (FULL16,) * 4 + (FULL32,) * 2, strict=True):
+            if narrow_number not in (number, full):
+                raise Unsupported("the two end records of the zip disagree")
+    disk, first_disk, here, count, size, start = numbers
     if disk or first_disk or here != count:
         raise Unsupported("the zip is one part of several")
-    if start + size != end_at:
-        raise Unsupported("junk stands before the zip, or between its entries and its directory")
-    if size > _DIRECTORY_LIMIT:
-        raise LimitExceeded(f"the zip's directory takes {size} bytes")
-    entries = tuple(_central_entries(extent, extent.read(start, size), count))
-    _check_layout(entries, start)
-    return Zip(entries, comment, zip64)
+    return _End(at, start, size, count, comment, zip64)
 
 
-def _end_record(extent: Extent) -> tuple[int, tuple[bytes, int, int, int, int, int, int, int]]:
-    tail_at = max(0, extent.size - _END.size - _FULL16)
-    tail = extent.read(tail_at, extent.size)
-    at = tail.rfind(b"PK\5\6")
-    if at < 0 or len(tail) - at < _END.size:
-        raise Damaged("the zip's end is missing: it is truncated", "download or build it again")
-    end = _END.unpack_from(tail, at)
-    if tail_at + at + _END.size + end[7] != extent.size:
-        raise Unsupported("bytes follow the end of the zip, or its comment hides another end")
-    return tail_at + at, end
+def _read_end64(extent: Extent, end_at: int) -> tuple[int, list[int]]:
+    """Return where the zip64 end record is, and its six numbers in the order of the narrow one's."""
+    _, disk, at, disks = LOCATOR.unpack(extent.read(end_at - LOCATOR.size, LOCATOR.size))
+    record = extent.read(at, END64.size)
+    if len(record) != END64.size or record[:4] != b"PK\6\6":
+        raise Damaged("the zip64 end record is not where it should be")
+    _, length, _, _, *numbers = END64.unpack(record)
+    if at + 12 + length != end_at - LOCATOR.size or length != END64.size - 12:
+        raise Unsupported("unknown bytes stand before the end of the zip")
+    if disk or disks > 1:
+        raise Unsupported("the zip is one part of several")
+    return at, numbers
 
 
 def _central_entries(extent: Extent, directory: bytes, count: int) -> Iterator[Entry]:
     at = found = 0
     while at < len(directory):
-        if len(directory) - at < _CENTRAL.size or directory[at : at + 4] != b"PK\1\2":
+        if len(directory) - at < CENTRAL.size or directory[at : at + 4] != b"PK\1\2":
             raise Damaged("the zip's directory is damaged")
-        fields = _CENTRAL.unpack_from(directory, at)
-        stop = at + _CENTRAL.size + fields[10] + fields[11] + fields[12]
+        fields = CENTRAL.unpack_from(directory, at)
+        stop = at + CENTRAL.size + fields[10] + fields[11] + fields[12]
         if stop > len(directory):
             raise Damaged("the zip's directory is damaged")
         yield _entry(extent, fields, directory[at:stop])
@@ -121,63 +147,102 @@ def _central_entries(extent: Extent, directory: bytes, count: int) -> Iterator[E
 
 
 def _entry(extent: Extent, fields: tuple[int, ...], central: bytes) -> Entry:
-    _, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, _, offset = fields
-    raw = central[_CENTRAL.size : _CENTRAL.size + name_size]
-    name = raw.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
-    extra = central[_CENTRAL.size + name_size : _CENTRAL.size + name_size + extra_size]
-    size, packed, offset = _wide(extra, size, packed, offset)
-    if flags & _ENCRYPTED:
-        raise Unsupported(f"the zip entry {name!r} is encrypted")
-    if method not in (STORED, DEFLATED):
-        raise Unsupported(f"the zip entry {name!r} is compressed by method {method}")
+    _, version, _, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, mode, offset = fields
+    raw = central[CENTRAL.size : CENTRAL.size + name_size]
+    name = _checked_name(raw, flags)
+    extra = central[CENTRAL.size + name_size : CENTRAL.size + name_size + extra_size]
+    size, packed, offset = _wide(extra, name, size, packed, offset)
+    _check_kind(name, flags, method, mode, version)
     if disk:
         raise Unsupported("the zip is one part of several")
     if method == STORED and packed != size:
         raise Damaged(f"the zip entry {name!r} is stored, with two sizes")
-    fixed = extent.read(offset, _LOCAL.size)
-    if len(fixed) != _LOCAL.size or fixed[:4] != b"PK\3\4":
-        raise Damaged(f"the zip entry {name!r} is not where the directory says")
-    local = _LOCAL.unpack(fixed)
-    header = extent.read(offset, _LOCAL.size + local[9] + local[10])
-    data = offset + len(header)
-    if header[_LOCAL.size : _LOCAL.size + local[9]] != raw or local[3] != method or local[2] != flags:
+    header = _local_header(extent, offset, name)
+    local = LOCAL.unpack_from(header)
+    if header[LOCAL.size : LOCAL.size + local[9]] != raw or local[3] != method or local[2] != flags:
         raise Unsupported(f"the zip's directory and the entry {name!r} disagree")
-    described = bool(flags & _DESCRIPTOR)
-    local_size, local_packed, _ = _wide(header[_LOCAL.size + local[9] :], local[8], local[7], 0)
+    described = bool(flags & DESCRIPTOR)
+    local_size, local_packed, _ = _wide(header[LOCAL.size + local[9] :], name, local[8], local[7], None)
     stated = (local[6], local_packed, local_size)
-    if stated != (crc, packed, size) and not (described and stated in ((0, 0, 0), (0, _FULL32, _FULL32))):
+    if stated != (crc, packed, size) and not (described and stated in ((0, 0, 0), (0, FULL32, FULL32))):
         raise Unsupported(f"the zip's directory and the entry {name!r} disagree")
+    data = offset + len(header)
     stop = data + packed
     if described:
         stop += _descriptor_size(extent, stop, (crc, packed, size), name)
     return Entry(name, method, crc, size, packed, offset, data, stop, header, central, described)
 
 
-def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """Return the three numbers with those that are full replaced by the zip64 field's."""
-    field = _zip64_field(extra)
-    numbers = []
-    for number in (size, packed, offset):
-        if number == _FULL32 and field is not None and len(field) >= 8:
-            number, field = int.from_bytes(field[:8], "little"), field[8:]
-        numbers.append(number)
-    return numbers[0], numbers[1], numbers[2]
+def _checked_name(raw: bytes, flags: int) -> str:
+    """Return an entry's name; raise Unsupported for one that readers decode, end or place differently."""
+    try:
+        name = raw.decode("utf-8" if flags & _UTF8 else "ascii")
+    except UnicodeDecodeError:
+        raise Unsupported(f"the name of the zip entry {raw!r} is in an unknown encoding") from None
+    if not name.isprintable() or not name or name[0] == "/" or "\\" in name or ":" in name:
+        raise Unsupported(f"the zip entry {name!r} has a name that clients read differently")
+    if ".." in name.split("/"):
+        raise Unsupported(f"the zip entry {name!r} leaves the package")
+    return name
 
 
-def _zip64_field(extra: bytes) -> bytes | None:
-    at = _zip64_at(extra)
-    if at is None:
-        return None
-    return extra[at + 4 : at + 4 + int.from_bytes(extra[at + 2 : at + 4], "little")]
+def _check_kind(name: str, flags: int, method: int, mode: int, version: int) -> None:
+    """Raise Unsupported for an entry that is no plain file, stored or deflated."""
+    if flags & _ENCRYPTED:
+        raise Unsupported(f"the zip entry {name!r} is encrypted")
+    if flags & ~_KNOWN_FLAGS:
+        raise Unsupported(f"the zip entry {name!r} has the unknown flags {flags & ~_KNOWN_FLAGS:#x}")
+    if method not in (STORED, DEFLATED):
+        raise Unsupported(f"the zip entry {name!r} is compressed by method {method}")
+    if version >> 8 == _UNIX and stat.S_IFMT(mode >> 16) not in (0, stat.S_IFREG):
+        raise Unsupported(f"the zip entry {name!r} is no regular file")
 
 
-def _zip64_at(extra: bytes) -> int | None:
+def _local_header(extent: Extent, offset: int, name: str) -> bytes:
+    fixed = extent.read(offset, LOCAL.size)
+    if len(fixed) != LOCAL.size or fixed[:4] != b"PK\3\4":
+        raise Damaged(f"the zip entry {name!r} is not where the directory says")
+    size = LOCAL.size + _u16(fixed, 26) + _u16(fixed, 28)
+    header = extent.read(offset, size)
+    if len(header) != size:
+        raise Damaged(f"the zip entry {name!r} is not where the directory says")
+    return header
+
+
+def _wide(extra: bytes, name: str, size: int, packed: int, offset: int | None) -> tuple[int, int, int]:
+    """Return the three numbers with those that are full replaced by the zip64 field's.
+
+    Raises Unsupported where the extra fields, or a number that is stated twice, leave room for doubt.
+    """
+    field = _zip64_field(extra, name)
+    numbers = [size, packed] if offset is None else [size, packed, offset]
+    if field is not None:
+        wide = [int.from_bytes(field[at : at + 8], "little") for at in range(0, len(field) - 7, 8)]
+        full = [number == FULL32 for number in numbers]
+        # Without need, too: rattler states the sizes twice.
+        which = [index for index, is_full in enumerate(full) if is_full or not any(full)]
+        if len(field) % 8 or len(wide) > len(which) or len(wide) < sum(full):
+            raise Unsupported(f"the zip64 field of the zip entry {name!r} does not fit its sizes")
+        for index, number in zip(which, wide, strict=False):
+            if not full[index] and numbers[index] != number:
+                raise Unsupported(f"the zip entry {name!r} has two sizes")
+            numbers[index] = number
+    return numbers[0], numbers[1], numbers[2] if offset is not None else 0
+
+
+def _zip64_field(extra: bytes, name: str) -> bytes | None:
+    """Return the zip64 field of an entry's extra fields; raise Unsupported where those do not add up."""
+    fields: dict[int, bytes] = {}
     at = 0
     while at + 4 <= len(extra):
-        if extra[at : at + 2] == b"\1\0":
-            return at
-        at += 4 + int.from_bytes(extra[at + 2 : at + 4], "little")
-    return None
+        kind, size = _u16(extra, at), _u16(extra, at + 2)
+        if kind in fields or kind == _OTHER_NAME or at + 4 + size > len(extra):
+            raise Unsupported(f"the zip entry {name!r} has extra fields that clients read differently")
+        fields[kind] = extra[at + 4 : at + 4 + size]
+        at += 4 + size
+    if extra[at:].strip(b"\0"):
+        raise Unsupported(f"the zip entry {name!r} has extra fields that clients read differently")
+    return fields.get(_ZIP64)
 
 
 def _descriptor_size(extent: Extent, at: int, expected: tuple[int, int, int], name: str) -> int:
@@ -190,6 +255,10 @@ def _descriptor_size(extent: Extent, at: int, expected: tuple[int, int, int], na
         if found[-3:] == expected and (len(found) == 3 or found[0] == b"PK\7\10"):
             return shape.size
     raise Unsupported(f"the zip entry {name!r} has a data descriptor that disagrees with the directory")
+
+
+def _u16(raw: bytes, at: int) -> int:
+    return int.from_bytes(raw[at : at + 2], "little")
 
 
 def _check_layout(entries: tuple[Entry, ...], directory_at: int) -> None:
@@ -235,142 +304,3 @@ def _inflated(packed: Extent, method: int) -> Iterator[bytes]:
         raise Damaged(f"a deflated zip entry is damaged: {error}") from error
     if not decompressor.eof or decompressor.unused_data:
         raise Damaged("a deflated zip entry is cut or has bytes behind its end")
-
-
-def write_zip(
-    out: BinaryIO,
-    extent: Extent,
-    found: Zip,
-    contents: Mapping[str, Callable[[BinaryIO], object]],
-    *,
-    wide: bool = False,
-) -> None:
-    """Write the zip again to `out`, at its position 0: entries named in `contents` get what its functions write.
-
-    The functions write to the file's end, and may read back and truncate what they wrote. Every entry comes out
-    Stored, with real sizes in its local header. Entries that were so are copied as they are. With `wide`, entries get
-    zip64 fields where they have none; raises NeedsZip64 where that is necessary.
-    """
-    written: dict[str, tuple[bytes, int]] = {}
-    for entry in found.in_file_order:
-        offset = out.tell()
-        if entry.name not in contents and entry.method == STORED and not entry.descriptor:
-            for piece in extent.chunks(entry.offset, entry.stop):
-                out.write(piece)
-            written[entry.name] = (entry.central, offset)
-            continue
-        header = _plain(entry.header, _LOCAL.size, 6, 8)
-        central = _plain(entry.central, _CENTRAL.size, 8, 10)
-        if wide and _zip64_at(header[_LOCAL.size + _u16(header, 26) :]) is None:
-            header = _with_zip64(header)
-        out.write(header)
-        if entry.name in contents:
-            contents[entry.name](out)
-        else:
-            for piece in inflate(extent, entry, entry.size):
-                out.write(piece)
-        crc, size = _measured(out, offset + len(header))
-        out.seek(offset)
-        out.write(_stated(header, _LOCAL, crc, size))
-        out.seek(0, os.SEEK_END)
-        written[entry.name] = (_stated(central, _CENTRAL, crc, size), offset)
-    _write_directory(out, found, written)
-
-
-class NeedsZip64(Exception):
-    """A number does not fit into a header that has no zip64 field."""
-
-
-def _measured(out: BinaryIO, start: int) -> tuple[int, int]:
-    """Return CRC-32 and number of the bytes from `start` to the file's end, where writing stopped."""
-    out.seek(start)
-    crc = size = 0
-    while piece := out.read(CHUNK):
-        crc = zlib.crc32(piece, crc)
-        size += len(piece)
-    return crc, size
-
-
-def _u16(raw: bytes, at: int) -> int:
-    return int.from_bytes(raw[at : at + 2], "little")
-
-
-def _plain(header: bytes, fixed: int, flags_at: int, method_at: int) -> bytes:
-    """Return the header of an entry that is Stored and has no data descriptor."""
-    flags = _u16(header, flags_at) & ~_DESCRIPTOR
-    patched = bytearray(header)
-    patched[flags_at : flags_at + 2] = flags.to_bytes(2, "little")
-    patched[method_at : method_at + 2] = STORED.to_bytes(2, "little")
-    return bytes(patched)
-
-
-def _with_zip64(header: bytes) -> bytes:
-    name_end = _LOCAL.size + _u16(header, 26)
-    patched = bytearray(header[:name_end] + b"\1\0\20\0" + bytes(16) + header[name_end:])
-    patched[4:6] = max(45, _u16(header, 4)).to_bytes(2, "little")
-    patched[28:30] = (_u16(header, 28) + 20).to_bytes(2, "little")
-    return bytes(patched)
-
-
-def _stated(header: bytes, shape: struct.Struct, crc: int, size: int) -> bytes:
-    """Return the local or central header with CRC-32 and both sizes, wide where it was wide or has to be."""
-    at = 14 if shape is _LOCAL else 16
-    patched = bytearray(header)
-    patched[at : at + 4] = crc.to_bytes(4, "little")
-    return _with_numbers(bytes(patched), shape, {"packed": size, "size": size})
-
-
-def _with_numbers(header: bytes, shape: struct.Struct, numbers: Mapping[str, int]) -> bytes:
-    """Return a header with these numbers, in the header's own fields or in its zip64 field as they were."""
-    at = {"packed": 18, "size": 22} if shape is _LOCAL else {"packed": 20, "size": 24, "offset": 42}
-    extra_at = shape.size + _u16(header, 26 if shape is _LOCAL else 28)
-    extra_size = _u16(header, 28 if shape is _LOCAL else 30)
-    extra = header[extra_at : extra_at + extra_size]
-    values = _numbers(header, shape, at, extra)
-    values.update(numbers)
-    full = {key for key in at if header[at[key] : at[key] + 4] == b"\xff" * 4}
-    # Writers that fill the zip64 field without need (rattler) are followed in that.
-    listed = [key for key in ("size", "packed", "offset") if key in at and (key in full or not full)]
-    field_at = _zip64_at(extra)
-    listed = listed[: _u16(extra, field_at + 2) // 8] if field_at is not None else []
-    needed = {key for key in at if values[key] >= _FULL32}
-    patched = bytearray(header)
-    if needed - set(listed):
-        if shape is _LOCAL:
-            raise NeedsZip64
-        listed = [key for key in ("size", "packed", "offset") if key in needed or key in listed]
-    for key, place in at.items():
-        wide = key in needed or (key in full and key in listed)
-        patched[place : place + 4] = (_FULL32 if wide else values[key]).to_bytes(4, "little")
-    if not listed:
-        return bytes(patched)
-    field = b"".join(values[key].to_bytes(8, "little") for key in listed)
-    if field_at is None:
-        new_extra = b"\1\0" + len(field).to_bytes(2, "little") + field + extra
-    else:
-        rest = extra[field_at + 4 + _u16(extra, field_at + 2) :]
-        new_extra = extra[:field_at] + b"\1\0" + len(field).to_bytes(2, "little") + field + rest
-    patched[extra_at : extra_at + extra_size] = new_extra
-    sized_at = 28 if shape is _LOCAL else 30
-    patched[sized_at : sized_at + 2] = len(new_extra).to_bytes(2, "little")
-    return bytes(patched)
-
-
-def _numbers(header: bytes, shape: struct.Struct, at: Mapping[str, int], extra: bytes) -> dict[str, int]:
-    narrow = {key: int.from_bytes(header[place : place + 4], "little") for key, place in at.items()}
-    size, packed, offset = _wide(extra, narrow["size"], narrow["packed"], narrow.get("offset", 0))
-    return {"size": size, "packed": packed, "offset": offset}
-
-
-def _write_directory(out: BinaryIO, found: Zip, written: Mapping[str, tuple[bytes, int]]) -> None:
-    start = out.tell()
-    for entry in found.entries:
-        central, offset = written[entry.name]
-        out.write(_with_numbers(central, _CENTRAL, {"offset": offset}))
-    end = out.tell()
-    count, size = len(found.entries), end - start
-    if found.zip64 or count >= _FULL16 or max(size, start) >= _FULL32:
-        out.write(_END64.pack(b"PK\6\6", _END64.size - 12, 45, 45, 0, 0, count, count, size, start))
-        out.write(_LOCATOR.pack(b"PK\6\7", 0, end, 1))
-    narrow = (min(count, _FULL16), min(count, _FULL16), min(size, _FULL32), min(start, _FULL32))
-    out.write(_END.pack(b"PK\5\6", 0, 0, *narrow, len(found.comment)) + found.comment)

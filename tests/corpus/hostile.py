@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .differentials import DIFFERENTIALS
 from .hostile_archives import FILES, FRAMES, ZIPS
 from .hostile_tars import METADATA, TARS
 from .odd import ODD, Odd
@@ -9,4 +10,4 @@ from .refused import Hostile
 
 __all__ = ["HOSTILE", "ODD", "Hostile", "Odd"]
 
-HOSTILE: tuple[Hostile, ...] = (*FILES, *ZIPS, *FRAMES, *TARS, *METADATA)
+HOSTILE: tuple[Hostile, ...] = (*FILES, *ZIPS, *FRAMES, *TARS, *METADATA, *DIFFERENTIALS)

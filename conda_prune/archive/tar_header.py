@@ -1,0 +1,218 @@
+"""What the 512-byte headers of a tar say, and how one is patched for another content.
+
+Readers disagree about much that POSIX, GNU and history left open; what two of rattler, libarchive and Python would
+understand differently is refused here. Specified in POSIX.1 (pax) and GNU tar's manual.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import Damaged, Unsupported
+
+BLOCK = 512
+REBUILD = "build the package again"
+_HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
+_CHECKSUM = slice(148, 156)
+_MEANINGFUL = frozenset({"path", "linkpath", "size"})
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What one 512-byte header says. `size` is the size field's, before any PAX record; `ustar` POSIX's own header."""
+
+    name: bytes
+    type: bytes
+    size: int
+    link: bytes
+    mtime: int
+    ustar: bool
+
+
+def parse_header(block: bytes) -> Header:
+    """Return what a header block says; raise Damaged when its checksum or a number in it is wrong.
+
+    Raises Unsupported where readers disagree about the name: rattler and libarchive see a prefix in POSIX headers only,
+    Python in every header.
+    """
+    fields = _HEADER.unpack(block)
+    name, _mode, _uid, _gid, size, mtime, checksum, type_, link, magic = fields[:10]
+    if _number(checksum) != checksum_of(block):
+        raise Damaged("a tar header's checksum is wrong")
+    name = text(name)
+    ustar = magic == b"ustar\x0000"
+    if prefix := text(fields[14]):
+        if not ustar:
+            raise Unsupported("a tar header has a name's prefix where its format has none", REBUILD)
+        name = prefix + b"/" + name
+    return Header(name, type_, _number(size), text(link), _number(mtime, signed=True), ustar)
+
+
+def checksum_of(block: bytes) -> int:
+    """Return the sum that POSIX wants in a header; rattler takes no other, such as the signed one of old writers."""
+    return sum(block[: _CHECKSUM.start]) + 8 * ord(" ") + sum(block[_CHECKSUM.stop :])
+
+
+def with_content(raw: bytes, content: bytes, *, regular: bool) -> bytes:
+    """Return a whole member (headers, content, padding) with another content.
+
+    `raw` is the member's headers as they are, whose last block is the one to patch. With `regular` a hard link becomes
+    a regular file and loses its target. Raises Unsupported where a PAX record states the size.
+    """
+    extended, block = raw[:-BLOCK], bytearray(raw[-BLOCK:])
+    if extended:
+        extended = b"".join(_patched_extensions(extended, without_link=regular))
+    block[124:136] = b"%011o\0" % len(content) if len(content) < 8**11 else _base256(len(content))
+    if regular:
+        block[156:157] = b"0"
+        block[157:257] = bytes(100)
+    block[_CHECKSUM] = b"%06o\0 " % checksum_of(bytes(block))
+    return extended + bytes(block) + content + bytes(-len(content) % BLOCK)
+
+
+def _patched_extensions(raw: bytes, *, without_link: bool) -> Iterator[bytes]:
+    """Yield the extension headers of a member, as they are but for a link target that is to go."""
+    offset = 0
+    while offset < len(raw):
+        header = parse_header(raw[offset : offset + BLOCK])
+        stop = offset + BLOCK + padded(header.size)
+        body = raw[offset + BLOCK : offset + BLOCK + header.size]
+        whole = raw[offset:stop]
+        offset = stop
+        if header.type == b"x":
+            records = parse_pax(body)
+            if "size" in records:
+                raise Unsupported("a listing's tar header states its size in a PAX record")
+            if without_link and "linkpath" in records:
+                kept = b"".join(_pax_record(key, value) for key, value in records.items() if key != "linkpath")
+                if kept:
+                    yield with_content(whole[:BLOCK], kept, regular=False)
+                continue
+        elif header.type == b"K" and without_link:
+            continue
+        yield whole
+
+
+def _pax_record(key: str, value: str) -> bytes:
+    payload = b" %s=%s\n" % (key.encode("utf-8"), value.encode("utf-8", "surrogateescape"))
+    length = len(payload) + 1
+    while len(str(length)) + len(payload) != length:
+        length += 1
+    return str(length).encode("ascii") + payload
+
+
+def parse_pax(body: bytes) -> dict[str, str]:
+    """Return the records of a PAX extended header; raise Damaged when they do not add up (POSIX pax, 'x' header)."""
+    records: dict[str, str] = {}
+    offset = 0
+    while offset < len(body):
+        space = body.find(b" ", offset, offset + 20)
+        digits = body[offset:space] if space > 0 else b""
+        if not digits.isdigit():
+            raise Damaged("a PAX header's record has no length")
+        stop = offset + int(digits)
+        record = body[space + 1 : stop]
+        if stop > len(body) or not record.endswith(b"\n") or b"=" not in record:
+            raise Damaged("a PAX header's record has a wrong length")
+        key, _, value = record[:-1].partition(b"=")
+        name = key.decode("utf-8", "replace")
+        if name in records:
+            raise Unsupported(f"a PAX header has two {name!r} records")
+        if name in _MEANINGFUL and (not value or (b"\0" in value)):
+            raise Unsupported(f"a PAX header's {name!r} record is empty or holds a NUL")
+        records[name] = value.decode("utf-8", "surrogateescape")
+        offset = stop
+    return records
+
+
+def checked_path(stored: str) -> str:
+    """Return a stored name as a package path; raise Unsupported for names that leave the package or end early."""
+    if stored.startswith("/") or _DRIVE.match(stored):
+        raise Unsupported(f"a tar member has the absolute name {stored!r}")
+    if "\0" in stored:
+        raise Unsupported(f"a tar member's name holds a NUL: {stored!r}")
+    if ".." in stored:
+        parts = stored.replace("\\", "/").split("/")
+        if ".." in parts:
+            raise Unsupported(f"a tar member's name leaves the package: {stored!r}")
+    path = stored.rstrip("/")
+    while path.startswith("./"):
+        path = path[2:].lstrip("/")
+    if not path:
+        if stored in (".", "./"):
+            return "."
+        raise Unsupported("a tar member has no name")
+    return path
+
+
+def place(path: str) -> str:
+    """Return where a path leads: `a//b` and `a/./b` to `a/b`."""
+    if "//" in path or "/." in path:
+        return "/".join(part for part in path.split("/") if part not in ("", "."))
+    return path
+
+
+def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
+    if "size" not in pax:
+        return header.size
+    if not pax["size"].isascii() or not pax["size"].isdigit():
+        raise Damaged(f"the size of the tar member {path!r} is {pax['size']!r}")
+    size = int(pax["size"])
+    # A size that the header has room for must stand there too: not every reader looks at the record (CVE-2025-62518).
+    if header.size != size and not (header.size == 0 and size >= 8**11):
+        raise Unsupported(f"the tar member {path!r} has two sizes, {header.size} and {size}")
+    return size
+
+
+def pax_mtime(pax: dict[str, str], header: Header) -> int:
+    if "mtime" not in pax:
+        return header.mtime
+    try:
+        return int(float(pax["mtime"]) // 1)
+    except (ValueError, OverflowError):
+        return header.mtime
+
+
+def padded(size: int) -> int:
+    return size + -size % BLOCK
+
+
+def text(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def long_name(body: bytes) -> bytes:
+    """Return a GNU long name; raise Unsupported where readers end it at different places."""
+    name, _, rest = body.partition(b"\0")
+    if rest.strip(b"\0"):
+        raise Unsupported("a GNU long name goes on behind its end", REBUILD)
+    return name
+
+
+def decode(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _number(field: bytes, *, signed: bool = False) -> int:
+    """Return a header's number: octal digits, or base 256 when the first bit is set (GNU tar)."""
+    if field[0] & 0x80:
+        value = int.from_bytes(field[1:], "big", signed=field[0] == 0xFF)
+        if value < 0 and not signed:
+            raise Damaged("a tar header has a negative number")
+        if field[0] not in (0x80, 0xFF) or value >= 1 << 63:
+            raise Damaged(f"a tar header has the number {field.hex()}")
+        return value
+    digits = field.partition(b"\0")[0].strip(b" ")
+    if not digits:
+        return 0
+    if digits.strip(b"01234567"):
+        raise Damaged(f"a tar header has {digits!r} where a number should be")
+    return int(digits, 8)
+
+
+def _base256(value: int) -> bytes:
+    return (value | 1 << 95).to_bytes(12, "big")
