@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from ..model import Result
 from . import text
@@ -48,8 +48,8 @@ class Style:
     version: str = ""
 
 
-class Report(Protocol):
-    """One format: told about every result in turn."""
+class Report:
+    """One format, made with its stream and a Style, and told about every result in turn."""
 
     def begin(self, paths: Sequence[str]) -> None:
         """Take note of what will be worked on."""
