@@ -256,7 +256,7 @@ def check_frame(directory: Path, old: Original, packed: bytes, content: bytes, r
 
 
 @settings(
-    max_examples=5000 if LONG else 120,
+    max_examples=5000 if LONG else 80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,

@@ -30,7 +30,7 @@ _ENOUGH = 0.5
 """Part of a compressed sample that agrees at least when the settings are right: its last blocks end elsewhere than in
 the original, while wrong settings agree in little more than the header."""
 _LARGEST_JOB = 1 << 23
-"""Content to compress at most to tell the modes apart. Those of slower levels mostly differ within the sample already."""
+"""Content to compress at most to tell the modes apart; those of slower levels mostly differ within the sample."""
 
 
 def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: int | None = None) -> Recipe:

@@ -2,8 +2,8 @@
 
 A block depends on the window before it, and on tables and repeat offsets that earlier blocks leave. libzstd's
 multi-threaded writer cuts content into jobs of known size that refer back less far and share neither; so a job's start
-is where to look first, and one window behind a splice any block may do. Every block at which keeping starts is tried: it
-must read alike for readers with different memories. What does not stay is compressed at the same settings, behind a
+is where to look first, and one window behind a splice any block may do. Every block at which keeping starts is tried:
+it must read alike for readers with different memories. What does not stay is compressed at the same settings, behind a
 flush that makes libzstd forget the repeat offsets. None of this is trusted: what is written is decompressed at once and
 compared with what it must be. That costs a second decompression, which runs beside the first on another core.
 """
