@@ -73,6 +73,8 @@ def check_package(
 def _check_once(path: str, options: Options, deep: bool, limits: Limits, progress: Progress) -> Result:
     started = time.perf_counter()
     with Archive(path, limits) as archive:
+        if deep or archive.format is Format.TAR_BZ2:
+            progress.expect(archive.content_size)
         _, plan = _planned(archive, options, deep=deep, progress=progress)
         archive.check_unwritten()
     return _result(plan, plan.status, deep=plan.package.complete, seconds=time.perf_counter() - started)

@@ -58,7 +58,7 @@ def check(
         if paths or files_from is not None:
             raise click.UsageError("--installed and --prefix judge an environment: name no packages with them")
         _check_environment(installed, prefix, deep, flags)
-    run = _Run("check", options_of(flags), deep, None, flags["quiet"])
+    run = _Run("check", options_of(flags), deep, None, _no_bars(flags))
     _execute(run, find_targets(paths, files_from), flags)
 
 
@@ -116,7 +116,12 @@ def fix(
     targets = find_targets(paths, files_from)
     if output_dir is not None:
         _check_collisions(targets)
-    _execute(_Run("fix", options_of(flags), True, writing, flags["quiet"]), targets, flags, reindex)
+    _execute(_Run("fix", options_of(flags), True, writing, _no_bars(flags)), targets, flags, reindex)
+
+
+def _no_bars(flags: dict[str, Any]) -> bool:
+    # Several processes would draw theirs over each other's.
+    return bool(flags["quiet"]) or flags["jobs"] != 1
 
 
 @dataclass(frozen=True)
@@ -136,12 +141,13 @@ class _Run:
 
         try:
             if self.writing is None:
-                return check_package(target.path, self.options, deep=self.deep)
+                with Meter(target.path, quiet=self.quiet) as meter:
+                    return check_package(target.path, self.options, deep=self.deep, progress=meter)
             writing = self.writing
             if writing.output_dir is not None:
                 directory = os.path.dirname(target.below)
                 writing = replace(writing, output_dir=os.path.join(writing.output_dir, directory))
-            with Meter(os.path.basename(target.path), quiet=self.quiet) as meter:
+            with Meter(target.path, quiet=self.quiet) as meter:
                 return fix_package(target.path, self.options, writing, progress=meter)
         except PruneError as error:
             return failed(target.path, str(error))

@@ -13,10 +13,10 @@ _PATIENCE = 1.0
 
 
 class Meter:
-    """Counts bytes of work, and shows them as a bar on standard error where that is a terminal and no CI's."""
+    """Counts bytes of work on a package; shows them as a bar on standard error where that is a terminal and no CI's."""
 
-    def __init__(self, label: str, *, quiet: bool = False) -> None:
-        self._label = label
+    def __init__(self, path: str, *, quiet: bool = False) -> None:
+        self._path = path
         self._shown = not quiet and sys.stderr.isatty() and not os.environ.get("CI")
         self._started = time.monotonic()
         self._total = 0
@@ -38,7 +38,10 @@ class Meter:
         if self._bar is None and time.monotonic() - self._started > _PATIENCE and self._total:
             import click
 
-            self._bar = click.progressbar(length=self._total, label=self._label, file=sys.stderr)
+            from .escape import escaped
+
+            label = escaped(os.path.basename(self._path))
+            self._bar = click.progressbar(length=self._total, label=label, file=sys.stderr)
             self._bar.__enter__()
         if self._bar is not None:
             self._bar.update(min(self._waiting, max(0, self._total - self._bar.pos)))
