@@ -190,6 +190,7 @@ def _head(path: str, length: int) -> bytes | None:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         with open(os.open(path, flags), "rb") as file:
-            return file.read(length)
+            # Not the length itself: it may be the largest that is allowed, and a buffer of that size is asked for.
+            return file.read(min(length, os.fstat(file.fileno()).st_size))
     except OSError:
         return None  # It vanished, or is not for us to read: its name has to do.
