@@ -1,0 +1,278 @@
+"""What is ready to copy can be copied: every file is valid for the tool that reads it, and what it runs, runs.
+
+The two recipes are built in test_conda_package.py, against a channel that has conda-prune.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import conda_prune
+
+from .command_lines import find_commands, parse
+from .seed import SEED, SEEDS, STRAY
+from .tool_channel import REPOSITORY, build_with_hatchling, installed, load_toml, outside_python
+
+EXAMPLES = REPOSITORY / "examples"
+ACTION = REPOSITORY / "action.yml"
+CI = REPOSITORY / ".github" / "workflows" / "ci.yml"
+WORKFLOW = EXAMPLES / "github" / "workflow.yml"
+GITLAB = EXAMPLES / "gitlab" / ".gitlab-ci.yml"
+TEXTS = sorted(path for path in [ACTION, *EXAMPLES.rglob("*")] if path.is_file() and path.suffix != ".py")
+
+needs_bash = pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="a POSIX system with bash")
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("path", "schema"),
+    [
+        pytest.param(CI, "github-workflows", id="ci.yml"),
+        pytest.param(WORKFLOW, "github-workflows", id="workflow.yml"),
+        pytest.param(ACTION, "github-actions", id="action.yml"),
+        pytest.param(GITLAB, "gitlab-ci", id=".gitlab-ci.yml"),
+    ],
+)
+def test_ci_files_are_valid_by_their_schemas(path: Path, schema: str) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_wrong_ci_file_is_not_valid(tmp_path: Path) -> None:
+    broken = tmp_path / "workflow.yml"
+    broken.write_text(WORKFLOW.read_text(encoding="utf-8").replace("runs-on:", "runs-at:"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="runs-on"):
+        test_ci_files_are_valid_by_their_schemas(broken, "github-workflows")
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
+def test_every_command_in_the_examples_exists(path: Path) -> None:
+    for command in find_commands(path.read_text(encoding="utf-8")):
+        parse(command.replace("$COMMAND", "check"), path.name)
+
+
+def test_the_examples_hold_the_commands_that_they_are_for() -> None:
+    commands = {command for path in TEXTS for command in find_commands(path.read_text(encoding="utf-8"))}
+    assert {"prefix --fix", "fix --in-place output", "check --installed ${{ name }}"} <= commands
+
+
+def scripts(value: Any) -> Iterator[str]:
+    """Yield every shell script in a workflow, an action or a GitLab file."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key in ("run", "script"):
+                yield inner if isinstance(inner, str) else "\n".join(inner)
+            else:
+                yield from scripts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from scripts(inner)
+
+
+@needs_bash
+@pytest.mark.parametrize("path", [ACTION, CI, WORKFLOW, GITLAB], ids=lambda path: path.name)
+def test_scripts_are_shell(path: Path) -> None:
+    found = list(scripts(load(path)))
+    assert found
+    for script in found:
+        plain = re.sub(r"\$\{\{.*?\}\}", "x", script)
+        done = subprocess.run(["bash", "-n"], input=plain, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_ci_runs_the_readmes_command_on_the_oldest_and_the_newest_python_of_every_system() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^    (.*-m pytest.*)$", readme, re.MULTILINE)
+    job = load(CI)["jobs"]["tests"]
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    windows = command.replace(".venv/bin/", ".venv/Scripts/").replace("python3 ", "python ")
+    assert runs == [command, windows]
+    matrix = job["strategy"]["matrix"]
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    project = load_toml(REPOSITORY / "pyproject.toml")["project"]
+    assert project["requires-python"] == f">={matrix['python'][0]}"
+    assert sorted(matrix["python"], key=lambda version: int(version.partition(".")[2])) == matrix["python"]
+
+
+def test_the_workflow_gives_the_action_inputs_that_it_has() -> None:
+    inputs = load(ACTION)["inputs"]
+    for path in (WORKFLOW, CI):
+        steps = [step for job in load(path)["jobs"].values() for step in job["steps"]]
+        used = [step for step in steps if step.get("uses") == "./" or "conda-prune@" in step.get("uses", "")]
+        assert used
+        for step in used:
+            assert step.get("with", {}).keys() <= inputs.keys()
+            assert step.get("with", {}).get("command", "check") in ("check", "fix")
+
+
+def test_the_workflow_repairs_before_it_tests_and_uploads() -> None:
+    (job,) = load(WORKFLOW)["jobs"].values()
+    steps = [step.get("run", "") + step.get("uses", "") for step in job["steps"]]
+    order = ["rattler-build build --test skip", "conda-prune@", "rattler-build test", "upload-artifact@"]
+    places = [next(number for number, step in enumerate(steps) if what in step) for what in order]
+    assert places == sorted(places)
+
+
+def test_the_pixi_tasks_follow_one_another() -> None:
+    manifest = load_toml(EXAMPLES / "pixi" / "pixi.toml")
+    tasks = manifest["tasks"]
+    assert "--target-dir output" in tasks["build"]
+    assert tasks["prune"]["depends-on"] == ["build"]
+    assert tasks["publish"]["depends-on"] == ["prune"]
+    assert "conda-prune" in manifest["dependencies"]
+    assert "pixi build" not in str(tasks), "a deprecated alias"
+
+
+@needs_bash
+def test_the_commands_after_the_build_repair_what_lies_in_output(wheel_commands: Path, tmp_path: Path) -> None:
+    tasks = load_toml(EXAMPLES / "pixi" / "pixi.toml")["tasks"]
+    job = next(line for line in load(GITLAB)["prune"]["script"] if line.startswith("conda-prune"))
+    for number, command in enumerate([tasks["prune"]["cmd"], job]):
+        output = tmp_path / str(number) / "output" / "linux-64"
+        output.mkdir(parents=True)
+        for seed in SEEDS:
+            seed.copy(output)
+        path = f"{wheel_commands / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = outside_python() | {"PATH": path, "PYTHONPATH": str(wheel_commands / "libraries")}
+        subprocess.run(["bash", "-c", command], cwd=tmp_path / str(number), env=environment, check=True)
+        assert {conda_prune.check(package, deep=True).status for package in output.iterdir()} == {"clean"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_with_hatchling(REPOSITORY, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def wheel_commands(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """A directory with `bin/conda-prune`, and `libraries/` with all that it imports."""
+    directory = tmp_path_factory.mktemp("commands")
+    libraries = directory / "libraries"
+    libraries.mkdir()
+    for name in installed(("conda-prune",)) - {"conda-prune"}:
+        dist = distribution(name)
+        for top in {path.parts[0] for path in dist.files or ()} - {".."}:
+            (libraries / top).symlink_to(Path(str(dist.locate_file(top))))
+    options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check", "--no-warn-script-location"]
+    target = ["--prefix", str(directory), "--ignore-installed"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, *target, str(wheel)], check=True)
+    (site_packages,) = {path.parent for path in directory.rglob("conda_prune") if path.is_dir()}
+    (libraries / "conda_prune").symlink_to(site_packages / "conda_prune")
+    return directory
+
+
+def run_action(directory: Path, libraries: Path, **inputs: str) -> tuple[int, str, str]:
+    """Run the action's steps as a runner does; return the exit code, what was printed and the step summary."""
+    action = load(ACTION)
+    values = {f"inputs.{name}": str(given.get("default", "")) for name, given in action["inputs"].items()}
+    values |= {f"inputs.{name}": value for name, value in inputs.items()}
+    values["github.action_path"] = str(REPOSITORY)
+    summary = directory / "summary.md"
+    summary.touch()
+    environment = {key: value for key, value in outside_python().items() if not key.startswith("GITHUB_")} | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RUNNER_TEMP": str(directory / "temp"),
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_WORKSPACE": str(directory),
+        # What pip would fetch is here already.
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+    }
+    (directory / "temp").mkdir(exist_ok=True)
+    printed = ""
+    for step in action["runs"]["steps"]:
+        assert step["shell"] == "bash"
+        given = {key: expanded(value, values) for key, value in step.get("env", {}).items()}
+        script = directory / "temp" / "step.sh"
+        script.write_text(step["run"], encoding="utf-8")
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
+            cwd=directory,
+            env=environment | {"PYTHONPATH": str(libraries)} | given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        printed += done.stdout
+        if done.returncode:
+            return done.returncode, printed, summary.read_text(encoding="utf-8")
+    return 0, printed, summary.read_text(encoding="utf-8")
+
+
+def expanded(text: str, values: Mapping[str, str]) -> str:
+    """Return an action's text with its expressions replaced: names, and `a || b`."""
+
+    def value(match: re.Match[str]) -> str:
+        return next(filter(None, (values[name.strip()] for name in match[1].split("||"))), "")
+
+    return re.sub(r"\$\{\{(.*?)\}\}", value, text)
+
+
+@needs_bash
+def test_the_action_reports_repairs_and_is_then_content(wheel: Path, wheel_commands: Path, tmp_path: Path) -> None:
+    shutil.copytree(SEED, tmp_path / "output" / "linux-64")
+    libraries = tmp_path / "libraries"
+    shutil.copytree(wheel_commands / "libraries", libraries, symlinks=True)
+    (libraries / "conda_prune").unlink()
+    code, printed, summary = run_action(tmp_path, libraries, requirement=str(wheel))
+    assert code == 1, printed
+    annotations = [line for line in printed.splitlines() if re.match(r"::(error|warning|notice)\b", line)]
+    assert len(annotations) == len(STRAY)
+    assert all(seed.path.name in summary.replace("\\", "") for seed in STRAY)
+    code, printed, _ = run_action(tmp_path, libraries, requirement=str(wheel), command="fix", arguments="--threads 1")
+    assert code == 0, printed
+    code, printed, _ = run_action(tmp_path, libraries, requirement=str(wheel), paths="output/*\n\noutput/*/*.conda")
+    assert code == 0, printed
+    code, printed, _ = run_action(tmp_path, libraries, requirement=str(wheel), command="mend")
+    assert (code, "neither check nor fix" in printed) == (2, True)
+
+
+RECIPE = """
+package: {name: two, version: "1"}
+build:
+  script: |
+    for version in 3.9 "${{ python }}"; do
+      directory="$PREFIX/lib/python$version/site-packages/two/__pycache__"
+      mkdir -p "$directory"
+      echo > "$directory/__init__.cpython-$(echo "$version" | tr -d .).pyc"
+    done
+requirements:
+  run: ["python_abi ${{ python }}.*"]
+"""
+
+
+@needs_bash
+def test_the_python_example_repairs_each_package_that_it_builds(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    channel = tmp_path / "channel"
+    for subdir in ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64"):
+        (channel / subdir).mkdir(parents=True)
+        (channel / subdir / "repodata.json").write_text(json.dumps({"packages": {}, "packages.conda": {}}))
+    script = EXAMPLES / "python" / "build_and_prune.py"
+    options = ["--output", tmp_path / "output", "--channel", channel.as_uri(), "--python", "3.12", "--python", "3.13"]
+    command = [sys.executable, script, recipe, *options]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if "files dropped" in line]
+    assert [line.split()[0] for line in lines] == ["fixed", "fixed"], done.stderr
+    assert all(line.endswith("1 files dropped") for line in lines)
+    packages = list((tmp_path / "output").glob("*/two-1-*.conda"))
+    assert len(packages) == 2
+    assert {conda_prune.check(package, deep=True).status for package in packages} == {"clean"}
