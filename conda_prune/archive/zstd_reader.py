@@ -24,6 +24,8 @@ GROUP = 8
 """Blocks handled at a time: with 128 KiB of content each at most, they never unpack to more than 1 MiB."""
 _LOOK = 8
 """Blocks that must be independent of those before them together: whatever they take over, they use early."""
+_APART = 1 << 16
+"""Content between two trials: each costs a copy of the window, and blocks may be as small as a byte."""
 _RAW = 1 << 16
 
 
@@ -111,8 +113,11 @@ class Reader:
         `found` says whether there are such blocks. No splice may lie between `stop` and a window before `position`.
         """
         self.found = False
+        tried = self.position - _APART
         while stop - self.position > least and not self.found:
-            self.found = self.independent(stop, self.position)
+            if self.position - tried >= _APART:
+                tried = self.position
+                self.found = self.independent(stop, tried)
             if not self.found:
                 yield from self._splicer.feed(self._next(stop - self.position)[1])
 
