@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from .python import Magic, is_tag, magic_python
 
-_FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<leftover>\d+))?", re.DOTALL)
-_OPTIMIZED = re.compile(r"(?P<rest>.+)\.opt-(?P<level>[0-9A-Za-z]+)", re.DOTALL)
-_PYTEST = re.compile(r"(?P<rest>.+\.[a-z]+\d*-?\d+)-pytest-[^/]+")
+_FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<leftover>\d+))?", re.ASCII | re.DOTALL)
+_OPTIMIZED = re.compile(r"opt-([0-9A-Za-z]+)")
+_CACHE = "__pycache__/"
 
 HEADER = 16
 """Bytes of the longest header there is."""
@@ -52,52 +52,61 @@ def parse_bytecode(path: str) -> Bytecode | None:
     if not match:
         return None
     directory += slash
-    cached = directory.endswith("__pycache__/") and directory[-13:-12] in ("", "/")
-    stem, optimized, tag, pytest = match["stem"], "pyo" if match["ending"] == "pyo" else "", "", False
-    if cached:
-        directory = directory[: -len("__pycache__/")]
-        if level := _OPTIMIZED.fullmatch(stem):
-            stem, optimized = level["rest"], level["level"]
-        if rewritten := _PYTEST.fullmatch(stem):
-            stem, pytest = rewritten["rest"], True
-        module, dot, last = stem.rpartition(".")
-        if dot and module and is_tag(last):
-            stem, tag = module, last
-    return Bytecode(path, directory, stem, tag, cached, optimized, match["leftover"] is not None, pytest)
+    leftover, stem = match["leftover"] is not None, match["stem"]
+    optimized = "pyo" if match["ending"] == "pyo" else ""
+    if directory != _CACHE and not directory.endswith("/" + _CACHE):
+        return Bytecode(path, directory, stem, "", False, optimized, leftover, False)
+    module, tag, level, pytest = _parse_cached(stem)
+    directory = directory[: -len(_CACHE)]
+    return Bytecode(path, directory, module, tag, True, level or optimized, leftover, pytest)
+
+
+def _parse_cached(stem: str) -> tuple[str, str, str, bool]:
+    """Return module, tag, optimization level and whether pytest wrote it, of a name without its ending."""
+    level = ""
+    rest, _, last = stem.rpartition(".")
+    if rest and (match := _OPTIMIZED.fullmatch(last)):
+        stem, level = rest, match[1]
+    for text, pytest in ((stem, False), (stem.rpartition("-pytest-")[0], True)):
+        module, _, tag = text.rpartition(".")
+        if module and is_tag(tag):
+            return module, tag, level, pytest
+    return stem, "", level, False
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """What the first bytes of a bytecode file say. None where the file is too short, or its Python is unknown.
 
-    `flags` are PEP 552's: 0 for a time stamp (`mtime` in seconds, `size` in bytes, both modulo 2**32), 1 and 3 for
-    `digest`, the source's hash. `stamp` is where the time stamp stands.
+    `flags` are PEP 552's. Bit 0 says that the header holds `digest`, the source's hash, and no time stamp (`mtime` in
+    seconds, `size` in bytes, both modulo 2**32; Pythons before 3.3 wrote no size). Flags that no Python writes leave
+    all of these None.
     """
 
     magic: int
-    python: Magic | None
+    python: Magic | None = None
     flags: int | None = None
     mtime: int | None = None
     size: int | None = None
     digest: bytes | None = None
 
 
-def parse_header(head: bytes) -> Header | None:
-    """Return what a file's first bytes say as a bytecode header, or None where they are too few or none."""
-    if len(head) < 4 or head[2:4] != b"\r\n":
+def parse_header(head: bytes | None) -> Header | None:
+    """Return what a file's first bytes say as a bytecode header, or None where they are not known, too few, or none."""
+    if head is None or len(head) < 4 or head[2:4] != b"\r\n":
         return None
     magic = int.from_bytes(head[:2], "little")
     python = magic_python(magic)
     if python is None or len(head) < python.header:
         return Header(magic, python)
-    if python.header == 8:
-        return Header(magic, python, 0, _u32(head, 4))
-    if python.header == 12:
-        return Header(magic, python, 0, _u32(head, 4), _u32(head, 8))
+    if python.header < 16:
+        return Header(magic, python, 0, _u32(head, 4), _u32(head, 8) if python.header == 12 else None)
     flags = _u32(head, 4)
-    if flags == 0:
-        return Header(magic, python, flags, _u32(head, 8), _u32(head, 12))
-    return Header(magic, python, flags, digest=head[8:16])
+    if flags & ~0b11:
+        return Header(magic, python, flags)
+    if flags & 1:
+        return Header(magic, python, flags, digest=head[8:16])
+    return Header(magic, python, flags, _u32(head, 8), _u32(head, 12))
 
 
 def _u32(raw: bytes, at: int) -> int:

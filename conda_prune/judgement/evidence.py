@@ -2,7 +2,7 @@
 
 Reading a recipe is worth its time only where nothing stronger names one Python: `recipe_evidence` stands apart for
 that. Sources: CEP 17 (python_site_packages_path), CEP 20 (noarch python on a platform), CEP 34 (index.json,
-hash_input.json).
+hash_input.json), CEP 40 (info/recipe).
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .python import VERSIONS
-from .specs import Constraint, build_constraint, constraint_of, split_spec
+from .python import FIRST_FREE_THREADED, known_version, version_of
+from .specs import Constraint, build_constraint, constraint_of, only, split_spec
 
-_INTERPRETER = re.compile(r"(python)|(pypy)(\d\.\d+)?|(graalpy)")
-_TOKEN = re.compile(r"(?<![a-z])py([23])(\d{1,2})(?![0-9])")
-_PREFIXES = {"pypy": "pypy", "graalpy": "graalpy"}
+_NAMES = re.compile(r"python|python_abi|cpython|python-gil|python-freethreading|pypy[\d.]*|graalpy")
+_SITE_PACKAGES = re.compile(r"lib/python(\d\.\d{1,2})(t?)/", re.ASCII)
+_TOKEN = re.compile(r"(?<![a-z])py([23])(\d{1,2})(?!\d)", re.ASCII)
+_RENDERED = "info/recipe/rendered_recipe.yaml"
+_USED_VARIANT = "info/recipe/conda_build_config.yaml"
+_META = "info/recipe/meta.yaml"
+_DEEPEST = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +37,44 @@ class Evidence:
     weak: bool = False
 
 
-def own_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
-    """Yield what an interpreter's own package says of itself."""
+def interpreter_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
+    """Yield what an interpreter's own package says of itself; nothing for any other package.
+
+    What built an interpreter is no evidence: PyPy's is translated by another Python.
+    """
     name, version, build = (str(index.get(key) or "") for key in ("name", "version", "build"))
-    match = _INTERPRETER.fullmatch(name)
-    if not match:
+    if name == "python":
+        yield Evidence(f"python {version}", only(version_of(version)))
+        yield from _build_evidence(build)
+        yield from _site_packages_evidence(index.get("python_site_packages_path"))
+    elif name == "graalpy" or re.fullmatch(r"pypy[\d.]*", name):
+        yield Evidence(f"{name} {version}", only(version_of(name[4:]), name.rstrip("0123456789.")))
+    else:
         return
-    says = build_constraint(build)
-    if match[3]:
-        language = _minor(match[3])
-        says = Constraint("pypy", frozenset({language}) if language else None)
-    elif name == "python" and (minor := _minor(version)):
-        # Until 3.12 the build says only `_cpython`; free threading came later and says `_cp313t`.
-        says = Constraint(says.implementation or "cpython", frozenset({minor}), says.free_threaded)
-    elif match[2] or match[4]:
-        says = Constraint(_PREFIXES[name], says.versions)
-    yield Evidence(f"{name} {version} {build}".strip(), says)
-    site_packages = index.get("python_site_packages_path")
-    if name == "python" and isinstance(site_packages, str):
-        if tree := re.search(r"python(\d\.\d+)(t?)/", site_packages):
-            version_said = _minor(tree[1])
-            threading = bool(tree[2]) if version_said and version_said >= (3, 13) else None
-            said = Constraint(None, frozenset({version_said}) if version_said else None, threading)
-            yield Evidence(f"python_site_packages_path {site_packages}", said)
+    yield from dependency_evidence(index, constrained=True)
 
 
-def dependency_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
-    """Yield what the dependencies say, python_abi before the others."""
+def dependency_evidence(index: Mapping[str, Any], *, constrained: bool = False) -> list[Evidence]:
+    """Return what the dependencies say of the Python, python_abi before the others.
+
+    `constrained`: python_abi counts in `constrains`, too, where interpreters until 3.12 have it.
+    """
     specs = _strings(index.get("depends"))
-    for wanted in ("python_abi", ""):
-        for spec in specs:
-            name, rest = split_spec(spec)
-            if (name == "python_abi") is (wanted == "python_abi") and (says := constraint_of(name, rest)) is not None:
-                yield Evidence(" ".join(spec.split()), says)
+    if constrained:
+        specs += [spec for spec in _strings(index.get("constrains")) if split_spec(spec)[0] == "python_abi"]
+    said = [
+        (name, Evidence(" ".join(spec.split()), says))
+        for spec in specs
+        for name, rest in [split_spec(spec)]
+        if (says := constraint_of(name, rest)) is not None
+    ]
+    return [evidence for _, evidence in sorted(said, key=lambda pair: pair[0] != "python_abi")]
 
 
 def names_python(index: Mapping[str, Any]) -> bool:
     """Return whether the metadata names Python at all, however vaguely."""
     specs = [*_strings(index.get("depends")), *_strings(index.get("constrains"))]
-    names = {split_spec(spec)[0] for spec in specs}
-    return any(name in ("python", "python_abi", "cpython") or name.startswith(("pypy", "graalpy")) for name in names)
+    return any(_NAMES.fullmatch(split_spec(spec)[0]) for spec in specs)
 
 
 def hash_input_evidence(texts: Mapping[str, bytes]) -> Iterator[Evidence]:
@@ -81,66 +83,76 @@ def hash_input_evidence(texts: Mapping[str, bytes]) -> Iterator[Evidence]:
         variant = json.loads(texts.get("info/hash_input.json", b"{}"))
     except (ValueError, RecursionError):
         return
-    if isinstance(variant, dict):
-        yield from _variant_evidence("info/hash_input.json", variant)
+    yield from _variant_evidence("info/hash_input.json", variant)
 
 
 def build_string_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
     """Yield what the build string's `pyXY` token says, unless it has several or the number is no Python's."""
     build = str(index.get("build") or "")
-    said = {(int(major), int(minor)) for major, minor in _TOKEN.findall(build)}
-    if len(said) == 1 and said <= set(VERSIONS):
-        yield Evidence(f"build string {build}", Constraint(versions=frozenset(said)), weak=True)
+    said = {known_version(*digits) for digits in _TOKEN.findall(build)}
+    version = said.pop() if len(said) == 1 else None
+    if version is not None:
+        yield Evidence(f"build string {build}", only(version), weak=True)
 
 
-def recipe_evidence(texts: Mapping[str, bytes]) -> Iterator[Evidence]:
-    """Yield what the recipe in the package says: rattler-build's resolved host, conda-build's variant and host."""
-    rendered = _yaml(texts, "info/recipe/rendered_recipe.yaml")
-    if rendered:
-        name = "info/recipe/rendered_recipe.yaml"
-        for record in _items(_at(rendered, "finalized_dependencies", "host", "resolved")):
-            if isinstance(record, dict) and record.get("name") == "python":
-                pin = f"{record.get('version')} {record.get('build') or ''}".strip()
-                yield from _pin_evidence(f"{name}: host python {pin}", pin)
-        variant = _at(rendered, "build_configuration", "variant")
-        if isinstance(variant, dict):
-            yield from _variant_evidence(name, variant)
-    used = _yaml(texts, "info/recipe/conda_build_config.yaml")
-    if isinstance(used, dict):
-        yield from _variant_evidence("info/recipe/conda_build_config.yaml", used)
-    meta = _yaml(texts, "info/recipe/meta.yaml")
-    for spec in _strings(_at(meta, "requirements", "host")):
-        name, rest = split_spec(spec)
-        if name == "python" and rest:
-            yield from _pin_evidence(f"info/recipe/meta.yaml: host {spec}", rest)
+def recipe_evidence(texts: Mapping[str, bytes], named: bool) -> Iterator[Evidence]:
+    """Yield what the recipe in the package says: rattler-build's resolved host, conda-build's variant and host.
+
+    `named`: the metadata names Python. Where neither it nor the recipe's host does, conda-build's variant is no
+    evidence: it holds the `python` of the whole build, in zlib's package as well.
+    """
+    rendered = _yaml(texts, _RENDERED)
+    for record in _items(_at(rendered, "finalized_dependencies", "host", "resolved")):
+        if _at(record, "name") == "python":
+            pin = f"{_at(record, 'version')} {_at(record, 'build') or ''}".strip()
+            yield from _pin_evidence(f"{_RENDERED}: host python {pin}", pin)
+    yield from _variant_evidence(_RENDERED, _at(rendered, "build_configuration", "variant"))
+    for spec in _strings(_at(_yaml(texts, _META), "requirements", "host")):
+        name, pin = split_spec(spec)
+        if name == "python":
+            named = True
+            yield from _pin_evidence(f"{_META}: host {spec}", pin)
+    if named:
+        yield from _variant_evidence(_USED_VARIANT, _yaml(texts, _USED_VARIANT))
 
 
 def recorded_level(texts: Mapping[str, bytes]) -> int | None:
     """Return the compression level that rattler-build wrote into the package, or None (CEP 40)."""
-    level = _at(_yaml(texts, "info/recipe/rendered_recipe.yaml"), "packaging_settings", "compression_level")
-    return level if isinstance(level, int) and not isinstance(level, bool) else None
+    level = _at(_yaml(texts, _RENDERED), "packaging_settings", "compression_level")
+    return int(level) if isinstance(level, str) and re.fullmatch(r"-?\d{1,4}", level, re.ASCII) else None
 
 
-def _variant_evidence(where: str, variant: Mapping[Any, Any]) -> Iterator[Evidence]:
-    pin = variant.get("python")
-    for value in [pin] if isinstance(pin, str | float) else _items(pin)[:1]:
-        # YAML reads 3.10 as a number; the writers quote it.
-        if isinstance(value, str):
-            yield from _pin_evidence(f"{where}: python {value}", value)
+def _build_evidence(build: str) -> Iterator[Evidence]:
+    says = build_constraint(build)
+    if says != Constraint():
+        yield Evidence(f"build string {build}", says)
+
+
+def _site_packages_evidence(path: object) -> Iterator[Evidence]:
+    match = _SITE_PACKAGES.match(path) if isinstance(path, str) else None
+    version = version_of(match[1]) if match else None
+    if match and version:
+        threading = bool(match[2]) if version >= FIRST_FREE_THREADED else None
+        yield Evidence(f"python_site_packages_path {path}", only(version)._replace(free_threaded=threading))
+
+
+def _variant_evidence(where: str, variant: object) -> Iterator[Evidence]:
+    """Yield what a build variant's `python` says, with its `python_impl` where it has one."""
+    for value in _strings(_listed(_at(variant, "python")))[:1]:
+        implementation = _at(variant, "python_impl")
+        for evidence in _pin_evidence(f"{where}: python {value}", value):
+            known = implementation if implementation in ("cpython", "pypy", "graalpy") else None
+            says = evidence.says & Constraint(known if isinstance(known, str) else None)
+            yield Evidence(evidence.text, says or evidence.says, weak=True)
 
 
 def _pin_evidence(text: str, pin: str) -> Iterator[Evidence]:
+    """Yield what a pin of a build's Python says, where it names one minor version: `3.11`, `3.11.9 h1_0_cpython`."""
     version, _, build = " ".join(pin.split()).partition(" ")
-    minor = _minor(version)
-    rest = f"{minor[0]}.{minor[1]}.* {build}".strip() if minor and version[0].isdigit() else pin
-    says = constraint_of("python", rest)
+    minor = version_of(version)
+    says = constraint_of("python", f"{minor[0]}.{minor[1]}.* {build}".strip() if minor else pin)
     if says is not None and says.exact is not None:
         yield Evidence(text, says, weak=True)
-
-
-def _minor(version: str) -> tuple[int, int] | None:
-    match = re.match(r"(\d)\.(\d{1,2})(?![0-9])", version)
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def _strings(value: object) -> list[str]:
@@ -151,6 +163,10 @@ def _items(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
 def _at(value: object, *keys: str) -> object:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -158,11 +174,32 @@ def _at(value: object, *keys: str) -> object:
 
 
 def _yaml(texts: Mapping[str, bytes], name: str) -> object:
+    """Return a YAML document with every scalar as its text, as written; None where it cannot be read.
+
+    Composed from the parser's events: PyYAML's own composer overflows the stack of a document that nests deeply.
+    """
     if name not in texts:
         return None
     import yaml
 
+    root: list[Any] = []
+    stack: list[list[Any]] = [root]
     try:
-        return yaml.load(texts[name], getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        for event in yaml.parse(texts[name], getattr(yaml, "CLoader", yaml.Loader)):
+            if isinstance(event, yaml.CollectionStartEvent):
+                stack.append([])
+            elif isinstance(event, yaml.CollectionEndEvent):
+                items = stack.pop()
+                mapping = isinstance(event, yaml.MappingEndEvent)
+                stack[-1].append(_mapping(items) if mapping else items)
+            elif isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+                stack[-1].append(getattr(event, "value", None))
+            if len(stack) > _DEEPEST:
+                return None
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
+    return root[0] if root else None
+
+
+def _mapping(items: list[Any]) -> dict[str, Any]:
+    return {key: value for key, value in zip(items[::2], items[1::2], strict=True) if isinstance(key, str)}

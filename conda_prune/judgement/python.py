@@ -1,13 +1,17 @@
 """The Pythons that exist, and what each writes: cache tags, versioned trees, magic numbers. Data, no decisions.
 
 Sources: PEP 3147 (tags), PEP 703 and python/cpython's sysmodule.c (free threading has no tag of its own), CFEP 27
-(unversioned trees from 3.15 on), pycore_magic_number.h and PyPy's pycode.py (magic numbers).
+(unversioned trees from 3.15 on), pycore_magic_number.h, PyPy's pycode.py and GraalPy's compiler (magic numbers).
+Digits are ASCII digits everywhere: a directory with others in its name is no Python's.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+Version: TypeAlias = tuple[int, int]
+"""A minor version: `(3, 11)`."""
 
 
 class Python(NamedTuple):
@@ -18,34 +22,55 @@ class Python(NamedTuple):
     minor: int
     free_threaded: bool | None = None
 
+    @property
+    def version(self) -> Version:
+        """Its minor version."""
+        return self.major, self.minor
+
     def __str__(self) -> str:
         prefix = "" if self.implementation == "cpython" else self.implementation
         return f"{prefix}{self.major}.{self.minor}{'t' if self.free_threaded else ''}"
 
 
-VERSIONS = (*((2, minor) for minor in range(3, 8)), *((3, minor) for minor in range(30)))
-"""Every minor version that can exist: what a number in a build string may mean."""
+VERSIONS: tuple[Version, ...] = ((2, 6), (2, 7), *((3, minor) for minor in range(3, 30)))
+"""Every minor version that conda had or can get: what a number in a spec or a build string may mean."""
 
 FIRST_FREE_THREADED = (3, 13)
 
-_OVERRIDE = re.compile(r"(?:cpython|python)?-?(pypy|graalpy)?(\d)\.(\d{1,2})(t?)")
+_VERSION = re.compile(r"(\d)\.(\d{1,2})(?!\d)", re.ASCII)
+_OVERRIDE = re.compile(r"(?:cpython|python)?-?(pypy|graalpy)?(\d\.\d{1,2})(t?)", re.ASCII)
 _TAG = re.compile(
-    r"(?:(cpython)-(\d)(\d{1,2}))|(?:(pypy)(\d)(\d{1,2}))|(?:(pypy)3?-\d{2})|(?:(graalpy)\d*-(\d)(\d{1,2})(?:-dev)?)"
-    r"|(?:(graalpython|jython|ironpython|pyston|cinder|rustpython|micropython)-?\w+)"
+    r"(cpython)-(\d)(\d{1,2})|(pypy)(\d)(\d{1,2})|(graalpy)(?:thon|\d*)-(\d)(\d{1,2})(?:-dev)?"
+    r"|pypy3?-\d{2,3}|(?:graalpython|jython|ironpython|pyston|cinder|rustpython|micropython)(?:-\w+)*",
+    re.ASCII,
 )
-_TREE = re.compile(r"(?:lib|lib64)/((python|pypy)(\d)\.(\d{1,2})(t?))/")
+_EXTENSION = re.compile(r"(cp|cpython-|pypy|graalpy\d*-)(\d)(\d{1,2})([a-z]*)(?:-[\w-]+)?", re.ASCII)
+_TREE = re.compile(r"lib(?:64)?/((?:python|pypy)\d\.\d{1,2}t?)/", re.ASCII)
+
+
+def version_of(text: str) -> Version | None:
+    """Return the minor version that a text begins with (`3.11.9`), or None where it is no Python's."""
+    match = _VERSION.match(text)
+    return known_version(match[1], match[2]) if match else None
+
+
+def known_version(major: str, minor: str) -> Version | None:
+    """Return the minor version with these digits, or None where there is no such Python."""
+    version = int(major), int(minor)
+    return version if version in VERSIONS else None
 
 
 def parse_python(text: str) -> Python | None:
     """Return the Python that a user wrote (`3.11`, `3.13t`, `pypy3.9`), or None where it is none."""
     match = _OVERRIDE.fullmatch(text.strip())
-    if not match or (int(match[2]), int(match[3])) not in VERSIONS:
+    version = version_of(match[2]) if match else None
+    if not match or version is None:
         return None
-    version = int(match[2]), int(match[3])
-    if match[4] and (match[1] or version < FIRST_FREE_THREADED):
+    implementation, threaded = match[1] or "cpython", bool(match[3])
+    threads = implementation == "cpython" and version >= FIRST_FREE_THREADED
+    if threaded and not threads:
         return None
-    threading = bool(match[4]) if not match[1] and version >= FIRST_FREE_THREADED else None
-    return Python(match[1] or "cpython", *version, threading)
+    return Python(implementation, *version, threaded if threads else None)
 
 
 def tags_of(python: Python) -> tuple[str, ...]:
@@ -53,9 +78,10 @@ def tags_of(python: Python) -> tuple[str, ...]:
     number = f"{python.major}{python.minor}"
     if python.implementation == "pypy":
         # Until 7.3, PyPy named its own version there, not the language's.
-        return (f"pypy{number}", "pypy3-*") if python[1:3] <= (3, 6) else (f"pypy{number}",)
+        older = ("pypy3-*",) if (3, 0) <= python.version <= (3, 6) else ("pypy-*",) if python.major == 2 else ()
+        return f"pypy{number}", *older
     if python.implementation == "graalpy":
-        return (f"graalpy*-{number}", f"graalpy*-{number}-dev")
+        return f"graalpy*-{number}", f"graalpy*-{number}-dev"
     return (f"cpython-{number}",)
 
 
@@ -65,12 +91,12 @@ def trees_of(python: Python) -> tuple[str, ...]:
     if python.implementation == "pypy":
         return f"python{version}", f"pypy{version}"
     trees = [f"python{version}"]
-    if python.implementation == "cpython" and python[1:3] >= FIRST_FREE_THREADED:
+    if python.implementation == "cpython" and python.version >= FIRST_FREE_THREADED:
         trees = [f"python{version}t"] if python.free_threaded else trees
         if python.free_threaded is None:
             trees.append(f"python{version}t")
-    if python[1:3] >= (3, 10):
-        # Old installers took 3.10 and later for 3.1; conda-forge's python has that directory on its path.
+    if python.version >= (3, 10):
+        # Old installers took 3.10 and later for 3.1: conda-forge's python links that directory to its own.
         trees.append("python3.1")
     return tuple(trees)
 
@@ -78,17 +104,27 @@ def trees_of(python: Python) -> tuple[str, ...]:
 def tag_python(tag: str) -> Python | None:
     """Return the Python that a cache tag names, or None where it names none with a version of the language."""
     match = _TAG.fullmatch(tag)
-    if not match:
-        return None
-    for at in (1, 4, 8):
-        if match[at]:
-            return Python(match[at], int(match[at + 1]), int(match[at + 2]))
-    return None
+    named = [group for group in match.groups() if group] if match else []
+    return Python(named[0], int(named[1]), int(named[2])) if named else None
 
 
 def is_tag(text: str) -> bool:
     """Return whether a text is a cache tag of some Python."""
     return _TAG.fullmatch(text) is not None
+
+
+def extension_python(path: str) -> Python | None:
+    """Return the Python whose suffix an extension module carries (`m.cp311-win_amd64.pyd`), or None."""
+    stem, _, ending = path[path.rfind("/") + 1 :].rpartition(".")
+    module, _, suffix = stem.rpartition(".")
+    match = _EXTENSION.fullmatch(suffix) if module and ending in ("so", "pyd") else None
+    if not match:
+        return None
+    name = match[1].rstrip("0123456789-")
+    implementation = "cpython" if name == "cp" else name
+    version = int(match[2]), int(match[3])
+    threads = implementation == "cpython" and version >= FIRST_FREE_THREADED
+    return Python(implementation, *version, "t" in match[4] if threads else None)
 
 
 def versioned_tree(path: str) -> str | None:
@@ -107,9 +143,21 @@ class Magic(NamedTuple):
     minor: int
     header: int
 
+    @property
+    def version(self) -> Version:
+        """The minor version that writes these numbers."""
+        return self.major, self.minor
+
 
 MAGIC_NUMBERS = (
-    Magic(62171, 62211, "cpython", 2, 7, 8),
+    Magic(64, 64, "pypy", 3, 3, 12),
+    Magic(112, 112, "pypy", 3, 5, 12),
+    Magic(160, 192, "pypy", 3, 6, 12),
+    Magic(224, 240, "pypy", 3, 7, 16),
+    Magic(256, 256, "pypy", 3, 8, 16),
+    Magic(320, 336, "pypy", 3, 9, 16),
+    Magic(384, 384, "pypy", 3, 10, 16),
+    Magic(400, 432, "pypy", 3, 11, 16),
     Magic(3000, 3131, "cpython", 3, 0, 8),
     Magic(3141, 3151, "cpython", 3, 1, 8),
     Magic(3160, 3180, "cpython", 3, 2, 8),
@@ -117,22 +165,18 @@ MAGIC_NUMBERS = (
     Magic(3250, 3310, "cpython", 3, 4, 12),
     Magic(3320, 3351, "cpython", 3, 5, 12),
     Magic(3360, 3379, "cpython", 3, 6, 12),
-    Magic(3390, 3399, "cpython", 3, 7, 16),
-    Magic(3400, 3419, "cpython", 3, 8, 16),
-    Magic(3420, 3429, "cpython", 3, 9, 16),
-    Magic(3430, 3449, "cpython", 3, 10, 16),
+    Magic(3390, 3391, "cpython", 3, 7, 12),
+    Magic(3392, 3394, "cpython", 3, 7, 16),
+    Magic(3400, 3413, "cpython", 3, 8, 16),
+    Magic(3420, 3425, "cpython", 3, 9, 16),
+    Magic(3430, 3439, "cpython", 3, 10, 16),
     *(Magic(2900 + 50 * minor, 2949 + 50 * minor, "cpython", 3, minor, 16) for minor in range(11, 18)),
+    Magic(21270, 21270, "graalpy", 3, 10, 16),
+    Magic(62171, 62211, "cpython", 2, 7, 8),
     Magic(62218, 62218, "pypy", 2, 7, 8),
-    Magic(64, 64, "pypy", 3, 3, 12),
-    Magic(112, 112, "pypy", 3, 5, 12),
-    Magic(160, 207, "pypy", 3, 6, 12),
-    Magic(224, 255, "pypy", 3, 7, 16),
-    Magic(256, 319, "pypy", 3, 8, 16),
-    Magic(320, 383, "pypy", 3, 9, 16),
-    Magic(384, 399, "pypy", 3, 10, 16),
-    Magic(400, 447, "pypy", 3, 11, 16),
 )
-"""Sorted by nobody's order but the history's. From 3.11 on every minor version has fifty numbers, from 2900 + 50 n."""
+"""Sorted by number. From 3.11 on every minor version has fifty numbers, from 2900 + 50 n; what came before ends with
+the last number that was released. GraalPy's later numbers are left out: one stands for several versions."""
 
 
 def magic_python(number: int) -> Magic | None:

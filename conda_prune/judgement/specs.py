@@ -7,24 +7,35 @@ conda-forge's and rattler-build's run exports write are a table, and a test comp
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
-from .python import FIRST_FREE_THREADED, VERSIONS
+from .python import FIRST_FREE_THREADED, VERSIONS, Version, known_version, version_of
 
-_ABI = re.compile(r"(?:\*|\d+)?_?(?:asan_|tsan_)?cp(\d)(\d{1,2})([a-z]*)")
-_PYPY = re.compile(r"(?:\*|\d+)?_?pypy(\d)(\d{1,2})_pp\d+")
-_GRAALPY = re.compile(r"(?:\*|\d+)?_?graalpy\d+_(\d)(\d{1,2})_native")
+Versions: TypeAlias = "frozenset[Version] | None"
+"""The minor versions that are allowed; None for all."""
+
+_NAME = re.compile(r"\s*(?:[\w.:/-]+::)?([A-Za-z0-9_][\w.-]*)\s*(.*)", re.ASCII | re.DOTALL)
+_CPYTHON_ABI = re.compile(r"cp(\d)(\d{1,2})(?!\d)([a-z]*)", re.ASCII)
+_PYPY_ABI = re.compile(r"pypy(\d)(\d{1,2})_pp\d+", re.ASCII)
+_GRAALPY_ABI = re.compile(r"graalpy\d+_(\d)(\d{1,2})_native", re.ASCII)
 _PATCHES = (
     *(str(patch) for patch in range(41)),
     *(f"0{stage}{n}" for stage in ("a", "b", "rc") for n in range(1, 9)),
 )
 
-COMMON_PINS = {
-    **{f">={major}.{minor},<{major}.{minor + 1}.0a0": (major, minor) for major, minor in VERSIONS},
-    **{f"{major}.{minor}.*": (major, minor) for major, minor in VERSIONS},
+COMMON_PINS: dict[str, Versions] = {
+    "": None,
+    "*": None,
+    **{f">={major}.{minor},<{major}.{minor + 1}.0a0": frozenset({(major, minor)}) for major, minor in VERSIONS},
+    **{f"{major}.{minor}.*": frozenset({(major, minor)}) for major, minor in VERSIONS},
+    **{f"{major}.{minor}": frozenset({(major, minor)}) for major, minor in VERSIONS},
+    **{
+        f">={major}.{minor}": frozenset(version for version in VERSIONS if version >= (major, minor))
+        for major, minor in VERSIONS
+    },
 }
-"""Pins to one minor version, as run exports write them."""
+"""What run exports, `requires-python` and old recipes write for a version, and the minor versions that it allows."""
 
 
 class Constraint(NamedTuple):
@@ -34,108 +45,90 @@ class Constraint(NamedTuple):
     """
 
     implementation: str | None = None
-    versions: frozenset[tuple[int, int]] | None = None
+    versions: Versions = None
     free_threaded: bool | None = None
 
     def __and__(self, other: Constraint) -> Constraint | None:
         """Return what both say together, or None where they contradict each other."""
-        merged = []
-        for mine, theirs in (
-            (self.implementation, other.implementation),
-            (self.free_threaded, other.free_threaded),
-        ):
-            if mine is not None and theirs is not None and mine != theirs:
-                return None
-            merged.append(theirs if mine is None else mine)
         versions = self.versions if other.versions is None else other.versions
         if self.versions is not None and other.versions is not None:
             versions = self.versions & other.versions
-        if versions is not None and not versions:
+        if versions == frozenset() or self._differs(other):
             return None
-        return Constraint(merged[0], versions, merged[1])  # type: ignore[arg-type]
+        return Constraint(
+            self.implementation if other.implementation is None else other.implementation,
+            versions,
+            self.free_threaded if other.free_threaded is None else other.free_threaded,
+        )
+
+    def _differs(self, other: Constraint) -> bool:
+        pairs = (self.implementation, other.implementation), (self.free_threaded, other.free_threaded)
+        return any(mine is not None and theirs is not None and mine != theirs for mine, theirs in pairs)
 
     @property
-    def exact(self) -> tuple[int, int] | None:
+    def exact(self) -> Version | None:
         """The only version allowed, or None."""
         return next(iter(self.versions)) if self.versions is not None and len(self.versions) == 1 else None
 
 
+IMPOSSIBLE = Constraint(versions=frozenset())
+"""What a spec says that no Python meets."""
+
+
+def only(version: Version | None, implementation: str | None = None) -> Constraint:
+    """Return the constraint to one minor version, or to none where it is None."""
+    return Constraint(implementation, None if version is None else frozenset({version}))
+
+
 def split_spec(spec: str) -> tuple[str, str]:
     """Return a dependency's package name and the rest; the name is empty where it is no plain spec."""
-    match = re.match(r"\s*(?:[\w.:/-]+::)?([A-Za-z0-9_][\w.-]*)\s*(.*)", spec, re.DOTALL)
+    match = _NAME.match(spec)
     return (match[1].lower(), match[2].strip()) if match else ("", "")
 
 
-@cache
 def constraint_of(name: str, rest: str) -> Constraint | None:
-    """Return what a dependency on `name` says of the Python; None where it says nothing that can be understood."""
-    if name == "python_abi":
-        return _abi_constraint(rest)
-    if re.fullmatch(r"pypy\d\.\d+", name):
-        return Constraint("pypy", frozenset({_version(name[4:])}))
-    if name != "python":
+    """Return what a dependency on `name` says of the Python; None where it says nothing that can be understood.
+
+    A `pypy3.9` or `graalpy` says its implementation; `python` and `python_abi` speak by version and build.
+    """
+    if name.startswith("pypy") and (name == "pypy" or version_of(name[4:])):
+        return only(version_of(name[4:]), "pypy")
+    if name == "graalpy":
+        return Constraint("graalpy")
+    if name not in ("python", "python_abi"):
         return None
-    pin, _, build = rest.partition(" ")
-    if pin in COMMON_PINS and " " not in build.strip():
-        version = frozenset({COMMON_PINS[pin]})
+    version, _, build = rest.partition(" ")
+    if version in COMMON_PINS and re.fullmatch(r"[\w*.]*", build, re.ASCII):
+        allowed = COMMON_PINS[version]
+    elif (parsed := _parsed(rest)) is not None:
+        allowed, build = parsed
     else:
-        parsed = _parsed(rest)
-        if parsed is None:
-            return None
-        versions, build = parsed
-        if versions is None:
-            return build_constraint(build)
-        version = versions
-    said = build_constraint(build.strip()) & Constraint(versions=version)
-    return said if said is not None else Constraint(versions=frozenset())
-
-
-def _abi_constraint(rest: str) -> Constraint | None:
-    """Return what a dependency on python_abi says: the build names the ABI, also where the version is `*`."""
-    parts = rest.split()
-    build = parts[1] if len(parts) > 1 else ""
-    if "[" in rest or len(parts) > 2:
-        parsed = _parsed(rest)
-        if parsed is None:
-            return None
-        build = parsed[1]
-    said = build_constraint(build)
-    if parts and parts[0] != "*":
-        match = re.match(r"[=~]*(\d)\.(\d{1,2})(?![0-9])", parts[0])
-        if match:
-            both = said & Constraint(versions=frozenset({(int(match[1]), int(match[2]))}))
-            return both if both is not None else Constraint(versions=frozenset())
-    return said if said != Constraint() else None
+        return None
+    said = build_constraint(build) & Constraint(versions=allowed)
+    return IMPOSSIBLE if said is None else said
 
 
 def build_constraint(build: str) -> Constraint:
     """Return what the build string, or its pattern, of a python or python_abi package says."""
-    if match := _PYPY.search(build):
-        return Constraint("pypy", frozenset({(int(match[1]), int(match[2]))}))
-    if match := _GRAALPY.search(build):
-        return Constraint("graalpy", frozenset({(int(match[1]), int(match[2]))}))
-    if match := _ABI.search(build):
-        version = int(match[1]), int(match[2])
-        threading = "t" in match[3] if version >= FIRST_FREE_THREADED else None
-        return Constraint("cpython", frozenset({version}), threading)
-    if build.endswith("_pypy"):
-        return Constraint("pypy")
-    if "graalpy" in build:
-        return Constraint("graalpy")
-    if build.endswith("_cpython"):
-        return Constraint("cpython")
-    return Constraint()
+    if match := _PYPY_ABI.search(build):
+        return only(known_version(match[1], match[2]), "pypy")
+    if match := _GRAALPY_ABI.search(build):
+        return only(known_version(match[1], match[2]), "graalpy")
+    if match := _CPYTHON_ABI.search(build):
+        said = only(known_version(match[1], match[2]), "cpython")
+        threads = said.exact is not None and said.exact >= FIRST_FREE_THREADED
+        return said._replace(free_threaded="t" in match[3] if threads else None)
+    named = (name for name in ("graalpy", "pypy", "cpython") if name in build)
+    return Constraint(next(named, None))
 
 
-@cache
-def _parsed(rest: str) -> tuple[frozenset[tuple[int, int]] | None, str] | None:
-    """Return the minor versions that a spec allows (None: all) and its build; None where rattler cannot parse it."""
-    if rest in ("", "*"):
-        return None, ""
+@lru_cache(maxsize=1024)
+def _parsed(rest: str) -> tuple[Versions, str] | None:
+    """Return the minor versions that a spec allows and its build; None where rattler cannot parse it."""
     from rattler import MatchSpec, Version, VersionSpec
 
     try:
-        spec = MatchSpec(f"python {rest}" if not rest.startswith("[") else f"python{rest}")
+        spec = MatchSpec(f"python{rest}" if rest.startswith("[") else f"python {rest}")
         text = spec.version
         if text is None or text == "*":
             return None, spec.build or ""
@@ -149,8 +142,3 @@ def _parsed(rest: str) -> tuple[frozenset[tuple[int, int]] | None, str] | None:
         if any(matcher.matches(Version(f"{major}.{minor}.{patch}")) for patch in _PATCHES)
     )
     return allowed, spec.build or ""
-
-
-def _version(text: str) -> tuple[int, int]:
-    major, _, minor = text.partition(".")
-    return int(major), int(minor)

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..model import Variant
 from . import evidence as found
 from .evidence import Evidence
-from .python import FIRST_FREE_THREADED, VERSIONS, Python, parse_python, tags_of, trees_of
+from .python import FIRST_FREE_THREADED, VERSIONS, Python, Version, parse_python, tags_of, trees_of
 from .specs import Constraint
 
 _NEWEST = 20
@@ -22,34 +22,35 @@ _NEWEST = 20
 
 def detect_variant(index: Mapping[str, Any], texts: Mapping[str, bytes]) -> Variant:
     """Return the variant that a package's metadata says, with the evidence, strongest first."""
-    own = list(found.own_evidence(index))
-    if not own and index.get("noarch") == "python":
+    if evidence := list(found.interpreter_evidence(index)):
+        return _weighed(evidence)
+    if index.get("noarch") == "python":
         return Variant("any", "any", (), (), ("noarch: python",))
-    evidence = own + list(found.dependency_evidence(index))
+    evidence = found.dependency_evidence(index)
     named = bool(evidence) or found.names_python(index)
     evidence += found.hash_input_evidence(texts)
+    if _is_open(evidence):
+        evidence += found.recipe_evidence(texts, named)
     evidence += found.build_string_evidence(index)
-    # An interpreter's own name and version leave nothing to fill in, and a python package depends on no python.
+    return _weighed(evidence) if named or evidence else Variant("none", "none")
+
+
+def _weighed(evidence: Sequence[Evidence]) -> Variant:
+    """Return the variant that the evidence says together."""
     merged, conflict = _merge(evidence)
-    if not conflict and _is_open(merged):
-        recipe = list(found.recipe_evidence(texts))
-        evidence[len(evidence) :] = recipe
-        merged, conflict = _merge(evidence)
     because = tuple(piece.text for piece in evidence)
     if conflict:
-        return Variant("contradictory", "contradictory", None, None, because, conflict)
+        return Variant("contradictory", "contradictory", because=because, conflict=conflict)
     if merged.exact is not None:
         return exact_variant(_python(merged), because)
-    if named or evidence:
-        return Variant("unknown", _range_text(merged), None, None, because)
-    return Variant("none", "none", None, None, ())
+    return Variant("unknown", _range_text(merged), because=because)
 
 
 def override_variant(text: str) -> Variant:
     """Return the variant for what a user wrote after `--python`; raise UsageError where it names no Python."""
     because = (f"--python {text}",)
     if text == "none":
-        return Variant("none", "none", None, None, because)
+        return Variant("none", "none", because=because)
     if text == "any":
         return Variant("any", "any", (), (), because)
     python = parse_python(text)
@@ -82,11 +83,14 @@ def _merge(evidence: Sequence[Evidence]) -> tuple[Constraint, str]:
 
 
 def _is_range(said: Constraint) -> bool:
-    return said.versions is not None and max(said.versions) < (3, _NEWEST) and len(said.versions) > 1
+    """Return whether several Pythons are allowed and an end was set: the package may be for each of them."""
+    return said.versions is not None and len(said.versions) > 1 and max(said.versions) < (3, _NEWEST)
 
 
-def _is_open(said: Constraint) -> bool:
-    return said.exact is None and not _is_range(said)
+def _is_open(evidence: Sequence[Evidence]) -> bool:
+    """Return whether lesser evidence may still say which Python it is."""
+    said, conflict = _merge(evidence)
+    return not conflict and said.exact is None and not _is_range(said)
 
 
 def _python(said: Constraint) -> Python:
@@ -97,9 +101,21 @@ def _python(said: Constraint) -> Python:
 
 
 def _range_text(said: Constraint) -> str:
+    """Return the versions in words: `3.10 to 3.12`, `3.9 or later`, `2.7, 3.6 or later`, `unknown`."""
     if said.versions is None or len(said.versions) == len(VERSIONS):
         return "unknown"
-    low, high = min(said.versions), max(said.versions)
+    runs: list[list[Version]] = []
+    for at, version in enumerate(VERSIONS):
+        if version in said.versions:
+            if at and VERSIONS[at - 1] in said.versions and VERSIONS[at - 1][0] == version[0]:
+                runs[-1].append(version)
+            else:
+                runs.append([version])
+    return ", ".join(_run_text(run[0], run[-1]) for run in runs)
+
+
+def _run_text(low: Version, high: Version) -> str:
+    first, last = (f"{major}.{minor}" for major, minor in (low, high))
     if high >= (3, _NEWEST):
-        return f"{low[0]}.{low[1]} or later"
-    return f"{low[0]}.{low[1]} to {high[0]}.{high[1]}"
+        return f"{first} or later"
+    return first if low == high else f"{first} to {last}"
