@@ -65,8 +65,8 @@ class Index:
 
 def _keys(value: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, str]]:
     """Yield every record's section, its key there, and its package's file name (CEP 36; CEP 48 leaves endings out)."""
-    for section, ending in (("packages", ""), ("packages.conda", "")):
-        yield from ((value[section], key, key + ending) for key in value.get(section, ()))
+    for section in ("packages", "packages.conda"):
+        yield from ((value[section], key, key) for key in value.get(section, ()))
     for name, revision in value.items():
         if re.fullmatch(r"v\d+", name):
             for section in ("conda", "tar.bz2"):
@@ -82,7 +82,7 @@ def read_index(path: str) -> Index:
         if not isinstance(value, dict) or not isinstance(value.get("packages", {}), dict):
             raise BadMetadata("it is no index of packages: the index was not refreshed", ANEW)
         index = Index(path, value, text)
-        if not all(isinstance(section[key], dict) for section, key in index.records.values()):
+        if not all(isinstance(section[key], dict) for section, key, _ in _keys(value)):
             raise BadMetadata("it holds records that are no JSON objects: the index was not refreshed", ANEW)
     except FileNotFoundError as error:
         raise BadMetadata("there is no repodata.json", ANEW) from error

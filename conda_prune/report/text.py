@@ -24,7 +24,7 @@ def check_lines(result: Result, *, verbose: bool = False, fix_options: str = "")
     if result.status == "clean" and not (verbose or shown or result.notes):
         return []
     variant = variant_text(result.variant)
-    lines = [f"{escaped(os.path.basename(result.path))}{f'   {variant}' if variant else ''}"]
+    lines = [f"{_name(result)}{f'   {variant}' if variant else ''}"]
     if result.status == "refused":
         lines.append(labelled("refused", escaped(result.error or "")))
         lines += notes_lines(result.notes)
@@ -38,6 +38,12 @@ def check_lines(result: Result, *, verbose: bool = False, fix_options: str = "")
     if verbose and not result.deep:
         lines.append(labelled("note", "judged by the package's own listing; --deep reads the payload, too"))
     return lines
+
+
+def _name(result: Result) -> str:
+    """Return what a result is about: a file's name, but the whole path of a prefix, whose name says nothing."""
+    is_file = result.format is not None or result.path.endswith(".json")
+    return escaped(os.path.basename(result.path) if is_file else result.path)
 
 
 def _advice(result: Result, fix_options: str) -> Iterator[str]:
@@ -115,7 +121,7 @@ def fix_lines(result: Result, *, width: int = 0, verbose: bool = False) -> list[
 
 
 def _fix_line(result: Result, width: int) -> str:
-    name = escaped(os.path.basename(result.path)).ljust(width)
+    name = _name(result).ljust(width)
     if result.status == "clean":
         copied = f"   copied to {escaped(result.output)}" if result.output else ""
         return f"clean    {name}   unchanged{copied}"

@@ -1,0 +1,152 @@
+"""The hook in every place that it can be, with the real tools: rattler-build builds and tests, py-rattler installs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conda_prune import check
+
+from .hook_build import (
+    NAME,
+    OLD_TAG,
+    OWN,
+    SOURCES,
+    STRAY,
+    build_variants,
+    install_from,
+    run_tests,
+    with_old_python,
+    write_recipe,
+)
+from .real_build import VERSION, Channel, make_channel
+from .test_cli import run
+
+IN_TESTS = "conda-prune check --installed $PKG_NAME"
+FORMATS = pytest.mark.parametrize("package_format", ["conda", "tar-bz2"])
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    """A channel with the running Python and the one before it."""
+    return with_old_python(make_channel(tmp_path_factory.mktemp("hook")))
+
+
+def files(package: Path) -> set[str]:
+    """The payload's paths, as rattler-build lists them."""
+    from rattler_build import Package
+
+    return {path for path in Package.from_file(package).files if not path.startswith("info/")}
+
+
+def test_a_package_without_strays_passes_the_recipes_test(channel: Channel, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, test=IN_TESTS)
+    older, _ = build_variants(channel, recipe, tmp_path / "output", tests="native")
+    assert older.error is None
+    assert "1 clean" in older.log
+
+
+def test_without_the_hook_the_recipes_test_fails_the_build(channel: Channel, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, test=IN_TESTS)
+    _, newer = build_variants(channel, recipe, tmp_path / "output", tests="native")
+    assert newer.package is None
+    assert "Test failed" in str(newer.error)
+
+
+@FORMATS
+def test_the_hook_at_the_end_of_the_script_keeps_strays_out(
+    channel: Channel, tmp_path: Path, package_format: str
+) -> None:
+    recipe = write_recipe(tmp_path, hook=["conda-prune prefix --fix --select foreign-tree"], test=IN_TESTS)
+    older, newer = build_variants(channel, recipe, tmp_path / "output", package_format=package_format, tests="native")
+    assert (older.error, newer.error) == (None, None)
+    assert files(newer.path) == OWN
+    assert check(newer.path, deep=True).status == "clean"
+    assert "fixed    $PREFIX   −2 files" in newer.log
+
+
+def test_rattler_build_compiles_what_sources_the_hook_left(channel: Channel, tmp_path: Path) -> None:
+    """Why the hook alone is not enough: it runs before rattler-build compiles, in another Python's tree as well."""
+    recipe = write_recipe(tmp_path, hook=["conda-prune prefix --fix"])
+    _, newer = build_variants(channel, recipe, tmp_path / "output")
+    compiled = {path for path in STRAY if OLD_TAG not in path}
+    assert files(newer.path) == OWN | SOURCES | compiled
+    assert run("fix", "--in-place", tmp_path / "output").returncode == 0
+    assert files(newer.path) == OWN | SOURCES
+
+
+@FORMATS
+def test_after_the_build_packages_and_index_are_fixed(channel: Channel, tmp_path: Path, package_format: str) -> None:
+    output = tmp_path / "output"
+    recipe = write_recipe(tmp_path / "recipe", test=IN_TESTS)
+    older, newer = build_variants(channel, recipe, output, package_format=package_format)
+    assert files(newer.path) == OWN | SOURCES | STRAY, "the bug happened"
+    [(passed, said)] = run_tests(channel, newer.path)
+    assert not passed
+    assert "foreign-path" in said
+    untouched = older.path.read_bytes()
+
+    done = run("fix", "--in-place", output)
+    assert done.returncode == 0, done.stderr
+    assert f"index    {output}/{channel.subdir}/repodata.json   1 record refreshed" in done.stdout
+    assert older.path.read_bytes() == untouched
+    assert files(newer.path) == OWN | SOURCES
+    assert [passed for passed, _ in run_tests(channel, newer.path)] == [True]
+
+    repodata = json.loads((output / channel.subdir / "repodata.json").read_text())
+    records = repodata["packages"] | repodata["packages.conda"]
+    for package in (older.path, newer.path):
+        content = package.read_bytes()
+        assert records[package.name]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert records[package.name]["md5"] == hashlib.md5(content, usedforsecurity=False).hexdigest()
+        assert records[package.name]["size"] == len(content)
+
+    prefix = tmp_path / "prefix"
+    install_from(channel, output, prefix, NAME)
+    for path in OWN:
+        assert (prefix / path).is_file()
+    for path in STRAY:
+        assert not (prefix / path).exists()
+    imported = subprocess.run(
+        [prefix / "bin/python", "-Bc", "import shared_tree; print(shared_tree.ANSWER, shared_tree.__cached__)"],
+        capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert imported.stdout.startswith("42 ")
+    assert run("check", "--installed", NAME, "--prefix", prefix).returncode == 0
+    assert run("check", "--prefix", prefix).returncode == 0
+
+
+def test_a_build_that_goes_on_finds_the_fixed_package(channel: Channel, tmp_path: Path) -> None:
+    """rattler-build reads its own output as a channel, and re-indexes it without force: the record must be right."""
+    output = tmp_path / "output"
+    build_variants(channel, write_recipe(tmp_path / "recipe"), output)
+    assert run("fix", "--in-place", output).returncode == 0
+    index = output / channel.subdir / "repodata.json"
+    records = json.loads(index.read_text())["packages.conda"]
+    write_recipe(tmp_path / "again")
+    depending = tmp_path / "again" / "recipe.yaml"
+    recipe = json.loads(depending.read_text())
+    recipe["package"]["name"] = "depending"
+    recipe["requirements"]["host"].append(NAME)
+    recipe["build"]["script"] = [
+        f"test -f $SP_DIR/shared_tree/__pycache__/__init__.cpython-{VERSION.replace('.', '')}.pyc"
+    ]
+    depending.write_text(json.dumps(recipe))
+    built = build_variants(channel, depending, output)[1]
+    assert built.error is None
+    after = json.loads(index.read_text())["packages.conda"]
+    assert {name: after[name]["sha256"] for name in records} == {name: records[name]["sha256"] for name in records}
+
+
+def test_from_python_the_packages_of_a_result_can_be_fixed(channel: Channel, tmp_path: Path) -> None:
+    script = "import sys, conda_prune\nfor path in sys.argv[1:]: print(conda_prune.fix(path).status)\n"
+    variants = build_variants(channel, write_recipe(tmp_path), tmp_path / "output")
+    paths = [str(variant.path) for variant in variants]
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["clean", "fixed"]
