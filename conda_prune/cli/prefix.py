@@ -36,6 +36,9 @@ def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
     Only files that no record in PREFIX/conda-meta owns are looked at: those that a package would hold. PREFIX and the
     Python that it is for come from the build's environment where they are not given.
 
+    rattler-build compiles afterwards what sources it finds, in another Python's tree as well: remove those, too, with
+    --select foreign-tree, or fix the package after the build.
+
     \b
     Examples:
       conda-prune prefix --fix                     in a recipe's build script

@@ -103,7 +103,8 @@ class _Metadata:
 def _metadata(build: Build, records: Sequence[Record], options: Options) -> _Metadata:
     index = {"name": build.name, "version": build.version, "build": build.build}
     python = next((record.index for record in records if record.name == "python"), None)
-    if options.python is not None or detect_variant(index, {}).because[:1] == (_interpreter(index),):
+    # An interpreter's own package says what it is for; what only its build string says, others say better.
+    if options.python is not None or detect_variant(index | {"build": ""}, {}).kind == "exact":
         return _Metadata(index)
     if not build.python:
         there = f"--python {'.'.join(str(python['version']).split('.')[:2])}" if python else "--python 3.11"
@@ -126,10 +127,6 @@ def _metadata(build: Build, records: Sequence[Record], options: Options) -> _Met
             spec = f"python {tree[2]}.*" + (f" *_cp{tree[2].replace('.', '')}t" if tree[3] else "")
             shown.setdefault(spec, f"SP_DIR lib/{tree[1]}/site-packages")
     return _Metadata({**index, "depends": list(shown)}, shown)
-
-
-def _interpreter(index: Mapping[str, str]) -> str:
-    return f"{index['name']} {index['version']} {index['build']}".strip()
 
 
 def _planned(

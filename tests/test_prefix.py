@@ -1,0 +1,438 @@
+"""A prefix before it is packaged: what is stray goes, what a record owns stays, and nothing outside is ever touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from conda_prune.errors import Changed
+from conda_prune.judgement.plan import Options
+from conda_prune.model import Drop
+from conda_prune.places import prune as pruning
+from conda_prune.places.prefix import build_of, judge_prefix
+from conda_prune.places.prune import Seen, prune
+
+from .corpus.bytecode import modules, pyc, record
+from .corpus.entries import AnyEntry, File, Symlink
+from .test_cli import run
+
+SITE_PACKAGES = "lib/python3.11/site-packages"
+OWN = modules(f"{SITE_PACKAGES}/own", "__init__", "m", tags=("cpython-311",))
+OLD_TREE = modules("lib/python3.10/site-packages/own", "__init__", tags=("cpython-310",))
+OLD_TAG = modules(f"{SITE_PACKAGES}/own", "m", tags=("cpython-310",), sources=False)
+BUILD_VARIABLES = ("PREFIX", "PKG_NAME", "PKG_VERSION", "PKG_BUILD_STRING", "PY_VER", "SP_DIR", "CONDA_BUILD")
+
+
+@pytest.fixture(autouse=True)
+def no_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are no build, also where they run in one."""
+    for variable in BUILD_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+
+def unpack(prefix: Path, files: Mapping[str, AnyEntry]) -> Path:
+    """Make a prefix that holds the files."""
+    (prefix / "conda-meta").mkdir(parents=True, exist_ok=True)
+    for name, entry in files.items():
+        path = prefix / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(entry, Symlink):
+            path.symlink_to(entry.target)
+        elif isinstance(entry, File):
+            path.write_bytes(entry.data)
+        else:
+            path.write_bytes(entry.encode() if isinstance(entry, str) else bytes(entry))  # type: ignore[arg-type]
+    return prefix
+
+
+def write_record(prefix: Path, name: str, files: list[str], **extra: object) -> Path:
+    """Write a record as rattler does, in short."""
+    value = {
+        "name": name,
+        "version": "1.0",
+        "build": "0",
+        "depends": [],
+        "files": files,
+        "paths_data": {"paths_version": 1, "paths": [{"_path": path, "path_type": "hardlink"} for path in files]},
+    }
+    path = prefix / "conda-meta" / f"{name}-{value['version']}-{value['build']}.json"
+    path.write_text(json.dumps(value | extra))
+    return path
+
+
+def build(prefix: Path, **variables: str) -> dict[str, str]:
+    """Return the variables that a build script finds."""
+    defaults = {"PREFIX": str(prefix), "PKG_NAME": "own", "PY_VER": "3.11", "CONDA_BUILD": "1"}
+    return {**defaults, "SP_DIR": str(prefix / SITE_PACKAGES), **variables}
+
+
+def hook(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `conda-prune prefix`; a dict among the arguments holds variables."""
+    variables = {k: v for argument in arguments if isinstance(argument, dict) for k, v in argument.items()}
+    return run("prefix", *(one for one in arguments if not isinstance(one, dict)), check=False, **variables)
+
+
+def tree(prefix: Path) -> dict[str, bytes | str | None]:
+    """Return everything below a directory: files with their content, links with their target, directories."""
+    found: dict[str, bytes | str | None] = {}
+    for parent, directories, names in os.walk(prefix):
+        for name in directories + names:
+            path = Path(parent, name)
+            content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+            found[path.relative_to(prefix).as_posix()] = content
+    return found
+
+
+def files(prefix: Path) -> set[str]:
+    return {path for path, content in tree(prefix).items() if content is not None}
+
+
+def test_a_clean_prefix_stays_as_it_is(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OWN)
+    write_record(prefix, "python", ["lib/python3.11/os.py"], version="3.11.9")
+    before = tree(prefix)
+    for arguments in ([], ["--fix"]):
+        assert hook(*arguments, build(prefix)).returncode == 0
+        assert tree(prefix) == before
+
+
+def test_without_fix_findings_exit_1_and_nothing_is_written(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE, **OLD_TAG})
+    before = tree(prefix)
+    done = hook(build(prefix))
+    assert done.returncode == 1
+    assert f"{prefix}   Python 3.11 (PY_VER 3.11)" in done.stdout
+    assert "foreign-path" in done.stdout
+    assert "foreign-tag" in done.stdout
+    assert f"conda-prune prefix --fix {prefix}" in done.stdout
+    assert tree(prefix) == before
+
+
+def test_fix_removes_what_is_stray_and_the_directories_that_held_nothing_else(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE, **OLD_TAG, "share/empty/keep": ""})
+    (prefix / "share/made-empty").mkdir()
+    before = tree(prefix)
+    stray = {path for path in {**OLD_TREE, **OLD_TAG} if path.endswith(".pyc")}
+    done = hook("--fix", build(prefix))
+    assert done.returncode == 0, done.stderr
+    assert "fixed " in done.stdout
+    assert f"−{len(stray)} files" in done.stdout
+    gone = stray | {"lib/python3.10/site-packages/own/__pycache__"}
+    assert tree(prefix) == {path: content for path, content in before.items() if path not in gone}
+    assert hook(build(prefix)).returncode == 0
+
+
+def test_a_whole_tree_goes_on_request(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    assert hook("--fix", "--select", "foreign-tree", build(prefix)).returncode == 0
+    assert not (prefix / "lib/python3.10").exists()
+    assert files(prefix) == set(OWN)
+
+
+def test_what_a_record_owns_is_not_touched(tmp_path: Path) -> None:
+    owned = {**modules("lib/python3.10/site-packages/other", "m", tags=("cpython-310", "cpython-39"))}
+    stray = modules("lib/python3.10/site-packages/other", "n", tags=("cpython-310",))
+    prefix = unpack(tmp_path / "p", {**OWN, **owned, **stray})
+    write_record(prefix, "other", list(owned))
+    conda_meta = tree(prefix / "conda-meta")
+    done = hook("--fix", "--select", "all", build(prefix))
+    assert done.returncode == 0, done.stderr
+    assert files(prefix) - set(OWN) == {*owned, "conda-meta/other-1.0-0.json"}
+    assert tree(prefix / "conda-meta") == conda_meta
+
+
+def test_a_record_that_lists_only_files_owns_them(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OLD_TREE)
+    write_record(prefix, "other", list(OLD_TREE), paths_data=None)
+    assert hook("--fix", build(prefix)).returncode == 0
+    assert files(prefix) >= set(OLD_TREE)
+
+
+def test_a_directory_that_a_record_owns_stays_when_it_is_emptied(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OLD_TREE)
+    write_record(prefix, "other", ["lib/python3.10"])
+    hook("--fix", "--select", "foreign-tree", build(prefix))
+    assert (prefix / "lib/python3.10").is_dir()
+    assert not (prefix / "lib/python3.10/site-packages").exists()
+
+
+def test_the_source_may_belong_to_another_package(tmp_path: Path) -> None:
+    """conda-forge/gdal-feedstock #1199: bytecode of a dependency, in a package that has nothing to do with Python."""
+    dependency = modules("lib/python3.14/site-packages/_distutils_hack", "__init__", tags=("cpython-314",))
+    prefix = unpack(tmp_path / "p", dependency)
+    write_record(prefix, "setuptools", [path for path in dependency if path.endswith(".py")])
+    assert hook("--fix", "--python", "none", {"PREFIX": str(prefix)}).returncode == 0
+    assert files(prefix) == {
+        "conda-meta/setuptools-1.0-0.json",
+        *(path for path in dependency if path.endswith(".py")),
+    }
+
+
+def test_the_list_of_installed_files_follows(tmp_path: Path) -> None:
+    own = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
+    listing = record(SITE_PACKAGES, {**OWN, **OLD_TAG}, own)
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TAG, own: listing})
+    (prefix / own).chmod(0o640)
+    elsewhere = tmp_path / "package cache"
+    os.link(prefix / own, elsewhere)
+    assert hook("--fix", build(prefix)).returncode == 0
+    left = (prefix / own).read_text().splitlines()
+    assert left == [line for line in listing.data.decode().splitlines() if "cpython-310" not in line]
+    assert (prefix / own).stat().st_mode & 0o777 == 0o640
+    assert elsewhere.read_bytes() == listing.data, "another name of the file keeps its content"
+    assert {path for path in files(prefix) if "conda-prune" in path} == set()
+
+
+def test_keep_wins(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OLD_TREE)
+    assert hook("--fix", "--keep", "lib/python3.10/*", build(prefix)).returncode == 0
+    assert files(prefix) == set(OLD_TREE)
+
+
+def test_other_prefixes_and_caches_inside_are_not_looked_into(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OWN)
+    unpack(prefix / "envs" / "other", OLD_TREE | modules("Lib/site-packages/own", "m", tags=("cpython-310",)))
+    cache = unpack(prefix / "pkgs", {"urls.txt": "", **{f"own-1.0-0/{path}": entry for path, entry in OLD_TAG.items()}})
+    (cache / "conda-meta").rmdir()
+    before = tree(prefix)
+    assert hook("--fix", "--select", "all", build(prefix)).returncode == 0
+    assert tree(prefix) == before
+
+
+def test_arguments_win_over_the_builds_variables(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    done = hook(prefix, "--python", "3.10", build(tmp_path / "elsewhere"))
+    assert done.returncode == 1
+    assert "Python 3.10 (--python 3.10)" in done.stdout
+
+
+def test_json_says_the_same(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    (found,) = json.loads(hook("--fix", "--format", "json", build(prefix)).stdout)
+    assert (found["path"], found["status"], found["package"]["name"]) == (str(prefix), "fixed", "own")
+    assert found["variant"]["because"][0] == "PY_VER 3.11"
+    assert {finding["path"] for finding in found["findings"] if finding["fixed"]} == {
+        path for path in OLD_TREE if path.endswith(".pyc")
+    }
+
+
+VARIANTS = [
+    pytest.param({"PY_VER": "3.11"}, None, "3.11", id="PY_VER"),
+    pytest.param({"PY_VER": "3.13", "SP_DIR": "/p/lib/python3.13t/site-packages"}, None, "3.13t", id="SP_DIR-t"),
+    pytest.param({"PY_VER": "3.13", "SP_DIR": "/p/lib/python3.13/site-packages"}, None, "3.13", id="SP_DIR"),
+    pytest.param({"PY_VER": "3.11", "SP_DIR": r"C:\p\Lib\site-packages"}, None, "3.11", id="windows"),
+    pytest.param({"PY_VER": "3.11", "SP_DIR": "/p/lib/python3.1/site-packages"}, None, "3.11", id="old-installer"),
+    pytest.param({"PY_VER": "3.13"}, ("3.13.1", "h_1_cp313t"), "3.13t", id="free-threaded-record"),
+    pytest.param({"PY_VER": "3.9"}, ("3.9.18", "0_73_pypy"), "pypy3.9", id="pypy-record"),
+    pytest.param({"PKG_NAME": "python", "PKG_VERSION": "3.12.1", "PKG_BUILD_STRING": "h_0_cpython"}, None, "3.12",
+                 id="python-itself"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("variables", "python", "expected"), VARIANTS)
+def test_the_variant_comes_from_the_build(
+    tmp_path: Path, variables: dict[str, str], python: tuple[str, str] | None, expected: str
+) -> None:
+    prefix = unpack(tmp_path / "p", {})
+    if python is not None:
+        write_record(prefix, "python", [], version=python[0], build=python[1])
+    result = judge_prefix(str(prefix), build_of(variables), Options())
+    assert result.variant is not None
+    assert (result.variant.kind, result.variant.python) == ("exact", expected)
+
+
+CONTRADICTIONS = [
+    pytest.param({"SP_DIR": "/p/lib/python3.10/site-packages"}, None, "SP_DIR lib/python3.10", id="SP_DIR"),
+    pytest.param({"SP_DIR": ""}, "3.12.1", "conda-meta: python 3.12.1", id="conda-meta"),
+    pytest.param({"SP_DIR": "", "PKG_BUILD_STRING": "py310habc_0"}, None, "build string py310", id="build-string"),
+]
+
+
+@pytest.mark.parametrize(("variables", "python", "named"), CONTRADICTIONS)
+def test_a_build_that_says_two_pythons_is_refused(
+    tmp_path: Path, variables: dict[str, str], python: str | None, named: str
+) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    if python:
+        write_record(prefix, "python", [], version=python)
+    before = tree(prefix)
+    done = hook("--fix", build(prefix, **variables))
+    assert done.returncode == 3
+    assert "PY_VER 3.11" in done.stdout
+    assert named in done.stdout
+    assert tree(prefix) == before
+    assert hook("--fix", "--python", "3.11", build(prefix, **variables)).returncode == 0
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A call that cannot be served: how the prefix is spoilt, the variables, the exit code, what the line says."""
+
+    code: int
+    says: str
+    spoil: Callable[[Path], object] = lambda prefix: None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+
+def a_file(prefix: Path) -> None:
+    shutil.rmtree(prefix)
+    prefix.write_text("")
+
+
+def a_record(text: str) -> Callable[[Path], object]:
+    return lambda prefix: (prefix / "conda-meta" / "broken-1.0-0.json").write_text(text)
+
+
+BAD = {
+    "no prefix at all": Bad(2, "PREFIX is not set", variables={"PREFIX": ""}),
+    "no such directory": Bad(3, "there is no such directory", shutil.rmtree),
+    "a file": Bad(3, "it is no prefix: not a directory", a_file),
+    "no conda-meta": Bad(3, "no conda-meta directory", lambda p: (p / "conda-meta").rmdir(), {"CONDA_BUILD": ""}),
+    "no PY_VER": Bad(2, "PY_VER is not set", variables={"PY_VER": "", "SP_DIR": ""}),
+    "PY_VER is no version": Bad(2, "no version of Python", variables={"PY_VER": "three"}),
+    "no such Python": Bad(2, "no such Python", arguments=("--python", "3.x")),
+    "record cut": Bad(3, "broken-1.0-0.json is not valid JSON", a_record('{"name": "broken"')),
+    "record empty": Bad(3, "broken-1.0-0.json is not valid JSON", a_record("")),
+    "record is a list": Bad(3, "broken-1.0-0.json is no JSON object", a_record("[]")),
+    "record without name": Bad(3, "broken-1.0-0.json has no name", a_record("{}")),
+    "record without files": Bad(3, "lists no files", a_record('{"name": "a", "version": "1", "build": "0"}')),
+    "files is no list": Bad(
+        3, "files that are no list", a_record('{"name": "a", "version": "1", "build": "0", "files": "x"}')
+    ),
+    "paths are no list": Bad(
+        3,
+        "paths_data without a list",
+        a_record('{"name": "a", "version": "1", "build": "0", "files": [], "paths_data": {"paths": [1]}}'),
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_clear_line_and_nothing_is_touched(tmp_path: Path, bad: Bad) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    bad.spoil(prefix)
+    before = tree(tmp_path)
+    done = hook("--fix", *bad.arguments, build(prefix, **bad.variables))
+    assert done.returncode == bad.code
+    assert [line for line in done.stderr.splitlines() if bad.says in line], done.stderr
+    assert "Traceback" not in done.stderr
+    assert bad.code == 2 or len(done.stderr.splitlines()) == 1
+    assert tree(tmp_path) == before
+
+
+def test_a_missing_py_ver_is_answered_with_the_python_that_is_there(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {})
+    write_record(prefix, "python", [], version="3.12.4")
+    assert "say --python 3.12, any or none" in hook(prefix).stderr
+
+
+def test_a_build_without_host_dependencies_has_no_conda_meta(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OLD_TREE)
+    (prefix / "conda-meta").rmdir()
+    assert hook("--fix", build(prefix)).returncode == 0
+    assert not list(prefix.rglob("*.pyc"))
+
+
+def test_a_read_only_directory_loses_nothing(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE, **OLD_TAG})
+    locked = prefix / "lib/python3.10/site-packages/own/__pycache__"
+    locked.chmod(0o555)
+    before = tree(prefix)
+    done = hook("--fix", build(prefix))
+    locked.chmod(0o755)
+    assert done.returncode == 3
+    assert "read-only" in done.stderr
+    assert tree(prefix) == before
+
+
+def test_a_link_to_a_directory_is_not_followed(tmp_path: Path) -> None:
+    outside = unpack(tmp_path / "outside", OLD_TREE)
+    prefix = unpack(tmp_path / "p", OWN)
+    (prefix / "lib/python3.10").symlink_to(outside / "lib/python3.10")
+    (prefix / "inside").symlink_to("lib")
+    before = tree(tmp_path)
+    assert hook("--fix", "--select", "foreign-tag", build(prefix)).returncode == 0
+    assert tree(outside) == {k.removeprefix("outside/"): v for k, v in before.items() if k.startswith("outside/")}
+
+
+def test_a_prefix_may_be_named_through_a_link(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    link = tmp_path / "link"
+    link.symlink_to(prefix)
+    assert hook("--fix", link, "--python", "3.11").returncode == 0
+    assert not list(prefix.rglob("*310.pyc"))
+
+
+def test_a_link_to_stray_bytecode_goes_with_it(tmp_path: Path) -> None:
+    target = next(path for path in OLD_TAG if path.endswith(".pyc"))
+    link = f"{SITE_PACKAGES}/own/__pycache__/n.cpython-310.pyc"
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TAG, link: Symlink(os.path.basename(target))})
+    assert hook("--fix", build(prefix)).returncode == 0
+    assert files(prefix) == set(OWN)
+
+
+def test_names_that_are_no_text_are_pruned_and_told_escaped(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OWN)
+    directory = os.fsencode(prefix / SITE_PACKAGES / "own" / "__pycache__")
+    name = os.path.join(directory, b"\xff\x1b[31m.cpython-310.pyc")
+    with open(name, "wb") as file:
+        file.write(pyc("cpython-310"))
+    done = hook("--fix", "-v", build(prefix))
+    assert done.returncode == 0, done.stderr
+    assert not os.path.lexists(name)
+    assert "\x1b" not in done.stdout
+
+
+BY_PATH = [pytest.param(True, id="descriptors"), pytest.param(False, id="paths")]
+
+
+@pytest.fixture(params=BY_PATH)
+def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with descriptors of directories, and as systems without them do."""
+    if not request.param:
+        monkeypatch.setattr(pruning, "_BY_DESCRIPTOR", False)
+
+
+@pytest.mark.usefixtures("ways")
+def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path: Path) -> None:
+    """Whoever can write in a prefix must not be able to aim the removal at files outside."""
+    outside = unpack(tmp_path / "outside", {"site-packages/m.cpython-310.pyc": "precious"})
+    prefix = unpack(tmp_path / "p", {"lib/python3.10/site-packages/m.cpython-310.pyc": "precious"})
+    stray = "lib/python3.10/site-packages/m.cpython-310.pyc"
+    seen = {stray: Seen.of(os.lstat(prefix / stray))}
+    shutil.rmtree(prefix / "lib/python3.10")
+    (prefix / "lib/python3.10").symlink_to(outside)
+    with pytest.raises(Changed):
+        prune(str(prefix), {stray: Drop()}, seen, frozenset())
+    assert (outside / "site-packages/m.cpython-310.pyc").read_text() == "precious"
+
+
+@pytest.mark.usefixtures("ways")
+def test_a_file_that_changed_after_it_was_judged_stays(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OLD_TREE)
+    first, second = (path for path in sorted(OLD_TREE) if path.endswith((".py", ".pyc")))
+    seen = {path: Seen.of(os.lstat(prefix / path)) for path in (first, second)}
+    (prefix / second).write_text("somebody else's")
+    with pytest.raises(Changed):
+        prune(str(prefix), {first: Drop(), second: Drop()}, seen, frozenset())
+    assert files(prefix) == set(OLD_TREE), "nothing was removed before all were known to be those that were judged"
+
+
+@pytest.mark.usefixtures("ways")
+def test_both_ways_remove_the_same(tmp_path: Path) -> None:
+    own = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
+    content = {**OWN, **OLD_TREE, **OLD_TAG, own: record(SITE_PACKAGES, {**OWN, **OLD_TAG}, own)}
+    prefix = unpack(tmp_path / "p", content)
+    result = judge_prefix(str(prefix), build_of(build(prefix)), Options(select=frozenset({"foreign-tree"})), fix=True)
+    assert result.status == "fixed"
+    assert files(prefix) == {*OWN, own}
+    assert not (prefix / "lib/python3.10").exists()
+    assert "cpython-310" not in (prefix / own).read_text()
