@@ -103,7 +103,8 @@ def play(page: Path, directory: Path) -> Iterator[tuple[Shown, str]]:
             assert program == "conda-prune", f"{page.name}: only conda-prune is run here, not {program}"
             done = run_conda_prune(arguments, directory)
             code = done.returncode
-            yield step, done.stdout.rstrip("\n")
+            # Windows has its own separator, and JSON doubles it.
+            yield step, re.sub(r"\\+", "/", done.stdout.rstrip("\n")) if os.sep == "\\" else done.stdout.rstrip("\n")
 
 
 def same(expected: str, real: str) -> bool:

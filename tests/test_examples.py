@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -177,43 +178,44 @@ def wheel_commands(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Pat
     return directory
 
 
-def run_action(directory: Path, libraries: Path, **inputs: str) -> tuple[int, str, str]:
-    """Run the action's steps as a runner does; return the exit code, what was printed and the step summary."""
-    action = load(ACTION)
-    values = {f"inputs.{name}": str(given.get("default", "")) for name, given in action["inputs"].items()}
-    values |= {f"inputs.{name}": value for name, value in inputs.items()}
-    values["github.action_path"] = str(REPOSITORY)
-    summary = directory / "summary.md"
-    summary.touch()
-    environment = {key: value for key, value in outside_python().items() if not key.startswith("GITHUB_")} | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "RUNNER_TEMP": str(directory / "temp"),
-        "GITHUB_STEP_SUMMARY": str(summary),
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_WORKSPACE": str(directory),
-        # What pip would fetch is here already.
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_DEPS": "1",
-    }
-    (directory / "temp").mkdir(exist_ok=True)
-    printed = ""
-    for step in action["runs"]["steps"]:
+@dataclass(frozen=True)
+class Runner:
+    """A GitHub runner, as far as the action's steps look at it."""
+
+    directory: Path
+    libraries: Path
+
+    def run(self, step: Mapping[str, Any], **inputs: str) -> tuple[int, str]:
+        """Run a step of the action; return its exit code and what it printed."""
+        defaults = {name: str(given.get("default", "")) for name, given in load(ACTION)["inputs"].items()}
+        assert inputs.keys() <= defaults.keys()
+        values = {f"inputs.{name}": value for name, value in (defaults | inputs).items()}
+        values["github.action_path"] = str(REPOSITORY)
+        environment = {key: value for key, value in outside_python().items() if not key.startswith("GITHUB_")} | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "RUNNER_TEMP": str(self.directory / "temp"),
+            "GITHUB_STEP_SUMMARY": str(self.directory / "summary.md"),
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_WORKSPACE": str(self.directory),
+            # What pip would fetch is here already.
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_DEPS": "1",
+            "PYTHONPATH": str(self.libraries),
+        }
         assert step["shell"] == "bash"
-        given = {key: expanded(value, values) for key, value in step.get("env", {}).items()}
-        script = directory / "temp" / "step.sh"
+        given = {key: expanded(value, values) for key, value in step["env"].items()}
+        script = self.directory / "temp" / "step.sh"
+        script.parent.mkdir(exist_ok=True)
         script.write_text(step["run"], encoding="utf-8")
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
-            cwd=directory,
-            env=environment | {"PYTHONPATH": str(libraries)} | given,
+            cwd=self.directory,
+            env=environment | given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
         )
-        printed += done.stdout
-        if done.returncode:
-            return done.returncode, printed, summary.read_text(encoding="utf-8")
-    return 0, printed, summary.read_text(encoding="utf-8")
+        return done.returncode, done.stdout
 
 
 def expanded(text: str, values: Mapping[str, str]) -> str:
@@ -231,16 +233,26 @@ def test_the_action_reports_repairs_and_is_then_content(wheel: Path, wheel_comma
     libraries = tmp_path / "libraries"
     shutil.copytree(wheel_commands / "libraries", libraries, symlinks=True)
     (libraries / "conda_prune").unlink()
-    code, printed, summary = run_action(tmp_path, libraries, requirement=str(wheel))
+    runner = Runner(tmp_path, libraries)
+    install, work = load(ACTION)["runs"]["steps"]
+
+    code, printed = runner.run(install, requirement=str(wheel))
+    assert (code, conda_prune.__version__ in printed) == (0, True), printed
+
+    code, printed = runner.run(work)
     assert code == 1, printed
     annotations = [line for line in printed.splitlines() if re.match(r"::(error|warning|notice)\b", line)]
     assert len(annotations) == len(STRAY)
-    assert all(seed.path.name in summary.replace("\\", "") for seed in STRAY)
-    code, printed, _ = run_action(tmp_path, libraries, requirement=str(wheel), command="fix", arguments="--threads 1")
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8").replace("\\", "")
+    assert all(seed.path.name in summary for seed in STRAY)
+
+    code, printed = runner.run(work, command="fix", arguments="--threads 1 --backup .orig")
     assert code == 0, printed
-    code, printed, _ = run_action(tmp_path, libraries, requirement=str(wheel), paths="output/*\n\noutput/*/*.conda")
+    assert len(list(tmp_path.glob("output/linux-64/*.orig"))) == len(STRAY)
+    code, printed = runner.run(work, paths="output/*\n\noutput/*/*.conda\n")
     assert code == 0, printed
-    code, printed, _ = run_action(tmp_path, libraries, requirement=str(wheel), command="mend")
+
+    code, printed = runner.run(work, command="mend")
     assert (code, "neither check nor fix" in printed) == (2, True)
 
 
