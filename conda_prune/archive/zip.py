@@ -18,7 +18,7 @@ from .extent import Extent
 STORED, DEFLATED = 0, 8
 _ENCRYPTED, DESCRIPTOR, _UTF8 = 1, 8, 1 << 11
 _KNOWN_FLAGS = 2 | 4 | DESCRIPTOR | _UTF8
-_UNIX = 3
+_UNIX, _NEWEST = 3, 63
 _ZIP64, _OTHER_NAME = 1, 0x7075
 """Extra fields: wide numbers, and Info-ZIP's second name in UTF-8."""
 LOCAL = struct.Struct("<4s5H3L2H")
@@ -147,12 +147,14 @@ def _central_entries(extent: Extent, directory: bytes, count: int) -> Iterator[E
 
 
 def _entry(extent: Extent, fields: tuple[int, ...], central: bytes) -> Entry:
-    _, version, _, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, mode, offset = fields
+    _, version, needed, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, mode, offset = fields
     raw = central[CENTRAL.size : CENTRAL.size + name_size]
     name = _checked_name(raw, flags)
     extra = central[CENTRAL.size + name_size : CENTRAL.size + name_size + extra_size]
     size, packed, offset = _wide(extra, name, size, packed, offset)
     _check_kind(name, flags, method, mode, version)
+    if needed > _NEWEST:
+        raise Unsupported(f"the zip entry {name!r} needs version {needed / 10} of the format")
     if disk:
         raise Unsupported("the zip is one part of several")
     if method == STORED and packed != size:

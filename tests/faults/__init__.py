@@ -1,0 +1,1 @@
+"""Faults on purpose: failing system calls, sudden death, lost writes, flipped bits."""

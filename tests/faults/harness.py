@@ -1,0 +1,94 @@
+"""Runs the command line under faults: the n-th system call fails or is the last one, or all calls are written down."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+HERE = Path(__file__).parent
+NOTHING, FAIL, FAIL_FROM, KILL_BEFORE, KILL_AFTER = range(5)
+ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES}
+
+
+def why_not() -> str:
+    """Return why faults cannot be injected here, or nothing."""
+    if sys.platform != "linux":
+        return "faults are injected with LD_PRELOAD, which only Linux has"
+    return "" if shutil.which("cc") else "there is no C compiler to build the fault injection with"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `calls` is how many calls were counted, None when the run was killed."""
+
+    code: int
+    stdout: str
+    stderr: str
+    calls: int | None
+
+
+class Harness:
+    """A process that runs the command line on request; use it in a `with` statement."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self._shim = scratch / "shim.so"
+        command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(self._shim)]
+        subprocess.run([*command, str(HERE / "shim.c"), "-ldl"], check=True)
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.server"],
+            cwd=HERE.parent.parent,
+            env={**os.environ, "LD_PRELOAD": str(self._shim), "SHIM": str(self._shim), "CI": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Harness:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.close()
+        self._server.wait()
+
+    def run(
+        self,
+        argv: list[str],
+        watched: Path,
+        *,
+        action: int = NOTHING,
+        point: int = 0,
+        error: int = errno.EIO,
+        reads: bool = False,
+        most: int = 0,
+        log: Path | None = None,
+    ) -> Outcome:
+        """Run the command line with a fault at the `point`-th call below `watched`; at most `most` bytes a call."""
+        request = {
+            "argv": argv,
+            "watched": str(watched),
+            "action": action,
+            "point": point,
+            "error": error,
+            "reads": int(reads),
+            "most": most,
+            "log": str(log) if log else "",
+            "scratch": str(self.scratch),
+        }
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        answer = json.loads(self._server.stdout.readline())
+        calls = int(answer["calls"]) if answer["calls"] else None
+        return Outcome(answer["code"], answer.get("stdout", ""), answer.get("stderr", ""), calls)

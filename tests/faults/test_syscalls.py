@@ -1,0 +1,189 @@
+"""A system call that fails leaves the package and its directory as they were; a sudden death leaves old or new."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.corpus.crafted import BASE
+from tests.corpus.packages import FORMATS, Format, write_package
+
+from .harness import ERRORS, FAIL, FAIL_FROM, KILL_AFTER, KILL_BEFORE, Harness, Outcome, why_not
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+
+SEED = Path(__file__).parent.parent.parent / "testdata" / "seed"
+REAL: dict[Format, str] = {
+    ".conda": "pyproject_hooks-1.3.3-py311h48b7412_0.conda",
+    ".tar.bz2": "pyproject_hooks-1.3.3-py313hf70daa8_0.tar.bz2",
+}
+MODES = {"in-place": ["--in-place"], "backup": ["--in-place", "--backup", ".orig"], "output": ["-o", "{}/out/deep"]}
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    with Harness(tmp_path_factory.mktemp("harness")) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Case:
+    """One package, how it is fixed, and what the fix makes of it where nothing fails."""
+
+    harness: Harness
+    directory: Path
+    original: bytes
+    name: str
+    argv: list[str]
+    fixed: dict[str, bytes]
+
+    def run(self, **fault: int) -> Outcome:
+        """Put the package there as it was and run the command line with a fault."""
+        shutil.rmtree(self.directory)
+        self.directory.mkdir()
+        (self.directory / self.name).write_bytes(self.original)
+        return self.again(**fault)
+
+    def again(self, **fault: int) -> Outcome:
+        return self.harness.run(self.argv, self.directory, **fault)  # type: ignore[arg-type]
+
+    def files(self) -> dict[str, bytes]:
+        """Every file below the directory, with its content."""
+        return {
+            os.path.relpath(os.path.join(parent, name), self.directory): (Path(parent) / name).read_bytes()
+            for parent, _, names in os.walk(self.directory)
+            for name in names
+        }
+
+    @property
+    def untouched(self) -> dict[str, bytes]:
+        return {self.name: self.original}
+
+
+def case(harness: Harness, directory: Path, package: Path, mode: str) -> Case:
+    directory.mkdir()
+    argv = ["fix", str(directory / package.name), *(option.format(directory) for option in MODES[mode])]
+    made = Case(harness, directory, package.read_bytes(), package.name, argv, {})
+    assert made.run().code == 0
+    fixed = made.files()
+    assert fixed != made.untouched
+    assert made.run(most=1).code == 0
+    assert made.files() == fixed, "short reads and writes change nothing"
+    return Case(harness, directory, made.original, package.name, argv, fixed)
+
+
+def crafted(harness: Harness, directory: Path, format_: Format, mode: str) -> Case:
+    return case(harness, directory / "work", write_package(BASE, directory, format=format_), mode)
+
+
+def real(harness: Harness, directory: Path, format_: Format, mode: str) -> Case:
+    return case(harness, directory / "work", SEED / REAL[format_], mode)
+
+
+def fails_cleanly(one: Case, outcome: Outcome, *, leftover: bool = False) -> None:
+    """Check what a failure may leave: everything as it was, or everything done."""
+    assert "Traceback" not in outcome.stderr
+    found = one.files()
+    if leftover:
+        found = {name: data for name, data in found.items() if not name.endswith((".tmp", ".orig"))}
+        if outcome.code == 0:
+            found[one.name + ".orig"] = one.original
+    if outcome.code == 0:
+        assert found == one.fixed
+    else:
+        assert outcome.code == 3
+        assert found == one.untouched
+        (line,) = outcome.stderr.splitlines()
+        assert line.startswith(f"error: {one.directory / one.name}: ")
+        assert "internal error" not in line
+
+
+def every_failure(one: Case, action: int, error: int, *, reads: bool = False, most: int = 0) -> int:
+    """Fail every call in turn until the run completes; return how many there were."""
+    point = 0
+    while True:
+        point += 1
+        outcome = one.run(action=action, point=point, error=error, reads=reads, most=most)
+        # Where nothing can be deleted any more, the temporary file and the backup stay.
+        fails_cleanly(one, outcome, leftover=action == FAIL_FROM)
+        assert outcome.calls is not None
+        if outcome.calls < point:
+            return point - 1
+
+
+def every_death(one: Case, action: int, most: int) -> int:
+    """Kill the run at every writing call in turn until one survives; return how often it was killed."""
+    point = 0
+    while True:
+        point += 1
+        outcome = one.run(action=action, point=point, most=most)
+        if outcome.code == 0:
+            return point - 1
+        assert outcome.code == -9
+        found = one.files()
+        assert found[one.name] in (one.original, one.fixed[one.name]), "old or new, never else"
+        for name, data in found.items():
+            assert name.endswith(".tmp") or data in (one.original, one.fixed.get(name)), name
+        assert sum(name.endswith(".tmp") for name in found) <= 1
+        after = one.again()
+        assert after.code == 0, after.stderr
+        assert one.files() == one.fixed, "the next run cleans up and completes"
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_failing_write_side_call_changes_nothing(
+    harness: Harness, tmp_path: Path, format_: Format, error: str
+) -> None:
+    one = crafted(harness, tmp_path, format_, "backup")
+    assert every_failure(one, FAIL, ERRORS[error]) >= 10
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_disk_that_fails_for_good_changes_nothing(harness: Harness, tmp_path: Path, format_: Format) -> None:
+    assert every_failure(crafted(harness, tmp_path, format_, "backup"), FAIL_FROM, ERRORS["EIO"]) >= 10
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_failing_read_changes_nothing(harness: Harness, tmp_path: Path, format_: Format) -> None:
+    assert every_failure(crafted(harness, tmp_path, format_, "in-place"), FAIL, ERRORS["EIO"], reads=True) >= 3
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_failing_call_leaves_no_output_behind(harness: Harness, tmp_path: Path, format_: Format) -> None:
+    assert every_failure(crafted(harness, tmp_path, format_, "output"), FAIL, ERRORS["ENOSPC"]) >= 10
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("action", [KILL_BEFORE, KILL_AFTER], ids=["before", "after"])
+def test_a_killed_run_leaves_the_old_file_or_the_new(
+    harness: Harness, tmp_path: Path, format_: Format, action: int
+) -> None:
+    one = crafted(harness, tmp_path, format_, "backup")
+    assert every_death(one, action, most=1024) >= 10
+
+
+def test_without_room_the_message_says_how_much_is_needed(harness: Harness, tmp_path: Path) -> None:
+    one = crafted(harness, tmp_path, ".conda", "in-place")
+    outcome = one.run(action=FAIL_FROM, point=3, error=ERRORS["ENOSPC"])
+    assert "No space left on device" in outcome.stderr
+    assert "bytes are needed" in outcome.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("most", [0, 512])
+def test_long_every_call_of_a_real_package(
+    harness: Harness, tmp_path: Path, format_: Format, mode: str, most: int
+) -> None:
+    one = real(harness, tmp_path, format_, mode)
+    killed = sum(every_death(one, action, most) for action in (KILL_BEFORE, KILL_AFTER))
+    failed = sum(every_failure(one, FAIL, error, most=most) for error in ERRORS.values())
+    read = every_failure(one, FAIL, ERRORS["EIO"], reads=True, most=0)
+    print(f"{format_} {mode} at most {most}: {killed} kill points, {failed} failing writes, {read} failing reads")
