@@ -94,7 +94,7 @@ def _interpreter() -> list[tuple[str, AnyEntry]]:
 
 MODULES = """
 import encodings.ascii, encodings.idna, encodings.latin_1, encodings.utf_8
-import compileall, importlib.metadata, importlib.util, json, py_compile, runpy, site, sys, sysconfig
+import argparse, compileall, gettext, importlib.metadata, importlib.util, json, py_compile, runpy, site, sys, sysconfig
 sysconfig.get_config_vars()
 paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
 stdlib = sysconfig.get_path("stdlib")
@@ -133,11 +133,12 @@ recipe, output, channel, subdir, package_format, python = sys.argv[1:]
     rattler_build.VariantConfig({"python": [python]}),
     rattler_build.RenderConfig(rattler_build.PlatformConfig(target_platform=subdir)),
 )
-(package,) = variant.run_build(
-    output_dir=output, channels=[channel], no_build_id=True, package_format=package_format
-).packages
-print(package, flush=True)
-os._exit(0)
+result = variant.run_build(output_dir=output, channels=[channel], no_build_id=True, package_format=package_format)
+# rattler-build goes on without the bytecode that it could not make.
+failures = [line for line in result.log if "Error compiling" in line]
+print(*failures, file=sys.stderr, flush=True)
+print(*result.packages, flush=True)
+os._exit(1 if failures else 0)
 """
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ..errors import BadMetadata
+from ..errors import BadMetadata, PruneError
 from ..model import File, FileKind, Package
 from .bytecode import Bytecode, parse_bytecode
+from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, Listing, parse_listing
 
 INDEX = "info/index.json"
-FILES = "info/files"
-_TEXTS = (PATHS_JSON, INDEX, FILES, "info/has_prefix", "info/no_link", "info/hash_input.json")
+_TEXTS = (PATHS_JSON, INDEX, FILES, HAS_PREFIX, NO_LINK, "info/hash_input.json")
 _WHOLE = 1 << 40
 
 
@@ -28,11 +28,21 @@ def content_wanted(path: str) -> int:
     return 16 if parse_bytecode(path) is not None else 0
 
 
+class ContentNeeded(PruneError):
+    """The plan needs the whole content of some files, which was not kept: read the package again with it."""
+
+    def __init__(self, paths: Collection[str]) -> None:
+        super().__init__(f"{len(paths)} files are too large to be held in memory, {min(paths)!r} among them")
+        self.paths = frozenset(paths)
+
+
 @dataclass(frozen=True)
 class Contents:
     """A package's files outside `info/`, its metadata, and its listing where it has one.
 
-    `complete`: the files are those of the payload; otherwise the listing's word is taken for them.
+    `complete`: the files are those of the payload; otherwise the listing's word is taken for them. `members` are all
+    that were read, those below `info/` too. `gone` are the paths that the plan takes out: no longer in `files`, though
+    the listings still name them.
     """
 
     files: Mapping[str, File]
@@ -40,23 +50,59 @@ class Contents:
     texts: Mapping[str, bytes]
     listing: Listing | None
     complete: bool
+    members: Mapping[str, File] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
 
     @cached_property
     def bytecode(self) -> tuple[Bytecode, ...]:
         """Every file with a bytecode's name, in the order found; directories are none."""
-        return tuple(
-            parsed
-            for path, file in self.files.items()
-            if (parsed := parse_bytecode(path)) is not None and file.kind is not FileKind.DIRECTORY
-        )
+        parsed = filter(None, map(parse_bytecode, self.files))
+        return tuple(found for found in parsed if self.files[found.path].kind is not FileKind.DIRECTORY)
+
+    @cached_property
+    def links(self) -> Mapping[str, File]:
+        """The symbolic links, by path."""
+        if not self.complete and self.listing is not None:
+            soft = [path for path, row in self.listing.rows.items() if row.get("path_type") == "softlink"]
+            return {path: self.files[path] for path in soft if path in self.files}
+        return {path: file for path, file in self.files.items() if file.kind is FileKind.SYMLINK}
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes, 0 where it is not known or the path is a link."""
         return self.files[path].size or 0
 
+    def placeholder(self, path: str) -> str | None:
+        """Return the build prefix that installers replace in a file, or None where they leave it as it is."""
+        if self.listing is not None:
+            row = self.listing.rows.get(path, {})
+            found = row.get("prefix_placeholder")
+            return found if isinstance(found, str) else None
+        return self._prefixes.get(path)
+
+    @cached_property
+    def _prefixes(self) -> Mapping[str, str]:
+        return prefixes(self.texts.get(HAS_PREFIX, b""))
+
+    def without(self, gone: Collection[str]) -> Contents:
+        """Return what is left when these are taken out."""
+        if not gone:
+            return self
+        left = {path: file for path, file in self.files.items() if path not in gone}
+        return replace(self, files=left, gone=self.gone | frozenset(gone))
+
 
 def contents_of(package: Package) -> Contents:
-    """Return what a package holds; raise BadMetadata where its listing or index cannot be read."""
+    """Return what a package holds; raise BadMetadata where its listing or index cannot be read.
+
+    A package is read once: what was found is kept with it.
+    """
+    known = vars(package).get("contents")
+    if not isinstance(known, Contents):
+        known = vars(package)["contents"] = _read(package)
+    return known
+
+
+def _read(package: Package) -> Contents:
     texts = {
         path: file.whole
         for path, file in package.files.items()
@@ -69,9 +115,11 @@ def contents_of(package: Package) -> Contents:
     listing = parse_listing(texts[PATHS_JSON]) if PATHS_JSON in texts else None
     if package.complete:
         files: Mapping[str, File] = {path: file for path, file in package.files.items() if _is_payload(path)}
+    elif listing is not None:
+        files = listing.files
     else:
-        files = {file.path: file for file in _listed(listing, texts)}
-    return Contents(files, index, texts, listing, package.complete)
+        files = {path: File(path) for path in names(FILES, texts.get(FILES, b"")) if path}
+    return Contents(files, index, texts, listing, package.complete, package.files)
 
 
 def _check_index(index: object) -> None:
@@ -101,21 +149,10 @@ def read_json(raw: bytes, name: str) -> Any:
         raise BadMetadata(f"{name} is nested too deeply, or holds a number that is too long") from error
 
 
-def lines(raw: bytes) -> list[str]:
-    """Return a line list's lines without their ends."""
-    return [line.decode("utf-8", "surrogateescape") for line in raw.splitlines()]
-
-
-def has_listing(package: Package) -> bool:
+def has_listing(contents: Contents) -> bool:
     """Return whether the info component names the package's files, so that the payload need not be read for that."""
-    return PATHS_JSON in package.files or FILES in package.files
+    return contents.listing is not None or FILES in contents.texts
 
 
 def _is_payload(path: str) -> bool:
     return not path.startswith("info/") and path not in ("info", ".")
-
-
-def _listed(listing: Listing | None, texts: Mapping[str, bytes]) -> Iterable[File]:
-    if listing is not None:
-        return [entry.file for entry in listing.entries]
-    return [File(line) for line in lines(texts.get(FILES, b"")) if line]

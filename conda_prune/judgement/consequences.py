@@ -1,0 +1,141 @@
+"""What follows from the drops: links to what goes, directories that held nothing else, and files that must stay after
+all.
+
+No symbolic link is left without what it leads to. One that is bytecode itself goes with its target; for any other the
+target stays. A hard link is as good a name as the first: it takes over the content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from ..model import Action, Drop, Edit, File, FileKind, Finding, Rewrite
+from .bytecode import parse_bytecode
+from .contents import Contents
+from .links import directories, parents, regular_file, trail
+
+
+@dataclass(slots=True)
+class Consequences:
+    """The findings as they are carried out, the edits, all that goes, and whose content has to be read for that."""
+
+    findings: list[Finding]
+    edits: dict[str, Edit] = field(default_factory=dict)
+    gone: frozenset[str] = frozenset()
+    notes: list[str] = field(default_factory=list)
+    needed: frozenset[str] = frozenset()
+
+
+def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[[str], bool]) -> Consequences:
+    """Return what becomes of the findings, and what follows from them.
+
+    `is_kept` tells which files stay whatever happens. Raises Unsupported where a hard link leads to nothing.
+    """
+    drops = {finding.path: finding for finding in findings if finding.action is Action.DROP}
+    stays: dict[str, str] = {}
+    if drops and contents.links:
+        stays = dict(_held_by_links(contents, drops, is_kept))
+    stays |= _held_by_odd_hard_links(contents, drops.keys() - stays.keys())
+    for path in stays:
+        del drops[path]
+    done = Consequences([_as_report(finding, stays) for finding in findings])
+    done.notes = [f"{path} is kept: {why}" for path, why in stays.items()]
+    for link, target in list(_links_without_target(contents, drops)):
+        drops[link] = replace(drops[target], path=link, size=0, detail=f"links to {target}")
+        done.findings.append(drops[link])
+    done.edits = {path: Drop() for path in drops}
+    heirs = {link: file for link, file in _hard_links(contents) if link not in drops and file.path in drops}
+    done.needed = frozenset(file.path for file in heirs.values() if file.whole is None)
+    done.edits |= {link: Rewrite(file.whole or b"", file.sha256 or "") for link, file in heirs.items()}
+    emptied = frozenset(_emptied(contents, drops)) - _linked_directories(contents, drops).keys()
+    done.edits |= {path: Drop() for path in emptied if path in contents.files}
+    done.gone = emptied.union(drops)
+    return done
+
+
+def _as_report(finding: Finding, stays: Mapping[str, str]) -> Finding:
+    if finding.action is Action.DROP and finding.path in stays:
+        return replace(finding, action=Action.REPORT, detail=f"kept: {stays[finding.path]}")
+    return finding
+
+
+def _held_by_links(
+    contents: Contents, drops: Collection[str], is_kept: Callable[[str], bool]
+) -> Iterator[tuple[str, str]]:
+    """Yield the drops that a symbolic link needs, and why they stay."""
+    held: set[str] = set()
+    for link in contents.links:
+        if link in drops or (parse_bytecode(link) is not None and not is_kept(link)):
+            continue
+        for path in trail(contents.files, link):
+            if path in drops and path not in held:
+                held.add(path)
+                yield path, f"{link} links to it"
+    linked = _linked_directories(contents, drops)
+    if not linked:
+        return
+    living = directories(_others(contents, set(drops) - held))
+    for path in drops:
+        for directory in parents(path):
+            vanishes = directory not in living and directory not in contents.files
+            if directory in linked and vanishes and path not in held:
+                held.add(path)
+                yield path, f"{linked[directory]} links to its directory"
+
+
+def _linked_directories(contents: Contents, drops: Collection[str]) -> dict[str, str]:
+    """Return the directories that symbolic links lead to, each with the first such link."""
+    found: dict[str, str] = {}
+    for link in contents.links:
+        if link not in drops:
+            *_, end = trail(contents.files, link)
+            file = contents.files.get(end)
+            if end and (file is None or file.kind is FileKind.DIRECTORY):
+                found.setdefault(end, link)
+    return found
+
+
+def _links_without_target(contents: Contents, drops: Mapping[str, Finding]) -> Iterator[tuple[str, str]]:
+    for link in contents.links:
+        if link not in drops:
+            for target in (path for path in trail(contents.files, link) if path in drops):
+                yield link, target
+                break
+
+
+def _hard_links(contents: Contents) -> Iterator[tuple[str, File]]:
+    """Yield every hard link with the file that it stands for; those below `info/` may stand for one outside."""
+    for path, file in contents.members.items():
+        if file.kind is FileKind.HARDLINK:
+            yield path, regular_file(contents.members, file)
+
+
+def _held_by_odd_hard_links(contents: Contents, drops: Collection[str]) -> dict[str, str]:
+    """Return the drops that are no regular files but have a second name: nothing could take their place."""
+    return {
+        file.path: f"{link} is a hard link to it"
+        for link, file in _hard_links(contents)
+        if file.path in drops and file.kind is not FileKind.FILE and link not in drops
+    }
+
+
+def _others(contents: Contents, drops: Collection[str]) -> Iterator[str]:
+    """Yield what stays and is no directory."""
+    return (p for p, file in contents.files.items() if p not in drops and file.kind is not FileKind.DIRECTORY)
+
+
+def _emptied(contents: Contents, drops: Collection[str]) -> Iterator[str]:
+    """Yield the directories, members or listed, that held nothing but what is dropped."""
+    listed = contents.listing.rows.items() if contents.listing is not None else ()
+    candidates = {path for path, row in listed if row.get("path_type") == "directory"}
+    candidates |= {path for path, file in contents.files.items() if file.kind is FileKind.DIRECTORY}
+    candidates -= set(drops)
+    if not candidates or not drops:
+        return
+    emptied, living = directories(drops), directories(_others(contents, drops))
+    for path in sorted(candidates, key=len, reverse=True):
+        if path in emptied and path not in living:
+            yield path
+        else:
+            living |= directories([path])
