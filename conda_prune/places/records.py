@@ -80,8 +80,11 @@ def read_record(path: str) -> Record:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise BadMetadata(f"the record {name} is not valid JSON: {error.msg} in {place}", _REINSTALL) from error
+    except UnicodeDecodeError as error:
+        raise BadMetadata(f"the record {name} is not UTF-8: byte {error.start}", _REINSTALL) from error
     except (ValueError, RecursionError) as error:
-        raise BadMetadata(f"the record {name} is no UTF-8 text of JSON", _REINSTALL) from error
+        what = "is nested too deeply, or holds a number that is too long"
+        raise BadMetadata(f"the record {name} {what}", _REINSTALL) from error
     if not isinstance(value, dict):
         raise BadMetadata(f"the record {name} is no JSON object", _REINSTALL)
     for key in ("name", "version", "build"):
