@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .judgement import plan, rules
+from .judgement.rules import RULES
 
 HEADINGS = {
     "Causes": "Common causes",
@@ -20,22 +19,6 @@ HEADINGS = {
     "Prevention": "How to prevent it",
 }
 """The words that open a section of a docstring, and the headings that people read."""
-
-_OTHER_RULES = {
-    "stale-listing": (
-        True,
-        """\
-paths.json disagrees with the payload: an entry has another hash or size than its file, or has no file, or a file has
-no entry.
-
-Causes: something changed, added or removed files after the listing was written, such as a repair by hand or a signing
-step. Fix: the listing is made true: hashes and sizes are those of the bytes that are there, what is absent goes, what
-is not listed is added; each change is reported. Safe: no file's content is touched, and clients check and link what
-the listing says. Prevention: change files before the package is made, never in the finished archive.
-""",
-    ),
-}
-"""The kinds that no function of RULES finds: whether they are looked for unasked, and their docstring."""
 
 _OPENING = re.compile(rf"(?:^|(?<=[.)] )|(?<=\n))({'|'.join(HEADINGS)}): ?")
 
@@ -69,12 +52,4 @@ def _explanation(kind: str, default: bool, docstring: str) -> Explanation:
     )
 
 
-def _all() -> Iterator[Explanation]:
-    for rule in rules.RULES:
-        yield _explanation(rule.kind, rule.default, rule.find.__doc__ or "")
-    for kind in plan.KINDS:
-        if kind in _OTHER_RULES:
-            yield _explanation(kind, *_OTHER_RULES[kind])
-
-
-_KINDS = {explanation.kind: explanation for explanation in _all()}
+_KINDS = {rule.kind: _explanation(rule.kind, rule.default, rule.find.__doc__ or "") for rule in RULES}

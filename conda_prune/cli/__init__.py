@@ -146,18 +146,38 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    stdout = sys.stdout
     try:
-        code = cli(standalone_mode=False)
+        try:
+            code = cli(standalone_mode=False) or 0
+        except SystemExit as leaving:
+            # click turns a pipe that closed into exit code 1, which says that something is to be repaired; what it
+            # leaves in the place of standard output tells.
+            if sys.stdout is not stdout:
+                raise BrokenPipeError from leaving
+            code = leaving.code
         sys.stdout.flush()
     except click.exceptions.Abort:
-        sys.exit(130)
+        code = 130
     except click.ClickException as error:
         _show(error)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    sys.exit(code if isinstance(code, int) else 0)
+        _abandon_stdout()
+        code = 141
+    except OSError as error:
+        from ..report.escape import escaped
+
+        _abandon_stdout()
+        where = error.filename if isinstance(error.filename, str) else "results cannot be written"
+        click.echo(f"error: {escaped(where)}: {error.strerror}", err=True)
+        code = 3
+    sys.exit(code)
+
+
+def _abandon_stdout() -> None:
+    """Let what is left in the buffer of standard output go nowhere: it would fail again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def _show(error: click.ClickException) -> None:

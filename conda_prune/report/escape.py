@@ -36,12 +36,14 @@ _PLAIN = str.maketrans({"→": "->", "−": "-", "…": "..."})
 
 
 def encodable(line: str, encoding: str | None) -> str:
-    """Return the line with our own signs in ASCII where the encoding has none for them, and the rest as escapes."""
-    if line.isascii() or (encoding or "").lower().replace("-", "") == "utf8":
+    """Return the line with our own signs in ASCII where the encoding has none for them, and the rest as escapes.
+
+    A stream that has no encoding takes any line as it is.
+    """
+    if line.isascii() or encoding is None:
         return line
     try:
-        line.encode(encoding or "ascii")
+        line.encode(encoding)
     except UnicodeEncodeError:
-        line = line.translate(_PLAIN)
-        return line.encode(encoding or "ascii", "backslashreplace").decode(encoding or "ascii")
+        return line.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
     return line
