@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .model import Format
 
+_TEMPORARY = ".conda-prune-"
 _ENDINGS = tuple(format_.value for format_ in Format)
 
 
@@ -49,7 +50,8 @@ def _expand(path: str) -> Iterator[Target]:
 
 def _walk(directory: str) -> Iterator[Target]:
     for parent, directories, names in os.walk(directory):
-        directories.sort()
+        # Where a killed run was at work, the packages have their own names elsewhere.
+        directories[:] = sorted(name for name in directories if not name.startswith(_TEMPORARY))
         for name in sorted(names):
             if name.endswith(_ENDINGS):
                 path = os.path.join(parent, name)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -411,6 +412,31 @@ def test_two_runs_at_once_leave_a_true_index(subdir: Path) -> None:
         assert [await one.wait() for one in runs] == [0, 0]
 
     asyncio.run(both())
+    assert_true(subdir)
+    assert not [name for name in os.listdir(subdir) if name.startswith(".")]
+
+
+def test_what_a_killed_run_left_is_no_package_and_goes(subdir: Path) -> None:
+    left = subdir / ".conda-prune-index-left" / SUBDIR
+    left.mkdir(parents=True)
+    os.link(subdir / STRAY[0].path.name, left / STRAY[0].path.name)
+    done = run("fix", "--in-place", subdir)
+    assert f"{len(SEEDS)} packages" in done.stdout
+    assert not left.parent.exists()
+    assert_true(subdir)
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.5, 0.7, 0.9, 1.1, 1.3])
+def test_after_a_run_that_was_killed_the_next_one_leaves_a_true_channel(subdir: Path, delay: float) -> None:
+    command = [sys.executable, "-m", "conda_prune", "fix", "--in-place", str(subdir)]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        killed.wait(delay)
+    except subprocess.TimeoutExpired:
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    assert read(subdir), "the index is whole at any time"
+    assert run("fix", "--in-place", subdir).returncode == 0
     assert_true(subdir)
     assert not [name for name in os.listdir(subdir) if name.startswith(".")]
 

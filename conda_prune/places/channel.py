@@ -31,6 +31,7 @@ from .repodata import ANEW, REPODATA, Index, read_index
 _TWINS = ("current_repodata.json", "repodata_from_packages.json")
 """Files with records of the same form that conda-index writes beside repodata.json."""
 _SHARDS, _SHARD_DIRECTORY = "repodata_shards.msgpack.zst", "shards"
+_WORKSHOP = f"{TEMPORARY_PREFIX}index-"
 _CHECKED = ("size", "sha256", "md5")
 _ENDINGS = tuple(format_.value for format_ in Format)
 
@@ -200,9 +201,15 @@ def _sharded(directory: str, index: Index) -> dict[str, bytes]:
 
 @contextmanager
 def _workshop(directory: str, subdir: str) -> Iterator[tuple[str, str]]:
-    """Give an empty channel and its subdir, on the same file system as the directory; they vanish in the end."""
+    """Give an empty channel and its subdir, on the same file system as the directory; they vanish in the end.
+
+    So do those that killed runs left: who is here holds the index locked, and so is alone.
+    """
     try:
-        channel = tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}index-", dir=directory)
+        for name in os.listdir(directory):
+            if name.startswith(_WORKSHOP):
+                shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+        channel = tempfile.mkdtemp(prefix=_WORKSHOP, dir=directory)
     except OSError as error:
         raise CannotWrite(f"a directory cannot be made in {directory}: {error.strerror}") from error
     try:
