@@ -8,9 +8,13 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
+
+_PATIENCE = 30.0
+"""Seconds that a worker gets to undo what it is at."""
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -71,18 +75,23 @@ class _Pool(Generic[Task, Outcome]):
                     self._give(connection, process)
 
     def close(self) -> None:
+        """End the workers: each undoes what it is at, and is killed only if it does not get there."""
         for connection, (process, _) in self._workers.items():
             connection.close()
             process.terminate()
         for process, _ in self._workers.values():
-            process.join()
+            process.join(_PATIENCE)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
 
     def _start(self) -> None:
         if self._next >= len(self._tasks):
             return
         mine, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
-        process.start()
+        with _without_keyboard():
+            process.start()
         theirs.close()
         self._give(mine, process)
 
@@ -106,6 +115,23 @@ class _Pool(Generic[Task, Outcome]):
         code = process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return self._died(self._tasks[index], f"its worker process {how}")
+
+
+@contextmanager
+def _without_keyboard() -> Iterator[None]:
+    """Start processes that a terminal's Ctrl-C does not reach: it goes to all, and the parent is to end them.
+
+    They inherit the blocked signal from their first instruction on. Windows has no such thing; there, each of them
+    unwinds by itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, work: Callable[[Task], Outcome]) -> None:

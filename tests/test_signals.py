@@ -1,0 +1,133 @@
+"""Ctrl-C, a termination and a reader that has enough: nothing temporary stays, and the exit code says what happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .corpus.crafted import BASE
+from .corpus.packages import write_package
+from .test_batch import workers
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+
+ROOT = Path(__file__).parent.parent
+SEED = ROOT / "testdata" / "seed"
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Directory:
+    """Packages to fix, in the two states in which they may be found afterwards."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "work"
+        self.path.mkdir()
+        sources = [
+            write_package(BASE, directory),
+            *sorted(path for path in SEED.glob("*py313*") if path.suffix != ".json"),
+        ]
+        self.old = {source.name: source.read_bytes() for source in sources}
+        self.restore()
+        done = self.start()
+        done.communicate()
+        assert done.returncode == 0
+        self.new = self.files()
+        assert all(self.new[name] != self.old[name] for name in self.old)
+
+    def restore(self) -> None:
+        shutil.rmtree(self.path)
+        self.path.mkdir()
+        for name, data in self.old.items():
+            (self.path / name).write_bytes(data)
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "conda_prune", "fix", "--in-place", str(self.path), *options],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.path.iterdir()}
+
+    def check(self) -> None:
+        found = self.files()
+        assert found.keys() == self.old.keys(), "nothing temporary is left"
+        for name, data in found.items():
+            assert data in (self.old[name], self.new[name]), name
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Directory:
+    return Directory(tmp_path_factory.mktemp("signals"))
+
+
+def interrupted(directory: Directory, number: signal.Signals, delay: float, *options: str, group: bool = False) -> int:
+    """Send a signal after so many seconds; return the exit code."""
+    directory.restore()
+    process = directory.start(*options)
+    time.sleep(delay)
+    if process.poll() is None:
+        (os.killpg if group else os.kill)(process.pid, number)
+    _, stderr = process.communicate(timeout=60)
+    directory.check()
+    # Until the command line itself runs, an interruption is Python's own to report.
+    assert "Traceback" not in stderr or "from .cli import main" in stderr, stderr
+    return process.returncode
+
+
+def moments(directory: Directory, count: int, *options: str) -> list[float]:
+    """Random times while a run lasts, from after Python has started."""
+    directory.restore()
+    started = time.monotonic()
+    directory.start(*options).communicate()
+    lasts = time.monotonic() - started
+    rng = random.Random(count)
+    return [rng.uniform(0.15 * lasts, lasts) for _ in range(count)]
+
+
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("options", [(), ("-j", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.long)])
+def test_an_interruption_leaves_nothing(
+    directory: Directory, number: signal.Signals, options: tuple[str, ...], count: int
+) -> None:
+    # A terminal's Ctrl-C goes to all processes, a termination to one.
+    group = number == signal.SIGINT
+    codes = [
+        interrupted(directory, number, moment, *options, group=group) for moment in moments(directory, count, *options)
+    ]
+    # Before the first line of ours runs, Python's own ways of dying apply.
+    assert set(codes) <= {0, CODES[number], -number}
+    assert CODES[number] in codes
+
+
+def test_no_worker_outlives_an_interruption(directory: Directory) -> None:
+    directory.restore()
+    process = directory.start("-j", "2")
+    while len(working := workers(process.pid)) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert not [pid for pid in working if os.path.exists(f"/proc/{pid}")]
+    directory.check()
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(directory: Directory) -> None:
+    directory.restore()
+    process = directory.start()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    stderr = process.stderr.read()
+    assert process.wait(timeout=60) == 141
+    assert stderr == ""
+    directory.check()
