@@ -72,24 +72,36 @@ class Stamp:
     is_repairable: bool = False
 
 
-def stamps(contents: Contents) -> Iterator[Stamp]:
-    """Yield the bytecode that is some Python's cache of a source in the package, with what is to be said of its stamp.
+def stamps(contents: Contents) -> list[Stamp]:
+    """Return the bytecode that is some Python's cache of a source in the package, with what is to be said of its stamp.
 
     Source hashes are judged where the source was read whole.
     """
-    shared: dict[str, bytes] = {}
+    found = []
     for bytecode in contents.bytecode:
         if bytecode.leftover or bytecode.pytest or bytecode.path in contents.links:
             continue
         file = content_of(contents.members, bytecode.path)
         source = opened_file(contents.files, bytecode.source)
         header = parse_header(file.content) if file is not None else None
-        if file is None or source is None or header is None or not _is_cache(bytecode, header):
-            continue
-        stamp = _judged(Stamp(bytecode.path, file, header, source), contents)
-        if stamp.is_repairable and shared.setdefault(file.path, new_header(stamp)) != new_header(stamp):
-            stamp = replace(stamp, fault="it is one file with the bytecode of another source", is_repairable=False)
-        yield stamp
+        if file is not None and source is not None and header is not None and _is_cache(bytecode, header):
+            found.append(_judged(Stamp(bytecode.path, file, header, source), contents))
+    return _without_quarrels(found)
+
+
+def _without_quarrels(found: list[Stamp]) -> list[Stamp]:
+    """Return the stamps; none is repairable whose file, through hard links, serves sources of different times."""
+    wishes: dict[str, set[bytes]] = {}
+    for stamp in found:
+        if stamp.is_repairable or not stamp.fault:
+            wishes.setdefault(stamp.file.path, set()).add(new_header(stamp))
+    fault = "it is one file with the bytecode of another source"
+    return [
+        replace(stamp, fault=fault, is_repairable=False)
+        if stamp.is_repairable and len(wishes[stamp.file.path]) > 1
+        else stamp
+        for stamp in found
+    ]
 
 
 def _is_cache(bytecode: Bytecode, header: Header) -> bool:
@@ -135,7 +147,7 @@ def _judged_hash(stamp: Stamp) -> Stamp:
 
 
 def new_header(stamp: Stamp) -> bytes:
-    """Return the header of a repairable stamp with the time and size of its source."""
+    """Return the header of a time stamp with the time and size of its source."""
     head = stamp.file.content or b""
     length = stamp.header.python.header if stamp.header.python is not None else 0
     source = stamp.source
@@ -176,7 +188,7 @@ def restamped(contents: Contents, findings: Iterable[Finding], edits: Mapping[st
 
 def ignored_note(contents: Contents) -> str:
     """Return how many of the bytecode files Python will ignore, in words; empty where it ignores none."""
-    judged = list(stamps(contents))
+    judged = stamps(contents)
     ignored = sum(stamp.is_ignored for stamp in judged)
     if not ignored:
         return ""
