@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -38,7 +37,9 @@ def find_packages(paths: Iterable[str]) -> Iterator[Target]:
 def _expand(path: str) -> Iterator[Target]:
     if os.path.isdir(path):
         yield from _walk(path)
-    elif not os.path.lexists(path) and glob.has_magic(path):
+    elif not os.path.lexists(path) and any(sign in path for sign in "*?["):
+        import glob
+
         matches = sorted(glob.glob(path, recursive=True))
         for match in matches:
             yield from _expand(match)

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal, cast
 from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
 from ..model import Format, Identity, Limits
 from . import zip as zips
-from . import zip_write, zstd
+from . import zstd
 from .extent import Extent
 
 _METADATA = "metadata.json"
@@ -140,6 +140,8 @@ class Archive:
             contents["tar"](out)
             return
         by_entry = {part.entry: contents[part.component] for part in self.parts if part.component in contents}
+        from . import zip_write
+
         try:
             zip_write.write_zip(out, self._whole, self._zip, by_entry)
         except zip_write.NeedsZip64:

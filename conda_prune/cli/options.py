@@ -156,14 +156,16 @@ def open_output(command: str, flags: dict[str, Any]) -> Output:
 
 def _fix_options(flags: dict[str, Any]) -> str:
     """Return the options that make `fix` judge as this command did; none that came from a file, which it reads too."""
-    import shlex
-
     context = click.get_current_context()
     words = []
     for flag in ("python", "select", "ignore", "keep"):
         if context.get_parameter_source(flag) is ParameterSource.COMMANDLINE:
             values = flags[flag] if isinstance(flags[flag], tuple) else (flags[flag],)
             words += [word for value in values for word in (f"--{flag}", value)]
+    if not words:
+        return ""
+    import shlex
+
     return shlex.join(words)
 
 

@@ -7,8 +7,6 @@ projects), and `installed-files.txt` an egg's. A line ends at a line feed only; 
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
 import posixpath
 import re
@@ -117,6 +115,8 @@ def _unquoted(text: str) -> str:
 def _first_field(line: str) -> str:
     if not line.startswith('"'):
         return line.partition(",")[0]
+    import csv  # here, as no check needs it
+
     try:
         return next(csv.reader([line], strict=True), [""])[0]
     except (csv.Error, IndexError):
@@ -133,5 +133,7 @@ def _joined(directory: str, name: str, prefix: str) -> str:
 
 
 def _with_digest(line: bytes, stated: re.Match[bytes], content: bytes) -> bytes:
+    import base64
+
     digest = base64.urlsafe_b64encode(hashlib.new(stated[1].decode(), content).digest()).rstrip(b"=")
     return line[: stated.start(2)] + digest + line[stated.end(2) :]
