@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from . import bzip2, zstd
+from . import zstd
 from .extent import Extent
 
-DECOMPRESS: dict[str, Callable[[Extent], Iterator[bytes]]] = {"zstd": zstd.decompress, "bzip2": bzip2.decompress}
+
+def _bzip2(source: Extent) -> Iterator[bytes]:
+    from . import bzip2
+
+    return bzip2.decompress(source)
+
+
+DECOMPRESS: dict[str, Callable[[Extent], Iterator[bytes]]] = {"zstd": zstd.decompress, "bzip2": _bzip2}

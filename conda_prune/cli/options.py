@@ -59,6 +59,16 @@ def complete_kinds(context: click.Context, parameter: click.Parameter, text: str
     return [CompletionItem(before + comma + name) for name in names if name.startswith(last)]
 
 
+def complete_paths(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
+    """Leave the completion to the shell, which knows files.
+
+    `click.Path` does so, too, but asks for its name in the user's language: a fiftieth of the start of a check.
+    """
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(text, type="file")]
+
+
 def _complete_formats(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 

@@ -7,11 +7,11 @@ import sys
 
 import click
 
-from .options import EXIT_CODES
+from .options import EXIT_CODES, complete_paths
 
 
 @click.command(epilog=EXIT_CODES["report"])
-@click.argument("results", nargs=-1, required=True, metavar="RESULTS...", type=click.Path(readable=False))
+@click.argument("results", nargs=-1, required=True, metavar="RESULTS...", shell_complete=complete_paths)
 @click.option("--format", "format_", type=click.Choice(["text", "markdown", "html"]), default="text",
               show_default=True, help="A table for the terminal, for a comment, or a page.")  # fmt: skip
 def report(results: tuple[str, ...], format_: str) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from .options import EXIT_CODES, judging, options_of
+from .options import EXIT_CODES, complete_paths, judging, options_of
 from .work import EXIT_FAILED, EXIT_OK, failed
 
 
 @click.command(epilog=EXIT_CODES["show"])
-@click.argument("package", type=click.Path(readable=False))
+@click.argument("package", shell_complete=complete_paths)
 @click.option("--deep", is_flag=True, help="Read the payload, too: hashes, magic numbers and compression are shown.")
 @judging
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from .options import EXIT_CODES, find_targets, judging, open_output, options_of, reporting
+from .options import EXIT_CODES, complete_paths, find_targets, judging, open_output, options_of, reporting
 
 if TYPE_CHECKING:
     from ..judgement.plan import Options
@@ -22,7 +22,7 @@ EXIT_OK, EXIT_FINDINGS, EXIT_FAILED = 0, 1, 3
 
 
 @click.command(epilog=EXIT_CODES["check"])
-@click.argument("paths", nargs=-1, metavar="PATHS...", type=click.Path(readable=False))
+@click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
 @click.option("--deep", is_flag=True, help="Read the payload too: hashes, sizes and magic numbers are judged.")
 @click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
 @click.option("--installed", metavar="NAME", help="Judge an installed package by its record in PREFIX/conda-meta.")
@@ -63,7 +63,7 @@ def check(
 
 
 @click.command(epilog=EXIT_CODES["fix"])
-@click.argument("paths", nargs=-1, metavar="PATHS...", type=click.Path(readable=False))
+@click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
 @click.option("--in-place", is_flag=True, help="Replace the packages by their repaired versions.")
 @click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones there.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, write nothing; exit code as check.")
