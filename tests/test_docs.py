@@ -7,6 +7,7 @@ committing it.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -26,6 +27,7 @@ import pytest
 
 from conda_prune import Action, Result, check, fix
 from conda_prune.cli import cli
+from conda_prune.explain import explain, kinds
 from conda_prune.judgement.plan import KINDS
 from conda_prune.judgement.rules import RULES
 from conda_prune.model import Source
@@ -199,16 +201,33 @@ def test_links_and_paths_lead_to_files(page: Path) -> None:
             assert (REPOSITORY / span).exists(), span
 
 
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built pages; a warning is a failure."""
+    directory = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(directory)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
+    return directory
+
+
+def test_the_site_has_every_page_and_loads_nothing_from_elsewhere(site: Path) -> None:
     assert {path.name for path in site.glob("*.html")} >= {"index.html"}
+    assert not list(site.rglob("*.py"))
     pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
     assert {path.parent.name for path in site.glob("*/index.html")} >= pages
     loaded = re.compile(r"<(?:script|img|link)\b[^>]*(?:src|href)=\"(https?:)?//")
     assert not [path.name for path in site.rglob("*.html") if loaded.search(path.read_text(encoding="utf-8"))]
+
+
+def test_the_site_explains_every_kind_in_the_rules_own_words(site: Path) -> None:
+    page = (site / "what-is-dropped" / "index.html").read_text(encoding="utf-8")
+    words = " ".join(re.sub(r"[`*\\]", "", html.unescape(re.sub(r"<[^>]*>", "", page))).split())
+    for kind in kinds():
+        told = explain(kind)
+        assert f'<h3 id="{kind}">' in page
+        for text in (told.meaning, *(text for _, text in told.sections)):
+            assert " ".join(re.sub(r"[`*\\]", "", text).split()) in words, kind
 
 
 @pytest.mark.parametrize("page", [REPOSITORY / "README.md", DOCS / "output.md"], ids=lambda page: page.name)
@@ -274,7 +293,6 @@ def test_every_word_in_the_json_is_documented() -> None:
 
 def test_every_kind_of_finding_is_documented(tmp_path: Path) -> None:
     rows = {_SPAN.findall(kind)[0]: default for kind, default, _ in table(DOCS / "what-is-dropped.md", "kind")}
-    assert list(rows) == sorted(rows, key=list(rows).index)
     assert rows.keys() == set(KINDS)
     for rule in RULES:
         assert (rows[rule.kind] != "no") is rule.default, rule.kind
