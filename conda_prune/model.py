@@ -142,10 +142,13 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what a package may make us do; exceeding one ends the work on it."""
+    """Bounds on what a package may make us do; exceeding one ends the work on it.
 
-    unpacked: int = 1 << 38
-    members: int = 5_000_000
+    `unpacked` and `text` are bytes: of a component's content, and of the texts, names and attributes held in memory.
+    """
+
+    unpacked: int = 1 << 36
+    members: int = 2_000_000
     text: int = 1 << 29
 
 

@@ -178,10 +178,12 @@ def pax_mtime(pax: dict[str, str], header: Header) -> int:
 
 
 def padded(size: int) -> int:
+    """Return a size in bytes, rounded up to whole blocks."""
     return size + -size % BLOCK
 
 
 def text(field: bytes) -> bytes:
+    """Return a header's text field up to its first NUL."""
     return field.partition(b"\0")[0]
 
 
@@ -194,6 +196,7 @@ def long_name(body: bytes) -> bytes:
 
 
 def decode(name: bytes) -> str:
+    """Return a name as text; bytes that are no UTF-8 become surrogate escapes (PEP 383)."""
     return name.decode("utf-8", "surrogateescape")
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from .limits import limiting, limits_of
 from .options import EXIT_CODES, complete_paths, find_targets, judging, open_output, options_of, reporting
 
 if TYPE_CHECKING:
     from ..judgement.plan import Options
-    from ..model import Result
+    from ..model import Limits, Result
     from ..operations import Writing
     from ..paths import Target
 
@@ -32,6 +33,7 @@ EXIT_OK, EXIT_FINDINGS, EXIT_FAILED = 0, 1, 3
     help="The environment of --installed, or all of it; default $PREFIX, then $CONDA_PREFIX.",
 )
 @judging
+@limiting
 @reporting
 def check(
     paths: tuple[str, ...],
@@ -58,7 +60,7 @@ def check(
         if paths or files_from is not None:
             raise click.UsageError("--installed and --prefix judge an environment: name no packages with them")
         _check_environment(installed, prefix, deep, flags)
-    run = _Run("check", options_of(flags), deep, None, _no_bars(flags))
+    run = _Run("check", options_of(flags), deep, None, _no_bars(flags), limits_of(flags))
     _execute(run, find_targets(paths, files_from), flags)
 
 
@@ -79,6 +81,7 @@ def check(
 )
 @click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
 @judging
+@limiting
 @reporting
 def fix(
     paths: tuple[str, ...],
@@ -116,7 +119,7 @@ def fix(
     targets = find_targets(paths, files_from)
     if output_dir is not None:
         _check_collisions(targets)
-    _execute(_Run("fix", options_of(flags), True, writing, _no_bars(flags)), targets, flags, reindex)
+    _execute(_Run("fix", options_of(flags), True, writing, _no_bars(flags), limits_of(flags)), targets, flags, reindex)
 
 
 def _no_bars(flags: dict[str, Any]) -> bool:
@@ -133,6 +136,7 @@ class _Run:
     deep: bool
     writing: Writing | None
     quiet: bool
+    limits: Limits
 
     def __call__(self, target: Target) -> Result:
         from ..errors import PruneError
@@ -142,13 +146,13 @@ class _Run:
         try:
             if self.writing is None:
                 with Meter(target.path, quiet=self.quiet) as meter:
-                    return check_package(target.path, self.options, deep=self.deep, progress=meter)
+                    return check_package(target.path, self.options, deep=self.deep, limits=self.limits, progress=meter)
             writing = self.writing
             if writing.output_dir is not None:
                 directory = os.path.dirname(target.below)
                 writing = replace(writing, output_dir=os.path.join(writing.output_dir, directory))
             with Meter(target.path, quiet=self.quiet) as meter:
-                return fix_package(target.path, self.options, writing, progress=meter)
+                return fix_package(target.path, self.options, writing, limits=self.limits, progress=meter)
         except PruneError as error:
             return failed(target.path, str(error))
         except OSError as error:
@@ -172,7 +176,7 @@ def failed(path: str, error: str) -> Result:
 
 
 def _died(target: Target, how: str) -> Result:
-    return failed(target.path, f"{how}; the package is as it was")
+    return failed(target.path, f"{how}; the package is as it was, or repaired as a whole")
 
 
 def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: str = "never") -> NoReturn:
