@@ -108,7 +108,8 @@ def test_a_package_replaced_while_it_is_read_is_judged_anew(
     fixed.parent.mkdir()
     shutil.copy(package, fixed)
     fix(fixed)
-    real, opened = Archive.check_unwritten, []
+    real = Archive.check_unwritten
+    opened: list[bool] = []
 
     def replacing(archive: Archive) -> None:
         # Between the reading and the replacement, once, as another run would.
@@ -167,7 +168,7 @@ def test_a_package_written_while_it_is_fixed_is_never_mixed(tmp_path: Path, form
 
     writer = threading.Thread(target=write)
     writer.start()
-    outcomes = []
+    outcomes: list[str] = []
     for _ in range(25):
         try:
             outcomes.append(fix(package).status)

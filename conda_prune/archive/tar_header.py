@@ -157,6 +157,7 @@ def place(path: str) -> str:
 
 
 def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
+    """Return a member's size in bytes; raise Damaged for what is none, Unsupported where readers see different ones."""
     if "size" not in pax:
         return header.size
     if not pax["size"].isascii() or not pax["size"].isdigit():
@@ -169,6 +170,7 @@ def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
 
 
 def pax_mtime(pax: dict[str, str], header: Header) -> int:
+    """Return a member's time of change in whole seconds."""
     if "mtime" not in pax:
         return header.mtime
     try:

@@ -1,0 +1,243 @@
+"""What one package may make us do is bounded: output, files, texts and memory; and large packages still work."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from conda_prune import Limits, PruneError, check, fix
+from conda_prune.errors import LimitExceeded
+
+from .corpus.crafted import BASE, SITE, conda_members, from_tar, pax_header, tar_of
+from .corpus.packages import FORMATS, Format, component_tars, tar_member, write_package, zstd_frame
+from .corpus.tars import END
+from .corpus.zips import zip_archive
+
+ROOT = Path(__file__).parent.parent
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured and limited as Linux does")
+
+
+def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.CompletedProcess[str], int]:
+    """Run the command line; return what it said, and the most memory that it held, in bytes."""
+    code = (
+        "import resource, subprocess, sys\n"
+        "limit = int(sys.argv[1])\n"
+        "if limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "done = subprocess.run([sys.executable, '-m', 'conda_prune', *sys.argv[2:]])\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)\n"
+        "sys.exit(done.returncode if done.returncode >= 0 else 100 - done.returncode)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(memory or 0), *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    *lines, peak = done.stderr.splitlines()
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout, "\n".join(lines)), int(peak) << 10
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    ("limits", "option"),
+    [(Limits(unpacked=4096), "--max-unpacked"), (Limits(members=2), "--max-members"), (Limits(text=64), "--max-text")],
+    ids=["unpacked", "members", "text"],
+)
+def test_each_limit_stops_the_work_and_names_its_option(
+    tmp_path: Path, format_: Format, limits: Limits, option: str
+) -> None:
+    package = write_package(BASE, tmp_path, format=format_)
+    before = package.read_bytes()
+    for work in (check, fix):
+        with pytest.raises(LimitExceeded, match=option):
+            work(package, limits=limits)
+    assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
+
+
+@pytest.mark.parametrize("option", ["--max-unpacked=4K", "--max-members=2", "--max-text=64"])
+@pytest.mark.parametrize("command", [["check", "--deep"], ["fix", "--in-place"]], ids=["check", "fix"])
+def test_the_options_set_the_limits(tmp_path: Path, command: list[str], option: str) -> None:
+    package = write_package(BASE, tmp_path)
+    done, _ = run(*command, package, option)
+    assert done.returncode == 3
+    assert option.partition("=")[0] in done.stderr
+    again, _ = run(*command, package, option.partition("=")[0] + "=1000000")
+    assert again.returncode != 3
+
+
+@pytest.mark.parametrize("size", ["", "64X", "-1", "1.5G", "G"])
+def test_a_size_that_is_none_is_wrong_usage(size: str) -> None:
+    done, _ = run("check", "x.conda", f"--max-text={size}")
+    assert done.returncode == 2
+    assert "such as 64G" in done.stderr
+
+
+def zeros(size: int) -> Iterator[bytes]:
+    piece = bytes(1 << 20)
+    for _ in range(size >> 20):
+        yield piece
+
+
+def bomb(path: Path, size: int, *, stated: bool) -> Path:
+    """A package of a few kilobytes whose payload is one file of so many zeros."""
+    info, pkg = component_tars(BASE)
+    header = bytearray(tar_member("share/zeros"))
+    header[124:136] = b"\x80" + size.to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    total = len(b"".join(pkg)) + len(header) + size + len(END)
+    packer = zstandard.ZstdCompressor(write_content_size=stated).compressobj(size=total if stated else -1)
+    frame = packer.compress(b"".join(pkg) + bytes(header))
+    frame += b"".join(packer.compress(piece) for piece in zeros(size)) + packer.compress(END) + packer.flush()
+    path.write_bytes(zip_archive(conda_members(zstd_frame(tar_of(info)), frame)))
+    return path
+
+
+@linux
+@pytest.mark.parametrize("stated", [True, False], ids=["size-stated", "size-hidden"])
+def test_a_bomb_stops_at_the_limit_in_little_memory(tmp_path: Path, stated: bool) -> None:
+    package = bomb(tmp_path / f"{BASE.stem}.conda", 2 << 30, stated=stated)
+    assert package.stat().st_size < 300_000
+    done, peak = run("fix", "--in-place", package, "--max-unpacked=1G")
+    assert done.returncode == 3
+    assert "unpacks to more than 1073741824 bytes" in done.stderr
+    assert peak < 300 << 20
+    assert os.listdir(tmp_path) == [package.name]
+
+
+@linux
+@pytest.mark.long
+def test_long_a_bomb_of_a_hundred_gigabytes_stops_by_default(tmp_path: Path) -> None:
+    package = bomb(tmp_path / f"{BASE.stem}.conda", 100 << 30, stated=False)
+    started = time.monotonic()
+    done, peak = run("fix", "--in-place", package)
+    assert done.returncode == 3
+    assert peak < 300 << 20
+    size = package.stat().st_size
+    print(f"{size} bytes to 100 GiB: {time.monotonic() - started:.0f} s, {peak >> 20} MiB")
+
+
+@linux
+def test_deflated_entries_cannot_burst_the_disk(tmp_path: Path) -> None:
+    package = tmp_path / f"{BASE.stem}.conda"
+    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open(f"pkg-{BASE.stem}.tar.zst", "w", force_zip64=True) as entry:
+            for piece in zeros(1 << 30):
+                entry.write(piece)
+        archive.writestr(f"info-{BASE.stem}.tar.zst", b"x")
+    done, peak = run("check", package, "--max-unpacked=64M")
+    assert done.returncode == 3
+    assert "takes more than 67108864 bytes" in done.stderr
+    assert peak < 300 << 20
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_names_cannot_fill_the_memory(tmp_path: Path, format_: Format) -> None:
+    long_names = [pax_header({"path": f"share/{number}{'x' * 500_000}"}) + tar_member("x") for number in range(9)]
+    package = from_tar(lambda members: tar_of([*members, *long_names]), format_)(tmp_path)
+    with pytest.raises(LimitExceeded, match="--max-text"):
+        fix(package, limits=Limits(text=4_000_000))
+
+
+def test_a_name_of_more_than_two_megabytes_is_refused(tmp_path: Path) -> None:
+    member = pax_header({"path": "x" * (2 << 20)}) + tar_member("x")
+    package = from_tar(lambda members: tar_of([*members, member]), ".conda")(tmp_path)
+    with pytest.raises(LimitExceeded, match="name or attributes take"):
+        fix(package)
+
+
+@linux
+def test_too_little_memory_is_said_in_one_line(tmp_path: Path) -> None:
+    """A ladder of address space, from too little for the work to enough; what Python itself needs comes before."""
+    package = write_package(BASE, tmp_path)
+    before = package.read_bytes()
+    codes = []
+    for megabytes in range(150, 1300, 50):
+        done, _ = run("fix", "--in-place", "--threads", "1", package, memory=megabytes << 20)
+        codes.append(done.returncode)
+        assert os.listdir(tmp_path) == [package.name]
+        if done.returncode == 0:
+            break
+        assert package.read_bytes() == before
+        if done.returncode == 3:
+            assert "Traceback" not in done.stderr
+            assert len(done.stderr.splitlines()) == 1
+    assert codes[-1] == 0
+    assert package.read_bytes() != before
+
+
+def large(path: Path, count: int) -> Path:
+    """A package with so many small files, one of them stray."""
+    files = {f"share/{number // 1000}/{number}": b"" for number in range(count)}
+    stray = f"{SITE}/m/__pycache__/a.cpython-310.pyc"
+    entries = [*sorted(files), stray]
+    listing = {"paths": [{"_path": name, "path_type": "hardlink"} for name in entries], "paths_version": 1}
+    index = {"name": "large", "version": "1", "build": "py311_0", "subdir": "linux-64",
+             "depends": ["python >=3.11,<3.12.0a0", "python_abi 3.11.* *_cp311"]}  # fmt: skip
+
+    def packed(members: Iterator[tuple[str, bytes]]) -> bytes:
+        out = io.BytesIO()
+        packer = zstandard.ZstdCompressor(level=1)
+        with (
+            packer.stream_writer(out, closefd=False) as writer,
+            tarfile.open(fileobj=writer, mode="w|", format=tarfile.GNU_FORMAT) as archive,
+        ):
+            for name, data in members:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return out.getvalue()
+
+    info = packed(iter({"info/index.json": json.dumps(index).encode(),
+                        "info/paths.json": json.dumps(listing, indent=2).encode()}.items()))  # fmt: skip
+    pkg = packed((name, b"") for name in entries)
+    path.write_bytes(zip_archive(conda_members(info, pkg)))
+    return path
+
+
+@linux
+@pytest.mark.long
+def test_long_a_million_files(tmp_path: Path) -> None:
+    package = large(tmp_path / f"{BASE.stem}.conda", 1_000_000)
+    started = time.monotonic()
+    done, peak = run("fix", "--in-place", package, "--ignore", "stale-listing")
+    took = time.monotonic() - started
+    print(f"1 000 001 files: {took:.0f} s, {peak >> 20} MiB: {done.stdout or done.stderr}")
+    assert done.returncode == 0
+    assert peak < 1.5 * (1 << 30)
+
+
+@pytest.mark.parametrize("count", [4000])
+def test_work_grows_with_the_number_of_files_and_no_faster(tmp_path: Path, count: int) -> None:
+    def seconds(number: int) -> float:
+        package = large(tmp_path / f"{BASE.stem}.conda", number)
+        started = time.process_time()
+        assert fix(package, ignore=["stale-listing"]).status == "fixed"
+        return time.process_time() - started
+
+    seconds(100)
+    few, many = min(seconds(count) for _ in range(2)), min(seconds(4 * count) for _ in range(2))
+    assert many < 12 * few, "linear is 4, quadratic is 16"
+
+
+@pytest.mark.long
+@linux
+def test_long_a_component_of_more_than_four_gigabytes(tmp_path: Path) -> None:
+    """Content of 5 GiB that does not compress to nothing in the zip: stored frames of raw blocks would be 5 GiB."""
+    package = bomb(tmp_path / f"{BASE.stem}.conda", 5 << 30, stated=True)
+    assert fix(package).status == "fixed"
+    assert fix(package).status == "clean"
+
+
+def test_errors_are_of_one_family() -> None:
+    assert issubclass(LimitExceeded, PruneError)
