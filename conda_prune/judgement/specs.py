@@ -19,10 +19,11 @@ _NAME = re.compile(r"\s*(?:[\w.:/-]+::)?([A-Za-z0-9_][\w.-]*)\s*(.*)", re.ASCII 
 _CPYTHON_ABI = re.compile(r"cp(\d)(\d{1,2})(?!\d)([a-z]*)", re.ASCII)
 _PYPY_ABI = re.compile(r"pypy(\d)(\d{1,2})_pp\d+", re.ASCII)
 _GRAALPY_ABI = re.compile(r"graalpy\d+_(\d)(\d{1,2})_native", re.ASCII)
-_PATCHES = (
-    *(str(patch) for patch in range(41)),
-    *(f"0{stage}{n}" for stage in ("a", "b", "rc") for n in range(1, 9)),
-)
+_LONGEST = 1000
+"""Characters of the longest spec that is read: each of its clauses is matched against every release of Python."""
+
+_RELEASES = tuple(str(patch) for patch in range(41))
+_PRE_RELEASES = tuple(f"0{stage}{n}" for stage in ("a", "b", "rc") for n in range(1, 9))
 
 COMMON_PINS: dict[str, Versions] = {
     "": None,
@@ -100,7 +101,7 @@ def constraint_of(name: str, rest: str) -> Constraint | None:
     version, _, build = rest.partition(" ")
     if version in COMMON_PINS and re.fullmatch(r"[\w*.]*", build, re.ASCII):
         allowed = COMMON_PINS[version]
-    elif (parsed := _parsed(rest)) is not None:
+    elif len(rest) <= _LONGEST and (parsed := _parsed(rest)) is not None:
         allowed, build = parsed
     else:
         return None
@@ -136,9 +137,13 @@ def _parsed(rest: str) -> tuple[Versions, str] | None:
     except Exception:
         # rattler's parse errors share no base class that it exports; what it cannot read says nothing.
         return None
-    allowed = frozenset(
-        (major, minor)
-        for major, minor in VERSIONS
-        if any(matcher.matches(Version(f"{major}.{minor}.{patch}")) for patch in _PATCHES)
-    )
+    for patches in (_RELEASES, _PRE_RELEASES):
+        # `<3.12` lets 3.12.0a1 pass: whoever wrote it did not mean to.
+        allowed = frozenset(
+            (major, minor)
+            for major, minor in VERSIONS
+            if any(matcher.matches(Version(f"{major}.{minor}.{patch}")) for patch in patches)
+        )
+        if allowed:
+            break
     return allowed, spec.build or ""
