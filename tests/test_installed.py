@@ -258,3 +258,6 @@ def test_noarch_packages_that_rattler_installed(channel: Channel, tmp_path: Path
     done = run("check", "--installed", name, "--prefix", prefix)
     assert (done.returncode, done.stderr) == (code, "")
     assert run("check", "--installed", "python", "--prefix", prefix).returncode == 0
+    everything = run("check", "--prefix", prefix, "--deep", "--select", "all")
+    assert everything.returncode in (0, 1)
+    assert everything.stderr == ""

@@ -206,6 +206,18 @@ def test_other_prefixes_and_caches_inside_are_not_looked_into(tmp_path: Path) ->
     assert tree(prefix) == before
 
 
+def test_stamps_are_judged_in_packages_only(tmp_path: Path) -> None:
+    """Members get the build's date when they are packed: what a stamp says of a file's date now means nothing."""
+    prefix = unpack(tmp_path / "p", OWN)
+    done = hook("--fix", "--select", "stale-stamp", build(prefix))
+    assert done.returncode == 0
+    assert "stale-stamp is judged in packages only" in done.stdout
+    assert hook("--fix", "--select", "all", build(prefix)).returncode == 0
+    assert {path: content for path, content in tree(prefix).items() if content is not None} == {
+        path: entry.data for path, entry in OWN.items() if isinstance(entry, File)
+    }
+
+
 def test_arguments_win_over_the_builds_variables(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
     done = hook(prefix, "--python", "3.10", build(tmp_path / "elsewhere"))

@@ -24,6 +24,7 @@ from .prune import Seen, prune
 from .records import CONDA_META, Record, as_package, read_record, record_paths
 
 _SITE_PACKAGES = re.compile(r"[/\\]lib[/\\]((?:python|pypy)(\d\.\d+)(t?))[/\\]site-packages[/\\]?$")
+_STAMPS = "stale-stamp"
 _WHOLE = 1 << 30
 
 
@@ -31,8 +32,8 @@ _WHOLE = 1 << 30
 class Build:
     """What a build's environment says of the package that is being built; empty where it says nothing.
 
-    `python` is the minor version (PY_VER), `site_packages` the directory of SP_DIR. `open`: a build is running, whose
-    prefix may have no `conda-meta` yet.
+    `python` is the minor version (PY_VER), `site_packages` the directory of SP_DIR. `running`: the environment is that
+    of a build script, whose prefix may have no `conda-meta` yet.
     """
 
     prefix: str = ""
@@ -41,7 +42,7 @@ class Build:
     build: str = ""
     python: str = ""
     site_packages: str = ""
-    open: bool = False
+    running: bool = False
 
 
 def build_of(environment: Mapping[str, str]) -> Build:
@@ -50,8 +51,8 @@ def build_of(environment: Mapping[str, str]) -> Build:
         environment.get(key, "")
         for key in ("PREFIX", "PKG_NAME", "PKG_VERSION", "PKG_BUILD_STRING", "PY_VER", "SP_DIR")
     )
-    is_open = environment.get("CONDA_BUILD") == "1"
-    return Build(prefix, name, version, build, python.strip(), site_packages.strip(), is_open)
+    running = environment.get("CONDA_BUILD") == "1"
+    return Build(prefix, name, version, build, python.strip(), site_packages.strip(), running)
 
 
 def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = False) -> Result:
@@ -65,7 +66,9 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
     metadata = _metadata(build, records, options)
     owned = frozenset[str]().union(*(record.owned for record in records))
     seen: dict[str, Seen] = {}
-    package, plan = _planned(prefix, owned, metadata, options, seen)
+    # The files' dates are not yet those that they get in the package, so no stamp can be judged.
+    judged = replace(options, ignore=options.ignore | {_STAMPS})
+    package, plan = _planned(prefix, owned, metadata, judged, seen)
     result = result_of(plan, plan.status, metadata.index, prefix)
     if fix and plan.status == "findings" and plan.edits is not None:
         prune(prefix, plan.edits, seen, owned)
@@ -77,11 +80,13 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
     )
     seconds = time.perf_counter() - started
     error = metadata.told(result.error) if result.error else None
+    if _STAMPS in options.select:
+        result = replace(result, notes=(*result.notes, f"{_STAMPS} is judged in packages only: dates come with them"))
     return replace(result, variant=variant, error=error, deep=True, seconds=seconds, members=len(package.files) - 1)
 
 
 def _records(prefix: str, build: Build) -> list[Record]:
-    is_own = build.open and bool(build.prefix) and os.path.realpath(prefix) == os.path.realpath(build.prefix)
+    is_own = build.running and bool(build.prefix) and os.path.realpath(prefix) == os.path.realpath(build.prefix)
     if is_own and os.path.isdir(prefix) and not os.path.lexists(os.path.join(prefix, CONDA_META)):
         return []  # A package without host dependencies: nothing was installed, so nothing is owned.
     return [read_record(path) for path in record_paths(prefix)]
@@ -95,6 +100,7 @@ class _Metadata:
     shown: Mapping[str, str] = field(default_factory=dict)
 
     def told(self, text: str) -> str:
+        """Return a text with every made-up dependency told by its origin."""
         for spec, origin in self.shown.items():
             text = text.replace(repr(spec), repr(origin))
         return text
@@ -146,7 +152,7 @@ def _planned(
 
 def _files(prefix: str, owned: Collection[str], wanted: Collection[str], seen: dict[str, Seen]) -> Iterator[File]:
     """Yield the files that nobody owns, with what judgement wants to see of them; `seen` notes which they are."""
-    for path, status in _walk(prefix, ""):
+    for path, status in _walk(prefix):
         if os.path.normcase(path) in owned:
             continue
         seen[path] = Seen.of(status)
@@ -160,25 +166,29 @@ def _files(prefix: str, owned: Collection[str], wanted: Collection[str], seen: d
             yield File(path, FileKind.OTHER)
 
 
-def _walk(prefix: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield every file below a directory, sorted, by its path from the prefix; links are not followed."""
-    directory = os.path.join(prefix, below) if below else prefix
-    try:
-        with os.scandir(directory) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise PruneError(f"the directory {below or prefix} cannot be read: {error.strerror}") from error
-    names = {entry.name for entry in found}
-    if below and (CONDA_META in names or (below == "pkgs" and "urls.txt" in names)):
-        return  # A prefix of its own, or a package cache.
-    for entry in found:
-        path = f"{below}/{entry.name}" if below else entry.name
-        if path in (CONDA_META, "info"):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(prefix, path)
-        else:
-            yield path, entry.stat(follow_symlinks=False)
+def _walk(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield every file of a prefix by its path there, sorted in each directory; links are not followed."""
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        try:
+            with os.scandir(os.path.join(prefix, below) if below else prefix) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise PruneError(f"the directory {below or prefix} cannot be read: {error.strerror}") from error
+        names = {entry.name for entry in found}
+        if below and (CONDA_META in names or (below == "pkgs" and "urls.txt" in names)):
+            continue  # A prefix of its own, or a package cache.
+        directories = []
+        for entry in found:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if path in (CONDA_META, "info"):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(path)
+            else:
+                yield path, entry.stat(follow_symlinks=False)
+        pending += reversed(directories)
 
 
 def _head(path: str, length: int) -> bytes | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..errors import CannotWrite, Changed
-from ..model import Drop, Edit, Patch, Rewrite
+from ..model import Drop, Edit, Rewrite
 
 _BY_DESCRIPTOR = {os.open, os.unlink, os.rmdir, os.stat, os.rename} <= os.supports_dir_fd
 _TEMPORARY = ".conda-prune-new.tmp"
@@ -45,7 +45,7 @@ def prune(prefix: str, edits: Mapping[str, Edit], seen: Mapping[str, Seen], owne
             entry.check(seen[path])
     # Lists of installed files first: should this be interrupted, the next run still finds what is to be dropped.
     for path, edit in edits.items():
-        if not isinstance(edit, Drop):
+        if isinstance(edit, Rewrite):
             with _entry(prefix, path) as entry:
                 entry.check(seen[path])
                 entry.rewrite(edit)
@@ -101,16 +101,12 @@ class _Entry:
         except OSError:
             pass  # Something else is in it, or it is gone: both are well.
 
-    def rewrite(self, edit: Edit) -> None:
-        self._try(lambda: self._rewrite(edit), "rewritten")
+    def rewrite(self, edit: Rewrite) -> None:
+        self._try(lambda: self._rewrite(edit.content), "rewritten")
 
-    def _rewrite(self, edit: Edit) -> None:
+    def _rewrite(self, content: bytes) -> None:
         flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with open(os.open(self.name, os.O_RDONLY | flags, dir_fd=self.directory), "rb") as old:
-            status = os.fstat(old.fileno())
-            content = edit.content if isinstance(edit, Rewrite) else old.read()
-        if isinstance(edit, Patch):
-            content = edit.head + content[len(edit.head) :]
+        status = os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
         temporary = self.name.removesuffix(os.path.basename(self.name)) + _TEMPORARY
         created = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600, dir_fd=self.directory)
         try:

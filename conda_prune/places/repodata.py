@@ -42,7 +42,7 @@ class Index:
         for name in (said, os.path.basename(os.path.dirname(os.path.abspath(self.path)))):
             if isinstance(name, str) and _SUBDIR.fullmatch(name):
                 return name
-        raise BadMetadata("its directory is no subdir of a channel, such as linux-64 or noarch: it was not refreshed")
+        raise BadMetadata("its directory is no subdir of a channel, such as linux-64 or noarch")
 
     def record(self, name: str) -> dict[str, Any]:
         """Return the record of a package's file."""
@@ -80,17 +80,17 @@ def read_index(path: str) -> Index:
             text = file.read().decode("utf-8")
         value = json.loads(text)
         if not isinstance(value, dict) or not isinstance(value.get("packages", {}), dict):
-            raise BadMetadata("it is no index of packages: the index was not refreshed", ANEW)
+            raise BadMetadata("it is no index of packages", ANEW)
         index = Index(path, value, text)
         if not all(isinstance(section[key], dict) for section, key, _ in _keys(value)):
-            raise BadMetadata("it holds records that are no JSON objects: the index was not refreshed", ANEW)
+            raise BadMetadata("it holds records that are no JSON objects", ANEW)
     except FileNotFoundError as error:
         raise BadMetadata("there is no repodata.json", ANEW) from error
     except OSError as error:
-        raise PruneError(f"it cannot be read: {error.strerror}; the index was not refreshed") from error
+        raise PruneError(f"it cannot be read: {error.strerror}") from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise BadMetadata(f"it is not valid JSON: {error.msg} in {place}; the index was not refreshed", ANEW) from error
+        raise BadMetadata(f"it is not valid JSON: {error.msg} in {place}", ANEW) from error
     except (ValueError, RecursionError, TypeError, AttributeError) as error:
-        raise BadMetadata("it is no index of packages: the index was not refreshed", ANEW) from error
+        raise BadMetadata("it is no index of packages", ANEW) from error
     return index
