@@ -1,23 +1,27 @@
 """Reads a finished package with a foreign reader and compares every member with the plan.
 
 libarchive is what mamba reads packages with, and shares no code with what wrote this one. Where the system has none,
-the standard library's tarfile stands in, and `reader_name` says so.
+the standard library's tarfile stands in. Both are more tolerant than rattler, so the strict reader that refuses foreign
+packages looks at the container, too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, TypeAlias, cast
+from typing import Any, BinaryIO, TypeAlias, cast
 from unicodedata import normalize
 
 from ..errors import NotVerified
 from ..model import FileKind, Format
-from .extent import CHUNK
-from .zstd import MAX_WINDOW
+from . import zstd
+from .extent import CHUNK, Extent
+from .zip import STORED, read_zip
 
 INSTALL_HINT = (
     "libarchive is not installed, so results are verified by Python's tarfile: "
@@ -65,16 +69,30 @@ def verify(
     found = _libarchive_members if has_libarchive() else _stdlib_members
     seen_entries: list[str] = []
     try:
+        if format_ is Format.CONDA:
+            _check_container(path)
         seen: set[str] = set()
         for component, members in found(path, format_, seen_entries):
             seen.add(component)
             _compare(component, members, expected[component], progress)
-    except NotVerified:
+    except (NotVerified, MemoryError):
         raise
     except Exception as error:
         raise NotVerified(f"the result of fixing {name} cannot be read back: {error}") from error
     if seen_entries != list(entries) or seen != set(expected):
         raise NotVerified(f"the result of fixing {name} has the zip entries {seen_entries}")
+
+
+def _check_container(path: str) -> None:
+    """Raise NotVerified or what is wrong with a zip or a zstd frame that a lenient reader would pass over."""
+    with open(path, "rb", buffering=0) as file:
+        whole = Extent(cast("BinaryIO", file), 0, os.fstat(file.fileno()).st_size)
+        for entry in read_zip(whole).entries:
+            if entry.method != STORED or entry.descriptor:
+                raise NotVerified(f"the result's zip entry {entry.name!r} is not stored with its real sizes")
+            if entry.name.endswith(".tar.zst"):
+                part = whole.slice(entry.data, entry.data + entry.packed)
+                deque(zstd.walk_blocks(part, zstd.read_frame(part)), maxlen=0)
 
 
 def _compare(
@@ -200,7 +218,7 @@ def _stdlib_members(path: str, format_: Format, entries: list[str]) -> Members:
             component = name.partition("-")[0]
             if name.endswith(".tar.zst") and component in ("info", "pkg"):
                 with outer.open(name) as packed:
-                    window = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+                    window = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW)
                     with window.stream_reader(packed, closefd=False) as stream:
                         yield component, _stdlib_tar(stream)
 
