@@ -12,7 +12,7 @@ import pytest
 
 import conda_prune
 
-from .real_build import LIBRARY, SITE_PACKAGES, VERSION, Channel, install
+from .real_build import SITE_PACKAGES, VERSION, Channel, install
 from .seed import STRAY
 from .tool_channel import REPOSITORY, build, build_with_hatchling, make_tool_channel, outside_python, run_tests
 
@@ -144,4 +144,3 @@ def test_the_build_script_for_conda_build_leaves_no_stray_bytecode(tool_channel:
     assert not left & PLANTED.keys()
     assert f"{SITE_PACKAGES}/hello/__init__.py" in left
     assert {path.relative_to(prefix).as_posix() for path in owned} <= left
-    assert LIBRARY in SITE_PACKAGES

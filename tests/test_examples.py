@@ -17,6 +17,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 
@@ -128,6 +129,18 @@ def test_the_workflow_repairs_before_it_tests_and_uploads() -> None:
     order = ["rattler-build build --test skip", "conda-prune@", "rattler-build test", "upload-artifact@"]
     places = [next(number for number, step in enumerate(steps) if what in step) for what in order]
     assert places == sorted(places)
+
+
+def test_the_conda_build_recipe_builds_what_the_other_recipe_builds() -> None:
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
+        (EXAMPLES / "conda-build" / "meta.yaml").read_text(encoding="utf-8")
+    )
+    meta, recipe = yaml.safe_load(template.render()), load(EXAMPLES / "rattler-build" / "recipe.yaml")
+    assert meta["package"] == {"name": recipe["context"]["name"], "version": recipe["context"]["version"]}
+    assert meta["requirements"] == recipe["requirements"]
+    assert (EXAMPLES / "conda-build" / meta["source"]["path"] / "pyproject.toml").is_file()
+    assert "conda-prune" in meta["test"]["requires"]
+    assert f"conda-prune check --installed {meta['package']['name']}" in meta["test"]["commands"]
 
 
 def test_the_pixi_tasks_follow_one_another() -> None:

@@ -82,8 +82,6 @@ def whole_python(subdir: str) -> PackageSpec:
             path = Path(parent, name)
             if path.is_file():
                 files[f"{LIBRARY}/{path.relative_to(stdlib).as_posix()}"] = File(path.read_bytes())
-    # For `which python` and the like: the build tools look for it, and an empty directory cannot be packed.
-    files[f"{SITE_PACKAGES}/README.txt"] = File(b"Packages of the channel go here.\n")
     extra = {**small.index_extra, "build_number": 1}
     return replace(small, build="1_cpython", files=dict(sorted(files.items())), index_extra=extra)
 
