@@ -1,8 +1,8 @@
 """Builds the real payloads of the benchmarks with rattler-build.
 
 ``numba-cuda``: the wheel laid out for four Pythons with the leftovers of prefix-dev/pixi #4878, the case in
-which the bug was found. ``torch``: the CPU wheel for Python 3.11 whose ``__pycache__`` folders also hold the
-bytecode of Python 3.10 and 3.12, about 865 MB of tar. What an earlier run left in the folder is used again.
+which the bug was found. ``torch``: the CPU wheel for Python 3.11 with the bytecode that a Python 3.10 variant
+left under ``lib/python3.10``, tagged 3.10 and 3.11, about 865 MB of tar. What an earlier run left in the folder is used again.
 
 Needs node, npm, pip (all with access to their registries) and py-rattler-build.
 """
@@ -41,7 +41,7 @@ TORCH = make_seed.Project(
     ),
 )
 
-PYTHON_310, PYTHON_311, PYTHON_312, _ = make_seed.PYTHONS
+PYTHON_310, PYTHON_311, *_ = make_seed.PYTHONS
 
 
 def build_numba_cuda(folder: Path) -> list[Path]:
@@ -63,13 +63,27 @@ def build_torch(folder: Path, level: int = 15) -> Path:
     if not tree.is_dir():
         growing = tree.with_suffix(".part")
         shutil.rmtree(growing, ignore_errors=True)
-        # Modules that need a newer Python, and templates, have no bytecode after a real build either.
         make_seed.install_wheel(PYTHON_311, folder, make_seed.download_wheel(TORCH, folder), growing)
-        for foreign in (PYTHON_310, PYTHON_312):
-            folders = [PYTHON_311.site_packages]
-            make_seed.compile_folders(foreign, folder, growing, make_seed.RECOMPILED, folders)
+        leave_bytecode(folder, growing)
         growing.rename(tree)
     return build_once(TORCH, PYTHON_311, tree, folder / f"level-{level}", level=level)
+
+
+def leave_bytecode(downloads: Path, prefix: Path) -> None:
+    """Leave in a Python 3.11 prefix the bytecode of a Python 3.10 tree: what 3.10 compiled there, and 3.11 again.
+
+    It is what #4878 leaves of an earlier variant once its sources are gone.
+    """
+    own, other = prefix / PYTHON_311.site_packages, prefix / PYTHON_310.site_packages
+    for source in own.rglob("*.py"):
+        copy = other / source.relative_to(own)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, copy)
+    # Modules that need a newer Python, and templates, have no bytecode after a real build either.
+    for python in (PYTHON_310, PYTHON_311):
+        make_seed.compile_folders(python, downloads, prefix, make_seed.RECOMPILED, [PYTHON_310.library])
+    for source in other.rglob("*.py"):
+        source.unlink()
 
 
 def build_once(
