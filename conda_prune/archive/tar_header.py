@@ -40,9 +40,11 @@ def parse_header(block: bytes) -> Header:
     Python in every header.
     """
     fields = _HEADER.unpack(block)
-    name, _mode, _uid, _gid, size, mtime, checksum, type_, link, magic = fields[:10]
+    name, mode, uid, gid, size, mtime, checksum, type_, link, magic = fields[:10]
     if _number(checksum) != checksum_of(block):
         raise Damaged("a tar header's checksum is wrong")
+    for field in (mode, uid, gid, *fields[12:14]):
+        _number(field, signed=True)  # Python takes a header with a wrong number for the end of the tar.
     name = text(name)
     ustar = magic == b"ustar\x0000"
     if prefix := text(fields[14]):

@@ -103,7 +103,7 @@ def _read_end(extent: Extent) -> _End:
         raise Unsupported("bytes follow the end of the zip, or its comment hides another end")
     comment = tail[found + END.size :]
     numbers, zip64 = narrow, False
-    if extent.read(at - LOCATOR.size, 4) == b"PK\6\7":
+    if at >= LOCATOR.size and extent.read(at - LOCATOR.size, 4) == b"PK\6\7":
         at, numbers = _read_end64(extent, at)
         zip64 = True
         # Readers take one record or the other: they must say the same.

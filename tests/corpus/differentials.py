@@ -1,7 +1,7 @@
 """Archives that clients read differently: each is refused, or comes out so that all read it alike.
 
-What differs was seen in rattler, libarchive and Python's tarfile and zipfile, or is told by their sources and advisories
-(CVE-2025-62518: a PAX size that the header contradicts).
+What differs was seen in rattler, libarchive and Python's tarfile and zipfile, or is told by their sources and their
+advisories (CVE-2025-62518: a PAX size that the header contradicts).
 """
 
 from __future__ import annotations
@@ -192,6 +192,8 @@ TARS = (
     *adding("tar-size-base-256-huge", with_field(EXTRA, SIZE, b"\x80\1" + bytes(10)), "number"),
     *adding("tar-size-base-256-odd", with_field(EXTRA, SIZE, b"\x81" + bytes(11)), "number"),
     *adding("tar-size-spaces-inside", with_field(EXTRA, SIZE, b"0000 001750\0"), "number"),
+    *adding("tar-mode-no-number", with_field(EXTRA, 100, b"rw-r--r\0"), "number"),
+    *adding("tar-device-no-number", with_field(EXTRA, 329, b"xxxxxxx\0"), "number"),
     *adding("tar-fifo", tar_member("share/fifo", type=tarfile.FIFOTYPE), "type"),
     *adding("tar-device", tar_member("share/null", type=tarfile.CHRTYPE), "type"),
     *adding("tar-volume", tar_member("volume", type=b"V"), "type"),
