@@ -125,12 +125,15 @@ def test_a_fix_says_the_sizes_that_came_out(tmp_path: Path) -> None:
 
 
 def test_the_summary_adds_up(tmp_path: Path) -> None:
-    results = [fix(seed.path, output_dir=tmp_path) for seed in SEEDS]
+    (tmp_path / "in").mkdir()
+    results = [fix(seed.copy(tmp_path / "in"), output_dir=tmp_path / "out") for seed in STRAY]
+    results += [check(seed.path) for seed in CLEAN]
     line = text.summary_line([*results, Result("x", "error"), Result("y", "indexed")])
-    assert line.startswith(
-        f"{len(SEEDS) + 1} packages: {len(STRAY)} fixed ({sum(len(seed.stray) for seed in STRAY)} files"
+    before, after = (sum(path.stat().st_size for path in (tmp_path / name).iterdir()) for name in ("in", "out"))
+    assert line == (
+        f"{len(SEEDS) + 1} packages: {len(STRAY)} fixed, {len(CLEAN)} clean, 1 failed"
+        f"   −{sum(len(seed.stray) for seed in STRAY)} files   {text.size_text(before)} → {text.size_text(after)}"
     )
-    assert line.endswith(f"{len(CLEAN)} clean, 1 failed")
 
 
 def test_an_index_says_old_and_new_hash() -> None:
@@ -283,12 +286,9 @@ def test_no_bar_is_drawn_where_there_is_no_terminal() -> None:
 def test_errors_are_in_colour_on_a_terminal(environment: dict[str, str], colours: bool) -> None:
     script = """
 import sys
-from conda_prune.cli import main
+from conda_prune.cli import run
 sys.argv[1:] = ["check", "absent.conda"]
-try:
-    main()
-except SystemExit:
-    pass
+run()
 """
     said = on_terminal(script, **{"TERM": "xterm", "FORCE_COLOR": "", **environment})
     assert b"error:" in said

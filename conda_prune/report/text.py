@@ -177,24 +177,24 @@ def warning_line(warning: str) -> str:
 
 def summary_line(results: Sequence[Result]) -> str:
     """Return the last line: how many packages became what."""
-    parts = []
+    parts, totals = [], []
     for status, word in (
         ("findings", "to fix"), ("fixed", "fixed"), ("clean", "clean"), ("refused", "refused"), ("error", "failed"),
     ):  # fmt: skip
         these = [result for result in results if result.status == status]
         if not these:
             continue
+        parts.append(f"{len(these)} {word}")
         dropped = [f for result in these for f in result.findings if f.action is Action.DROP]
-        about = []
-        if dropped and status in ("findings", "fixed"):
-            about = [plural(len(dropped), "file"), size_text(sum(finding.size for finding in dropped))]
+        if dropped and status == "findings":
+            parts[-1] += f" ({plural(len(dropped), 'file')}, {size_text(sum(finding.size for finding in dropped))})"
         sizes = [(result.before.size, result.after.size) for result in these if result.before and result.after]
         if sizes and status == "fixed":
             before, after = (sum(column) for column in zip(*sizes, strict=True))
-            about.append(f"packages {change_text(Size(before, ''), Size(after, ''))}")
-        parts.append(f"{len(these)} {word}" + (f" ({', '.join(about)})" if about else ""))
+            totals += [f"−{plural(len(dropped), 'file')}"] if dropped else []
+            totals.append(change_text(Size(before, ""), Size(after, "")))
     packages = sum(result.status != "indexed" for result in results)
-    return f"{plural(packages, 'package')}: {', '.join(parts)}"
+    return "   ".join([f"{plural(packages, 'package')}: {', '.join(parts)}", *totals])
 
 
 def variant_text(variant: Variant | None, *, evidence: bool = True) -> str:

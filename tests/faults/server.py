@@ -56,7 +56,7 @@ def _work(shim: Any, request: dict[str, Any]) -> None:
         request["reads"], request["most"], log,
     )  # fmt: skip
     try:
-        conda_prune.cli.main()
+        code = conda_prune.cli.run()
     except SystemExit as leave:
         code = int(leave.code or 0)
     except BaseException as error:
