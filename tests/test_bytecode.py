@@ -241,7 +241,7 @@ def test_the_header_that_this_interpreter_writes(mode: py_compile.PycInvalidatio
     source = tmp_path / "m.py"
     source.write_text("x = 1\n")
     os.utime(source, (1_704_067_200, 1_704_067_200))
-    compiled = py_compile.compile(str(source), invalidation_mode=mode)
+    compiled = py_compile.compile(str(source), invalidation_mode=mode, doraise=True) or ""
     header = parse_header(Path(compiled).read_bytes()[:16])
     assert header is not None
     assert header.python is not None

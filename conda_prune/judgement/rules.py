@@ -6,16 +6,30 @@ rule that finds it, so the order of RULES is part of their meaning.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Literal
 
 from ..model import Action, FileKind, Finding, Variant
-from .bytecode import Bytecode, parse_header
 from .contents import Contents
-from .python import tag_python, versioned_tree
+from .places import (
+    fits,
+    foreign_tree_of,
+    has_source,
+    header_of,
+    in_python_tree,
+    is_below,
+    is_data,
+    is_embedded,
+    is_inside,
+    is_legacy,
+    linked_directories,
+    own_python,
+    ships_several,
+)
+from .python import extension_python
+from .reports import embedded, misnamed, sourceless, unknown_variant
+from .stale_listing import stale_listing
+from .stamps import stale_stamp
 
 Rows = Iterator[Finding]
 
@@ -23,214 +37,221 @@ Rows = Iterator[Finding]
 def foreign_path(contents: Contents, variant: Variant) -> Rows:
     """Bytecode under another Python's tree: `lib/python3.10/**` in a package for Python 3.11, whatever its tag.
 
-    Causes: one build directory or host prefix served several Python variants, and what the earlier ones installed was
-    packed with the later ones (prefix-dev/pixi #4878). Fix: the files are dropped. Python 3.11 never looks below
-    `lib/python3.10`, so nothing that runs changes. Prevention: build every variant in a directory of its own (pixi
-    0.60 and later do), or end the recipe's script with `conda-prune prefix --fix`.
+    Causes: one build directory or host prefix served several variants, and what the earlier ones installed was packed
+    with the later ones (prefix-dev/pixi #4878).
+
+    Fix: the files are dropped. Sources and other files of that tree stay; `--select foreign-tree` drops them, too.
+
+    Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link of the package leads to is kept.
+
+    Prevention: build every variant in a directory of its own, leave the other trees out by name, or end the build's
+    script with `conda-prune prefix --fix`.
+
+        rattler-build   build: {files: {exclude: ["lib/python3.10/**"]}}
+        pixi            use pixi 0.60 or later, which does so; after an older one, once: pixi publish --clean
+        conda-build     build: {script: [..., conda-prune prefix --fix]}
     """
-    if variant.kind != "exact" or variant.trees is None:
-        return
-    for bytecode in contents.bytecode:
-        tree = versioned_tree(bytecode.path)
-        if tree is not None and tree not in variant.trees:
-            yield _drop("foreign-path", contents, bytecode.path, _tree_directory(bytecode.path))
+    yield from _below_foreign_trees("foreign-path", contents, variant, (parsed.path for parsed in contents.bytecode))
 
 
 def foreign_tag(contents: Contents, variant: Variant) -> Rows:
     """Bytecode of another interpreter: `__pycache__/m.cpython-310.pyc` in a package for Python 3.11.
 
-    Causes: the build environment's Python compiled what the host's Python will import; an upstream archive shipped
-    its own `__pycache__`; an earlier variant's files stayed in the tree. Fix: the files are dropped. An interpreter
-    imports from `__pycache__` only what carries its own tag (PEP 3147). An untagged `m.pyc` counts where `m.py` is
-    beside it and its magic number belongs to another Python. Interpreters that the package embeds keep theirs.
-    Prevention: compile with the host's Python, and keep `__pycache__` out of source archives.
+    An untagged `m.pyc` counts where `m.py` is beside it and its header's magic number belongs to another Python.
+
+    Causes: the build environment's Python compiled what the host's Python will import; an upstream archive or wheel
+    shipped its own `__pycache__`; an earlier variant's files stayed in the tree.
+
+    Fix: the files are dropped. Those of an interpreter inside the package stay (`embedded`), and so does test data.
+
+    Safe: an interpreter imports from `__pycache__` only what carries its own tag (PEP 3147); beside a source it ignores
+    an `m.pyc`, or, as Python 2 does, ignores it for its magic number.
+
+    Prevention: let the host's Python compile, and keep `__pycache__` out of source archives.
+
+        rattler-build   build: {files: {exclude: ["**/*.cpython-310.pyc"]}}
+        pixi            [package.build.config] env = { PYTHONDONTWRITEBYTECODE = "1" }
+        conda-build     have python in requirements/host only; build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
     """
-    if variant.kind != "exact" or variant.tags is None:
+    own = own_python(variant)
+    if own is None:
         return
     for bytecode in contents.bytecode:
-        if bytecode.tag and not fits(bytecode.tag, variant) and not is_embedded(bytecode):
-            yield _drop("foreign-tag", contents, bytecode.path, bytecode.tag)
-        elif is_legacy(bytecode, contents):
-            head = contents.files[bytecode.path].content
-            header = parse_header(head) if head is not None else None
-            row = header.python if header is not None else None
-            if header is not None and row is not None and not _is_inside_other_python(bytecode.path, row[3:5]):
-                if not _same_python(row.implementation, row[3:5], variant):
-                    detail = f"magic number {header.magic} of {row.implementation} {row.major}.{row.minor}"
-                    yield _drop("foreign-tag", contents, bytecode.path, detail)
+        if bytecode.tag:
+            if not fits(bytecode.tag, variant) and not is_embedded(bytecode):
+                yield _drop("foreign-tag", contents, bytecode.path, bytecode.tag)
+        elif is_legacy(bytecode, contents) and (said := header_of(bytecode, contents)) is not None:
+            header, row = said
+            foreign = (row.implementation, row.version) != (own.implementation, own.version)
+            if foreign and not is_data(bytecode.path, row.version):
+                detail = f"magic number {header.magic} of {row.implementation} {row.major}.{row.minor}"
+                yield _drop("foreign-tag", contents, bytecode.path, detail)
 
 
 def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
-    """Cached bytecode in a package that works with any Python, whose source is in the package.
+    """Cached bytecode in a package that works with any Python (noarch python, or the stable ABI), beside its source.
 
-    Causes: the package was built with bytecode compilation on, or repacked from a platform's package.
-    Fix: the files are dropped. Installers compile noarch packages themselves (CEP 20), and tagged bytecode of the
-    building Python is ignored by all others. Bytecode without its source stays. Prevention: `noarch: python` in
-    rattler-build and conda-build leaves bytecode out; set PYTHONDONTWRITEBYTECODE=1 in custom scripts.
+    Causes: custom scripts compiled after the build tool had looked, or the package was repacked from a platform's.
+
+    Fix: the files are dropped. Bytecode without its source stays: it may be the module.
+
+    Safe: installers compile the sources of such packages for the Python that is there (CEP 20); of the tags that were
+    packed, that Python would ignore all but one.
+
+    Prevention: leave compiling to the installer.
+
+        rattler-build   build: {noarch: python} or {python: {version_independent: true}} drops bytecode by itself
+        pixi            [package.build.config] noarch = true, or abi3 = true
+        conda-build     build: {noarch: python} drops bytecode by itself
     """
-    if variant.kind != "any":
-        return
-    for bytecode in contents.bytecode:
-        if bytecode.tag and bytecode.source in contents.files and not is_embedded(bytecode):
-            yield _drop("noarch-bytecode", contents, bytecode.path, bytecode.tag)
+    if variant.kind == "any":
+        for bytecode in contents.bytecode:
+            if bytecode.tag and has_source(bytecode, contents) and not is_embedded(bytecode):
+                yield _drop("noarch-bytecode", contents, bytecode.path, bytecode.tag)
 
 
 def no_variant(contents: Contents, variant: Variant) -> Rows:
-    """Cached bytecode in a Python tree of a package that names no Python and does not ship the source.
+    """Cached bytecode in a Python's tree of a package that names no Python and does not ship the source.
 
-    Causes: a Python started during the build of a package that has nothing to do with Python, and wrote its cache
-    into the prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481). Fix: the files
-    are dropped. Cached bytecode without its source is never imported, and it clobbers the file of the package that
-    owns the module. Prevention: set PYTHONDONTWRITEBYTECODE=1 in the build script, or end it with `conda-prune prefix
-    --fix`.
+    Causes: a Python started during the build of a package that has nothing to do with Python, and wrote its cache into
+    the prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481).
+
+    Fix: the files are dropped. Packages that ship the sources, or files for several Pythons, keep their bytecode.
+
+    Safe: cached bytecode is imported by way of its source only. The package that owns the module brings its own.
+
+    Prevention: keep Python from writing bytecode while the package is built.
+
+        rattler-build   build: {script: {env: {PYTHONDONTWRITEBYTECODE: "1"}}}
+        pixi            [package.build.config] env = { PYTHONDONTWRITEBYTECODE = "1" }
+        conda-build     build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
     """
-    if variant.kind != "none":
+    if variant.kind != "none" or ships_several(contents):
         return
     for bytecode in contents.bytecode:
-        if bytecode.tag and bytecode.source not in contents.files and in_python_tree(bytecode.path):
-            yield _drop("no-variant", contents, bytecode.path, bytecode.tag)
+        if bytecode.tag and in_python_tree(bytecode.path):
+            if not has_source(bytecode, contents) and not is_embedded(bytecode):
+                yield _drop("no-variant", contents, bytecode.path, bytecode.tag)
 
 
 def foreign_tree(contents: Contents, variant: Variant) -> Rows:
-    """Files other than bytecode under another Python's tree: sources, data, extensions and `.dist-info`.
+    """Files other than bytecode under another Python's tree: sources, data, extension modules and `.dist-info`.
 
     Causes: those of foreign-path; these files are what its bytecode leaves behind.
-    Fix: on request, the rest of the tree is dropped. The package's Python never imports from it, but a program may
-    read files there by name, which is why this is no default. Prevention: as for foreign-path.
+
+    Fix: on request, the rest of the tree is dropped.
+
+    Safe: the package's Python never imports from that tree. A program may still read files there by name, which is why
+    this is no default.
+
+    Prevention: as for foreign-path.
     """
-    if variant.kind != "exact" or variant.trees is None:
-        return
     bytecode = {parsed.path for parsed in contents.bytecode}
-    for path, file in contents.files.items():
-        tree = versioned_tree(path)
-        if tree is not None and tree not in variant.trees and path not in bytecode:
-            if file.kind is not FileKind.DIRECTORY:
-                yield _drop("foreign-tree", contents, path, _tree_directory(path))
+    yield from _below_foreign_trees(
+        "foreign-tree", contents, variant, (path for path in contents.files if path not in bytecode)
+    )
 
 
 def foreign_extension(contents: Contents, variant: Variant) -> Rows:
     """Extension modules of another Python: `m.cpython-310-x86_64-linux-gnu.so` in a package for Python 3.11.
 
-    Causes: a build directory that served an earlier variant, or a wheel that carries several.
-    Fix: on request, the files are dropped. Python imports an extension only by a suffix of its own; modules for the
-    stable ABI (`.abi3.so`) and without a suffix stay. Prevention: build every variant in a directory of its own.
+    Causes: a build directory that served an earlier variant, or a wheel that carries modules for several Pythons.
+
+    Fix: on request, the files are dropped. Modules for the stable ABI (`.abi3.so`) and without a suffix stay.
+
+    Safe: Python imports an extension module only by a suffix of its own. Other programs may load it by name, which is
+    why this is no default.
+
+    Prevention: build every variant in a clean source directory.
+
+        rattler-build   build: {files: {exclude: ["**/*.cpython-310-*.so"]}}
+        pixi            pixi publish --clean
+        conda-build     remove the source's build/ directory in build/script before building
     """
-    if variant.kind != "exact":
+    own = own_python(variant)
+    if own is None:
         return
     for path in contents.files:
-        match = _EXTENSION.search(path)
-        if match and not _is_inside_other_python(path, (int(match[2]), int(match[3]))):
-            implementation = "pypy" if match[1].startswith("pypy") else "cpython"
-            threading = "t" in match[4] if implementation == "cpython" else None
-            version = int(match[2]), int(match[3])
-            if not _same_python(implementation, version, variant, threading):
-                yield _drop("foreign-extension", contents, path, match[0].lstrip("."))
+        python = extension_python(path)
+        if python is not None and not is_inside(path, python.version):
+            threads = {own.free_threaded, python.free_threaded} == {True, False}
+            if python[:3] != own[:3] or threads:
+                yield _drop("foreign-extension", contents, path, f"of {python}")
 
 
 def leftover(contents: Contents, variant: Variant) -> Rows:
     """The temporary file of an interrupted bytecode write: `m.cpython-311.pyc.140234567890`.
 
-    Causes: a Python was killed, or two wrote the same file, while bytecode was being compiled.
-    Fix: on request, the files are dropped. No Python reads a file of that name.
-    Prevention: compile bytecode in one process, after the installation.
+    Causes: a Python was killed, or several wrote the same file, while bytecode was being compiled (pybind11 #5838).
+
+    Fix: on request, the files are dropped.
+
+    Safe: no Python reads a file of that name. Other tools might number their files so, which is why this is no default.
+
+    Prevention: compile once, when everything is installed, as the build tools do by themselves; keep tests that run
+    during the build from writing bytecode with PYTHONDONTWRITEBYTECODE=1.
     """
     for bytecode in contents.bytecode:
-        if bytecode.leftover and (bytecode.cached or bytecode.source in contents.files):
+        if bytecode.leftover and (bytecode.cached or has_source(bytecode, contents)):
             yield _drop("leftover", contents, bytecode.path, "interrupted write")
 
 
 def optimized(contents: Contents, variant: Variant) -> Rows:
     """Bytecode compiled with -O: `.opt-1`, `.opt-2` and the `.pyo` files of old Pythons.
 
-    Causes: something compiled all levels (`python -m compileall -o 0 -o 1 -o 2`).
-    Fix: on request, the files are dropped. They are imported only by `python -O`, which compiles them again where it
-    may. Prevention: compile level 0 only, as conda-build and rattler-build do.
+    Causes: something compiled all levels (`python -m compileall -o 0 -o 1 -o 2`), or ran with PYTHONOPTIMIZE.
+
+    Fix: on request, the files are dropped. A `.pyo` without its source stays, and so do those of embedded interpreters.
+
+    Safe: only `python -O` imports them, and it compiles the source again. That takes time at every start where it
+    cannot write, which is why this is no default.
+
+    Prevention: compile level 0 only, as conda-build and rattler-build do.
+
+        rattler-build   build: {files: {exclude: ["**/*.opt-*.pyc"]}}
+        pixi            [package.build.config] env = { PYTHONOPTIMIZE = "" }
+        conda-build     nothing to do: it drops them by itself
     """
     for bytecode in contents.bytecode:
-        if bytecode.optimized and not bytecode.leftover and (bytecode.cached or bytecode.source in contents.files):
-            yield _drop("optimized", contents, bytecode.path, bytecode.optimized)
+        if bytecode.optimized and not bytecode.leftover and not is_embedded(bytecode):
+            if bytecode.cached or has_source(bytecode, contents):
+                yield _drop("optimized", contents, bytecode.path, bytecode.optimized)
 
 
 def orphan(contents: Contents, variant: Variant) -> Rows:
     """Cached bytecode with the right tag whose source is not in the package.
 
     Causes: bytecode of a dependency was compiled during the build and taken for the package's own (conda/conda-build
-    #718). Fix: on request, the files are dropped. Python never imports cached bytecode without its source; but where
-    another package has that source, this file is its cache, which is why this is no default. Prevention: set
-    PYTHONDONTWRITEBYTECODE=1 while the build runs other packages' code.
-    """
-    if variant.kind != "exact":
-        return
-    for bytecode in contents.bytecode:
-        if bytecode.tag and fits(bytecode.tag, variant) and bytecode.source not in contents.files:
-            yield _drop("orphan", contents, bytecode.path, f"no {bytecode.source}")
+    #718).
 
+    Fix: on request, the files are dropped.
 
-def unknown_variant(contents: Contents, variant: Variant) -> Rows:
-    """There is bytecode, but which Python the package is for cannot be told.
+    Safe: Python never imports cached bytecode without its source. Where another package has that source, this file is
+    its cache, which is why this is no default.
 
-    Causes: the dependencies name no Python, or a range of several.
-    Fix: nothing is done. `--python 3.11` tells what the package is for.
-    Prevention: depend on `python_abi`, as the run exports of conda-forge's python do.
-    """
-    if variant.kind == "unknown":
-        for bytecode in contents.bytecode:
-            yield Finding("unknown-variant", bytecode.path, contents.size(bytecode.path), bytecode.tag)
+    Prevention: keep Python from writing bytecode while the build runs other packages' code.
 
-
-def misnamed(contents: Contents, variant: Variant) -> Rows:
-    """The header's magic number belongs to another Python than the name says.
-
-    Causes: bytecode was renamed or copied over, or a pre-release of the Python wrote it.
-    Fix: nothing is done: Python ignores the file and compiles the source again.
-    Prevention: let the Python that will import the files write them.
-    """
-    for bytecode in contents.bytecode:
-        named = tag_python(bytecode.tag) if bytecode.tag else None
-        head = contents.files[bytecode.path].content
-        header = parse_header(head) if head is not None else None
-        if named is None or header is None or header.python is None or bytecode.leftover:
-            continue
-        row = header.python
-        if (row.implementation, row.major, row.minor) != named[:3]:
-            detail = f"its magic number {header.magic} is {row.implementation} {row.major}.{row.minor}'s"
-            yield Finding("misnamed", bytecode.path, contents.size(bytecode.path), detail)
-
-
-def sourceless(contents: Contents, variant: Variant) -> Rows:
-    """A module without its source: `m.pyc` and no `m.py` beside it.
-
-    Causes: the package ships compiled code only, often on purpose (prefix-dev/rattler-build #1191).
-    Fix: never dropped: it is the only copy of the module, and Python imports it.
-    Prevention: none needed.
-    """
-    for bytecode in contents.bytecode:
-        if not bytecode.cached and not bytecode.leftover and bytecode.source not in contents.files:
-            yield Finding("sourceless", bytecode.path, contents.size(bytecode.path), "", Action.REPORT, quiet=True)
-
-
-def embedded(contents: Contents, variant: Variant) -> Rows:
-    """Bytecode of an interpreter inside the package, as blender or a bundled application has one.
-
-    Causes: the package brings its own Python, in a directory that says so.
-    Fix: never dropped: that interpreter imports it.
-    Prevention: none needed.
+        rattler-build   build: {script: {env: {PYTHONDONTWRITEBYTECODE: "1"}}}
+        pixi            [package.build.config] env = { PYTHONDONTWRITEBYTECODE = "1" }
+        conda-build     build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
     """
     if variant.kind == "exact":
         for bytecode in contents.bytecode:
-            if bytecode.tag and not fits(bytecode.tag, variant) and is_embedded(bytecode):
-                size = contents.size(bytecode.path)
-                yield Finding("embedded", bytecode.path, size, bytecode.tag, Action.REPORT, quiet=True)
+            if bytecode.tag and fits(bytecode.tag, variant) and not has_source(bytecode, contents):
+                yield _drop("orphan", contents, bytecode.path, f"no {bytecode.source}")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One kind of finding: whether it applies without being asked for, and the function that finds it."""
+    """One kind of finding: whether it applies without being asked for, and the function that finds it.
+
+    `of_rest`: it judges what is left when the files are dropped that the other rules found.
+    """
 
     kind: str
     default: bool
     find: Callable[[Contents, Variant], Rows]
-    needs: Literal["names", "heads"] = "names"
+    of_rest: bool = False
 
 
 RULES = (
@@ -244,69 +265,31 @@ RULES = (
     Rule("optimized", False, optimized),
     Rule("orphan", False, orphan),
     Rule("unknown-variant", True, unknown_variant),
-    Rule("misnamed", True, misnamed, needs="heads"),
+    Rule("misnamed", True, misnamed),
     Rule("sourceless", True, sourceless),
     Rule("embedded", True, embedded),
+    Rule("stale-listing", True, stale_listing, of_rest=True),
+    Rule("stale-stamp", False, stale_stamp, of_rest=True),
 )
 
-_EXTENSION = re.compile(
-    r"\.(cpython-|cp|pypy)(\d)(\d{1,2})([a-z]*)(?:-pp\d+)?(?:-[\w.-]+)?\.(?:so|pyd|dylib)\Z", re.ASCII
-)
-_PYTHON_DIRECTORY = re.compile(
-    r"(?:python|pypy|py|graalpy|cp)-?(\d)\.?(\d{1,2})(?:t|[.-].*)?", re.ASCII | re.IGNORECASE
-)
-_UNVERSIONED_TREES = ("Lib/", "lib/python/", "site-packages/", "lib64/python/")
+
+def rule_of(kind: str) -> Rule:
+    """Return the rule that finds a kind. Raises KeyError for one that is none."""
+    return _BY_KIND[kind]
 
 
-def fits(tag: str, variant: Variant) -> bool:
-    """Return whether the variant's Python imports bytecode with this tag."""
-    return any(fnmatchcase(tag, pattern) for pattern in variant.tags or ())
+_BY_KIND = {rule.kind: rule for rule in RULES}
 
 
-def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
-    """Return whether it is an untagged `m.pyc` beside its `m.py`: only its magic number tells whose it is."""
-    return not bytecode.cached and not bytecode.leftover and bytecode.source in contents.files
-
-
-def in_python_tree(path: str) -> bool:
-    """Return whether a path is in a Python's tree at the package's root, versioned or not."""
-    return versioned_tree(path) is not None or path.startswith(_UNVERSIONED_TREES)
-
-
-def is_embedded(bytecode: Bytecode) -> bool:
-    """Return whether the file is an embedded interpreter's: a directory around it says the Python that its tag says."""
-    python = tag_python(bytecode.tag)
-    return python is not None and _is_inside_other_python(bytecode.path, (python.major, python.minor))
-
-
-def _is_inside_other_python(path: str, version: tuple[int, int]) -> bool:
-    """Return whether a directory of the path, the root's own Python tree aside, is named after that version."""
-    parts = path.split("/")[:-1]
-    if versioned_tree(path) is not None:
-        parts = parts[2:]
-    for part in parts:
-        match = _PYTHON_DIRECTORY.fullmatch(part)
-        if match and (int(match[1]), int(match[2])) == version:
-            return True
-        # `share/blender/4.2/python/lib/…` says it in two directories, or not at all.
-    return False
-
-
-def _same_python(
-    implementation: str, version: tuple[int, int], variant: Variant, free_threaded: bool | None = None
-) -> bool:
-    named = variant.python
-    prefix = "" if implementation == "cpython" else implementation
-    wanted = f"{prefix}{version[0]}.{version[1]}"
-    if free_threaded is None or version < (3, 13):
-        return named.rstrip("t") == wanted
-    if free_threaded:
-        return named == wanted + "t" or (named == wanted and f"python{named}t" in (variant.trees or ()))
-    return named == wanted
-
-
-def _tree_directory(path: str) -> str:
-    return "/".join(path.split("/", 2)[:2])
+def _below_foreign_trees(kind: str, contents: Contents, variant: Variant, paths: Iterator[str]) -> Rows:
+    """Yield a drop for each path that is in another Python's tree, unless a link makes it part of this one's."""
+    if variant.kind != "exact":
+        return
+    linked = linked_directories(contents, variant)
+    for path in paths:
+        tree = foreign_tree_of(path, variant)
+        if tree is not None and not is_below(path, linked) and contents.files[path].kind is not FileKind.DIRECTORY:
+            yield _drop(kind, contents, path, tree)
 
 
 def _drop(kind: str, contents: Contents, path: str, detail: str) -> Finding:

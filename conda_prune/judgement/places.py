@@ -1,0 +1,114 @@
+"""Where a file stands, and what that makes of it: another Python's tree, an interpreter inside the package, test data.
+
+What looks like an interpreter's own or like test data counts as such: a file that is kept for the wrong reason costs a
+few bytes, one that is dropped for the wrong reason may be missed.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from ..model import Variant
+from .bytecode import Bytecode, Header, parse_header
+from .contents import Contents
+from .links import parents, trail
+from .python import Magic, Python, Version, known_version, parse_python, tag_python, versioned_tree
+
+_UNVERSIONED_TREES = ("Lib/", "lib/python/", "lib64/python/", "site-packages/")
+_INTERPRETER = re.compile(
+    r"(?:cpython|python|pypy|graalpy|py|cp)[-_]?(\d)\.?(\d{1,2})t?(?:[.-].*)?", re.ASCII | re.DOTALL | re.IGNORECASE
+)
+_DATA = re.compile(r"tests?|testing|test[-_]?data|data|.*(?<!\d)\d\.\d{1,2}", re.ASCII | re.DOTALL | re.IGNORECASE)
+
+
+def fits(tag: str, variant: Variant) -> bool:
+    """Return whether the variant's Python imports bytecode with this tag."""
+    return any(fnmatchcase(tag, pattern) for pattern in variant.tags or ())
+
+
+def own_python(variant: Variant) -> Python | None:
+    """Return the package's only Python, or None; `free_threaded` is None where both kinds of it fit."""
+    python = parse_python(variant.python) if variant.kind == "exact" else None
+    both = python is not None and not python.free_threaded and f"python{variant.python}t" in (variant.trees or ())
+    return python._replace(free_threaded=None) if python is not None and both else python
+
+
+def foreign_tree_of(path: str, variant: Variant) -> str | None:
+    """Return the other Python's tree at the package's root that a path is in (`lib/python3.10`), or None."""
+    tree = versioned_tree(path)
+    if tree is None or variant.trees is None or tree in variant.trees:
+        return None
+    return "/".join(path.split("/", 2)[:2])
+
+
+def in_python_tree(path: str) -> bool:
+    """Return whether a path is in a Python's tree at the package's root, versioned or not."""
+    return versioned_tree(path) is not None or path.startswith(_UNVERSIONED_TREES)
+
+
+def linked_directories(contents: Contents, variant: Variant) -> frozenset[str]:
+    """Return what symbolic links outside other Pythons' trees lead to, as paths in the package."""
+    links = (path for path, file in contents.links.items() if file.link and foreign_tree_of(path, variant) is None)
+    return frozenset(passed for path in links for passed in trail(contents.files, path) if passed != path)
+
+
+def is_below(path: str, directories: frozenset[str]) -> bool:
+    """Return whether a path is in one of the directories, or below it."""
+    return bool(directories) and any(parent in directories for parent in parents(path))
+
+
+def ships_several(contents: Contents) -> bool:
+    """Return whether files other than bytecode stand in the trees of more than one Python: that is on purpose."""
+    bytecode = {parsed.path for parsed in contents.bytecode}
+    trees = {versioned_tree(path) for path in contents.files if path not in bytecode}
+    return len(trees - {None}) > 1
+
+
+def has_source(bytecode: Bytecode, contents: Contents) -> bool:
+    """Return whether the source is in the package: `m.py`, or Windows's `m.pyw`."""
+    return bytecode.source in contents.files or f"{bytecode.source}w" in contents.files
+
+
+def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
+    """Return whether it is an untagged `m.pyc` beside its `m.py`: only its magic number tells whose it is."""
+    return not bytecode.cached and not bytecode.leftover and has_source(bytecode, contents)
+
+
+def is_embedded(bytecode: Bytecode) -> bool:
+    """Return whether the file is an embedded interpreter's: a directory around it says the Python that its tag says."""
+    if not bytecode.tag:
+        return False
+    python, around = tag_python(bytecode.tag), _interpreters(posixpath.dirname(bytecode.path))
+    return bool(around) if python is None else python.version in around
+
+
+def is_inside(path: str, version: Version) -> bool:
+    """Return whether a directory around a file is named after an interpreter of that version."""
+    return version in _interpreters(posixpath.dirname(path))
+
+
+def is_data(path: str, version: Version) -> bool:
+    """Return whether a directory around a file says that its bytecode is test data, or an interpreter's own."""
+    return is_inside(path, version) or any(_DATA.fullmatch(name) for name in _directories(posixpath.dirname(path)))
+
+
+def header_of(bytecode: Bytecode, contents: Contents) -> tuple[Header, Magic] | None:
+    """Return a file's header with the Python that writes it, or None where either is not known."""
+    header = parse_header(contents.files[bytecode.path].content)
+    return (header, header.python) if header is not None and header.python is not None else None
+
+
+@lru_cache(maxsize=1024)
+def _interpreters(directory: str) -> frozenset[Version | None]:
+    """Return the versions that directories on the way are named after; None for one that is no Python's."""
+    matches = (_INTERPRETER.fullmatch(name) for name in _directories(directory))
+    return frozenset(known_version(match[1], match[2]) for match in matches if match)
+
+
+def _directories(directory: str) -> list[str]:
+    """Return the names of the directories on the way, the root's own Python tree aside."""
+    names = directory.split("/")
+    return names[2:] if versioned_tree(f"{directory}/") is not None else names

@@ -1,0 +1,85 @@
+"""The rules that only report: what they find is nothing's fault, or nothing that could be repaired here.
+
+They stand apart from those that act, so that a reader sees at once what can never change a package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..model import Action, Finding, Variant
+from .contents import Contents
+from .places import fits, has_source, header_of, is_embedded
+from .python import tag_python
+
+Rows = Iterator[Finding]
+
+
+def unknown_variant(contents: Contents, variant: Variant) -> Rows:
+    """There is bytecode, but which Python the package is for cannot be told.
+
+    Causes: the dependencies name no single Python, but a range of several.
+
+    Fix: nothing is done. `--python 3.11` says what the package is for.
+
+    Prevention: depend on one Python, as the run exports of conda-forge's python do for packages that are not noarch.
+
+        rattler-build   requirements: {host: [python], run: [python]}, without ignore_run_exports for python
+        pixi            [package.host-dependencies] python = "3.11.*"
+        conda-build     requirements: {host: [python], run: [python]}, without ignore_run_exports for python
+    """
+    if variant.kind == "unknown":
+        for bytecode in contents.bytecode:
+            yield _report("unknown-variant", contents, bytecode.path, bytecode.tag)
+
+
+def misnamed(contents: Contents, variant: Variant) -> Rows:
+    """The header's magic number belongs to another Python than the name says.
+
+    Causes: bytecode was renamed or copied over, or the Python was patched to write another tag.
+
+    Fix: nothing is done: Python ignores the file and compiles the source again.
+
+    Prevention: let the Python that will import the files write them.
+    """
+    for bytecode in contents.bytecode:
+        named = tag_python(bytecode.tag)
+        said = header_of(bytecode, contents) if named is not None and not bytecode.leftover else None
+        if named is not None and said is not None:
+            header, row = said
+            if (row.implementation, row.version) != (named.implementation, named.version):
+                detail = f"its magic number {header.magic} is {row.implementation} {row.major}.{row.minor}'s"
+                yield _report("misnamed", contents, bytecode.path, detail)
+
+
+def sourceless(contents: Contents, variant: Variant) -> Rows:
+    """A module without its source: `m.pyc` and no `m.py` beside it.
+
+    Causes: the package ships compiled code only, often on purpose (prefix-dev/rattler-build #1191).
+
+    Fix: it is never dropped outside another Python's tree: it is the only copy of the module, and Python imports it.
+
+    Prevention: none needed.
+    """
+    for bytecode in contents.bytecode:
+        if not bytecode.cached and not bytecode.leftover and not has_source(bytecode, contents):
+            yield _report("sourceless", contents, bytecode.path, quiet=True)
+
+
+def embedded(contents: Contents, variant: Variant) -> Rows:
+    """Bytecode of an interpreter inside the package, as blender or a bundled application has one.
+
+    Causes: the package brings its own Python, in a directory that says so: `share/blender/4.2/python/lib/python3.10`.
+
+    Fix: it is never dropped: that interpreter imports it.
+
+    Prevention: none needed.
+    """
+    if variant.kind in ("exact", "any", "none"):
+        for bytecode in contents.bytecode:
+            if is_embedded(bytecode) and not fits(bytecode.tag, variant):
+                yield _report("embedded", contents, bytecode.path, bytecode.tag, quiet=True)
+
+
+def _report(kind: str, contents: Contents, path: str, detail: str = "", *, quiet: bool = False) -> Finding:
+    return Finding(kind, path, contents.size(path), detail, Action.REPORT, quiet)
