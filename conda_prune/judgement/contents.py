@@ -87,8 +87,10 @@ class Contents:
         """Return what is left when these are taken out."""
         if not gone:
             return self
-        left = {path: file for path, file in self.files.items() if path not in gone}
-        return replace(self, files=left, gone=self.gone | frozenset(gone))
+        files = {path: file for path, file in self.files.items() if path not in gone}
+        left = replace(self, files=files, gone=self.gone | frozenset(gone))
+        vars(left)["bytecode"] = tuple(bytecode for bytecode in self.bytecode if bytecode.path not in gone)
+        return left
 
 
 def contents_of(package: Package) -> Contents:
