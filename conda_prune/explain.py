@@ -47,9 +47,13 @@ def _explanation(kind: str, default: bool, docstring: str) -> Explanation:
     meaning, *rest = _OPENING.split(inspect.cleandoc(docstring))
     sections = zip(rest[::2], rest[1::2], strict=True)
     texts = ((HEADINGS[opening], text.strip("\n ")) for opening, text in sections)
-    return Explanation(
-        kind, default, meaning.strip(), tuple((head, text[:1].upper() + text[1:]) for head, text in texts)
-    )
+    return Explanation(kind, default, meaning.strip(), tuple((head, _sentence(text)) for head, text in texts))
+
+
+def _sentence(text: str) -> str:
+    """Return a text that starts as a sentence does, unless the name of a tool stands there."""
+    first = text.split(maxsplit=1)[0] if text else ""
+    return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
 _KINDS = {rule.kind: _explanation(rule.kind, rule.default, rule.find.__doc__ or "") for rule in RULES}

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conda_prune import check, fix
-from conda_prune.model import Action, Finding, IndexRecord, Result, Size
+from conda_prune.model import Action, Finding, Format, IndexRecord, Result, Size
 from conda_prune.report import text
 from conda_prune.report.output import FORMATS, Output, Style
 
@@ -65,13 +65,27 @@ def test_the_command_that_is_proposed_does_what_was_found(extra: tuple[str, ...]
 
 @pytest.mark.parametrize("name", ["a b.conda", "it's.conda", "$HOME.conda", "ü.conda"])
 def test_a_path_can_be_pasted(name: str) -> None:
-    (line,) = [line for line in text.check_lines(Result(name, "findings", before=Size(1, ""))) if "to fix" in line]
+    result = Result(name, "findings", Format.CONDA, before=Size(1, ""))
+    (line,) = [line for line in text.check_lines(result) if "to fix" in line]
     assert shlex.split(line.split("   (")[0])[-1] == name
 
 
 @pytest.mark.parametrize("name", ["a\nb.conda", "-rf.conda", "\033.conda"])
 def test_a_path_that_cannot_be_pasted_is_not_proposed(name: str) -> None:
-    assert not any("to fix" in line for line in text.check_lines(Result(name, "findings", before=Size(1, ""))))
+    result = Result(name, "findings", Format.CONDA, before=Size(1, ""))
+    assert not any("to fix" in line for line in text.check_lines(result))
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        pytest.param("/opt/env", "conda-prune prefix --fix /opt/env", id="prefix"),
+        pytest.param("/opt/env/conda-meta/a-1-0.json", None, id="installed"),
+    ],
+)
+def test_what_is_no_archive_has_advice_of_its_own(path: str, advice: str | None) -> None:
+    found = [line for line in text.check_lines(Result(path, "findings")) if "to fix" in line]
+    assert [line.split(maxsplit=2)[2] for line in found] == ([advice] if advice else [])
 
 
 def test_columns_stand_below_each_other() -> None:

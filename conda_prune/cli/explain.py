@@ -9,7 +9,7 @@ import click
 from .options import complete_kinds
 
 
-@click.command()
+@click.command(short_help="Explain a kind of finding, and how to prevent it.")
 @click.argument("kind", required=False, shell_complete=complete_kinds)
 @click.option("--all", "every", is_flag=True, help="Explain every kind.")
 def explain(kind: str | None, every: bool) -> None:

@@ -47,15 +47,14 @@ def _name(result: Result) -> str:
 
 
 def _advice(result: Result, fix_options: str) -> Iterator[str]:
-    """Yield how to repair a package, where its path can be typed."""
+    """Yield how to repair a package or a prefix, where its path can be typed; what is installed is not repaired."""
+    command = "fix --in-place" if result.format is not None else "prefix --fix"
     if result.format is None and result.path.endswith(".json"):
-        yield labelled("to fix", "repair the package, and install it again")
         return
     now = f"   ({size_text(result.before.size)} now)" if result.before else ""
     if (path := _quoted(result.path)) is not None:
         options = f" {fix_options}" if fix_options else ""
-        command = "conda-prune fix --in-place" if result.format is not None else "conda-prune prefix --fix"
-        yield labelled("to fix", f"{command}{options} {path}{now}")
+        yield labelled("to fix", f"conda-prune {command}{options} {path}{now}")
 
 
 def kind_lines(findings: Sequence[Finding]) -> Iterator[str]:
