@@ -18,6 +18,7 @@ from rattler.package_streaming import extract as rattler_extract
 
 from conda_prune import PruneError, check, fix
 
+from . import error_gallery
 from .corpus.hostile import HOSTILE, ODD, Hostile, Odd
 from .corpus.tars import read_components, read_tar_members
 
@@ -169,3 +170,17 @@ def test_what_is_odd_about_the_container_is_said(odd: Odd, tmp_path: Path) -> No
     }
     for id, words in said.items():
         assert (words in notes) == (odd.id == id), notes
+
+
+def test_the_gallery_of_errors_is_current() -> None:
+    """`python -m tests.error_gallery` writes it anew."""
+    written = error_gallery.PAGE.read_text(encoding="utf-8")
+    current = error_gallery.page()
+    if f"Made with {error_gallery.versions()}." in written:
+        assert written == current
+    else:
+        # Other versions of the libraries use other words for what they find; the inputs are the same.
+        def ids(page: str) -> list[str]:
+            return [line.partition(":")[0] for line in page.splitlines() if ": " in line and line[0].islower()]
+
+        assert ids(written) == ids(current)

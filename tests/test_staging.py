@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
+from conda_prune import check, fix
 from conda_prune.archive import system
 from conda_prune.archive.container import identity_of
 from conda_prune.archive.staging import Staging, remove_leftover, temporary_of
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.model import Identity
+
+from .corpus.crafted import BASE
+from .corpus.packages import write_package
 
 OLD, NEW = b"old content", b"new content"
 posix = pytest.mark.skipif(os.name == "nt", reason="modes, owners and links are POSIX's")
@@ -339,11 +345,6 @@ def test_it_works_where_open_files_cannot_be_replaced(target: Path) -> None:
 @pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
 def test_a_package_is_fixed_where_open_files_cannot_be_replaced(tmp_path: Path, format_: str) -> None:
-    from conda_prune import fix
-
-    from .corpus.crafted import BASE
-    from .corpus.packages import write_package
-
     package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
     assert fix(package).status == "fixed"
     assert fix(package).status == "clean"
@@ -393,8 +394,6 @@ def test_a_file_system_without_directory_syncs_will_do(
 
 
 def test_signals_wait_until_the_block_is_done() -> None:
-    import signal
-
     done = []
 
     def block() -> None:
@@ -406,3 +405,39 @@ def test_signals_wait_until_the_block_is_done() -> None:
         block()
     assert done
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs a second file system")
+@pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
+def test_an_output_directory_may_be_on_another_file_system(tmp_path: Path, format_: str) -> None:
+    package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if os.stat(elsewhere).st_dev == package.stat().st_dev:
+            pytest.skip("it is the same file system")
+        assert fix(package, output_dir=elsewhere).status == "fixed"
+        assert os.listdir(elsewhere) == [package.name]
+        assert check(Path(elsewhere) / package.name).status == "clean"
+    assert check(package).status == "findings"
+
+
+@posix
+@pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
+def test_a_file_that_may_not_grow_that_large_is_an_error_in_words(tmp_path: Path, format_: str) -> None:
+    """A real failure of the system's own, without any injection: a limit on the size of files."""
+    package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
+    before = package.read_bytes()
+    code = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))\n"
+        "from conda_prune.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "fix", "--in-place", str(package)],
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert "File too large" in line
+    assert "bytes are needed" in line
+    assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.corpus.crafted import BASE
 from tests.corpus.packages import FORMATS, Format, write_package
 
 from .harness import ERRORS, FAIL, FAIL_FROM, KILL_AFTER, KILL_BEFORE, Harness, Outcome, why_not
+from .replay import recorded
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -42,15 +44,15 @@ class Case:
     argv: list[str]
     fixed: dict[str, bytes]
 
-    def run(self, **fault: int) -> Outcome:
+    def run(self, **fault: Any) -> Outcome:
         """Put the package there as it was and run the command line with a fault."""
         shutil.rmtree(self.directory)
         self.directory.mkdir()
         (self.directory / self.name).write_bytes(self.original)
         return self.again(**fault)
 
-    def again(self, **fault: int) -> Outcome:
-        return self.harness.run(self.argv, self.directory, **fault)  # type: ignore[arg-type]
+    def again(self, **fault: Any) -> Outcome:
+        return self.harness.run(self.argv, self.directory, **fault)
 
     def files(self) -> dict[str, bytes]:
         """Every file below the directory, with its content."""
@@ -137,9 +139,7 @@ def every_death(one: Case, action: int, most: int) -> int:
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("error", ERRORS)
-def test_a_failing_write_side_call_changes_nothing(
-    harness: Harness, tmp_path: Path, format_: Format, error: str
-) -> None:
+def test_a_failing_writing_call_changes_nothing(harness: Harness, tmp_path: Path, format_: Format, error: str) -> None:
     one = crafted(harness, tmp_path, format_, "backup")
     assert every_failure(one, FAIL, ERRORS[error]) >= 10
 
@@ -187,3 +187,16 @@ def test_long_every_call_of_a_real_package(
     failed = sum(every_failure(one, FAIL, error, most=most) for error in ERRORS.values())
     read = every_failure(one, FAIL, ERRORS["EIO"], reads=True, most=0)
     print(f"{format_} {mode} at most {most}: {killed} kill points, {failed} failing writes, {read} failing reads")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_nothing_but_the_result_is_written(harness: Harness, tmp_path: Path, format_: Format) -> None:
+    """Of all calls anywhere below the temporary directory, those that write concern one file, renamed in the end."""
+    one = crafted(harness, tmp_path, format_, "in-place")
+    log = tmp_path / "log"
+    one.run(log=log)
+    events = recorded(log)
+    changed = {event.path for event in events if event.call in ("create", "write", "rename", "link", "unlink", "mkdir")}
+    assert {os.path.basename(path) for path in changed if not path.endswith(".tmp")} == {one.name}
+    assert sum(event.call == "create" for event in events) == 1
+    assert sum(event.call == "rename" for event in events) == 1

@@ -1,0 +1,51 @@
+"""The page of promises names tests that exist, and every module of tests about loss is named there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGE = (REPOSITORY / "docs" / "guarantees.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+
+ABOUT_LOSS = (
+    "test_batch", "test_concurrency", "test_container", "test_hostile", "test_limits", "test_signals", "test_staging",
+    "test_verify", "faults/test_every_byte", "faults/test_power_failure", "faults/test_syscalls",
+)  # fmt: skip
+
+
+def functions(module: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(module.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize(("module", "name"), NAMED)
+def test_every_promise_names_a_test_that_exists(module: str, name: str) -> None:
+    assert name in functions(REPOSITORY / module)
+
+
+def test_every_row_of_the_tables_names_a_test() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "Proved by" not in line]
+    assert len(rows) > 20
+    assert [row for row in rows if "::test_" not in row] == []
+
+
+@pytest.mark.parametrize("module", ABOUT_LOSS)
+def test_no_module_about_loss_is_left_out(module: str) -> None:
+    assert f"tests/{module}.py" in {named for named, _ in NAMED}
+
+
+def test_the_limits_are_the_defaults() -> None:
+    from conda_prune import Limits
+
+    limits = Limits()
+    row = re.compile(r"^\| .*? \| ([^|]+) \| `--max-(\w+)` \|", re.M)
+    said = {option: default for default, option in row.findall(PAGE)}
+    assert said == {
+        "unpacked": f"{limits.unpacked >> 30} GiB",
+        "members": f"{limits.members:_}".replace("_", " "),
+        "text": f"{limits.text >> 20} MiB",
+    }
