@@ -6,14 +6,18 @@ rattler-build builds the package and compiles its sources, py-rattler installs i
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from conda_prune import check, fix
 
@@ -105,3 +109,22 @@ def test_the_restamped_package_verifies_as_installed(package: Path, channel: Cha
     for entry in bytecode:
         content = (tmp_path / "prefix" / entry["_path"]).read_bytes()
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (entry["sha256"], entry["size_in_bytes"])
+
+
+def test_what_a_script_compiles_needs_no_stamp(channel: Channel, tmp_path: Path) -> None:
+    """The prevention that `explain stale-stamp` gives: under a build's SOURCE_DATE_EPOCH, hashes are recorded."""
+    (tmp_path / "src/demo").mkdir(parents=True)
+    (tmp_path / "src/demo/__init__.py").write_text("ANSWER = 42\n")
+    recipe = RECIPE.replace('"$SP_DIR/"', '"$SP_DIR/" && python -m compileall "$SP_DIR"')
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    package = build(channel, tmp_path / "recipe.yaml", tmp_path / "output")
+    result = check(package, deep=True, select=["stale-stamp"])
+    assert (result.status, result.findings, result.notes) == ("clean", (), ())
+    with zipfile.ZipFile(package) as archive:
+        (name,) = (name for name in archive.namelist() if name.startswith("pkg-"))
+        tar = zstandard.ZstdDecompressor().stream_reader(archive.read(name)).read()
+    with tarfile.open(fileobj=io.BytesIO(tar)) as members:
+        (bytecode,) = (member for member in members if member.name.endswith(".pyc"))
+        content = members.extractfile(bytecode)
+        assert content is not None
+        assert content.read(8)[4:] == b"\3\0\0\0", "a checked hash (PEP 552)"

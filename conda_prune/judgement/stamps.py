@@ -2,8 +2,8 @@
 
 The rules are those of `importlib` (`SourceLoader.get_code`, PEP 552): a time stamp must be the source's own, in whole
 seconds and modulo 2**32, and so must its size; a checked hash must be the source's. What a package's sources are dated
-on disk is what its tar says: installers keep that time, in whole seconds, from 1980 on. Before that they differ, and so
-no stamp can be right.
+on disk is what its tar says, from 1980 on; before that installers differ, and no stamp can be right. Fractions of a
+second (conda-build's PAX headers) are cut off, as Python does with what conda unpacks; rattler rounds them.
 """
 
 from __future__ import annotations
