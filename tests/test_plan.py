@@ -304,6 +304,14 @@ def test_the_older_lists_are_corrected_as_well(tmp_path: Path) -> None:
     assert check(path, deep=True).status == "clean"
 
 
+def test_lists_with_backslashes_name_the_same_files(tmp_path: Path) -> None:
+    names = "".join(name.replace("/", "\\") + "\r\n" for name in [*OWN, STRAY])
+    path = make(tmp_path, {STRAY: CONTENT}, paths_json=None, info={"info/files": names.encode()})
+    assert done(fix(path)) == {STRAY: "drop"}
+    assert contents(path)["info/files"].decode().split() == [name.replace("/", "\\") for name in OWN]
+    assert check(path, deep=True).status == "clean"
+
+
 def test_lists_that_name_directories_are_right(tmp_path: Path) -> None:
     names = "".join(f"{name}\n" for name in [*OWN, "share/d", "lib/python3.11"]).encode()
     path = make(tmp_path, {"share/d": Directory()}, paths_json=None, info={"info/files": names})

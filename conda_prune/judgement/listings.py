@@ -60,7 +60,7 @@ def edit_lines(
     kept = []
     for line in _lines(path, raw):
         name = name_of(_text(line))
-        if name and name in dropped:
+        if name and (name in dropped or name.replace("\\", "/") in dropped):
             continue
         match = _DIGEST.search(line)
         content = changed(name) if match else None

@@ -54,11 +54,16 @@ def _disagreements(contents: Contents) -> Iterator[tuple[str, str]]:
         yield from ((path, "not listed") for path in _unlisted(contents, contents.listing.rows.keys()))
     for name in INFO_LISTS:
         if contents.texts.get(name):
-            listed = names(name, contents.texts[name])
+            listed = _as_members(contents, names(name, contents.texts[name]))
             for path in _absent(contents, listed):
                 yield path, f"listed in {name}, but not in the package"
             if name == FILES:
                 yield from ((path, f"not listed in {name}") for path in _unlisted(contents, set(listed)))
+
+
+def _as_members(contents: Contents, listed: Collection[str]) -> list[str]:
+    """Return the names of a line list as the tar has them: a list that was made on Windows may have backslashes."""
+    return [path if path in contents.members else path.replace("\\", "/") for path in listed]
 
 
 def _wrong_entries(contents: Contents, listing: Listing) -> Iterator[tuple[str, str]]:
@@ -120,7 +125,7 @@ def listing_edits(
     gone = contents.gone | absent
     for name in INFO_LISTS:
         if contents.texts.get(name):
-            listed = set(names(name, contents.texts[name])) if name == FILES and stale else ()
+            listed = set(_as_members(contents, names(name, contents.texts[name]))) if name == FILES and stale else ()
             added = [path for path in contents.files if path in stale and path not in listed] if listed else ()
             new = edit_lines(name, contents.texts[name], gone, added=added)
             yield from _rewritten(name, contents.texts[name], new)
