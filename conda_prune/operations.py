@@ -137,8 +137,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
         target = _target(path, writing)
         if not writing.dry_run and archive.format is Format.CONDA:
             # A target that cannot be written is reported before the payload is decompressed.
-            _, forecast = _planned(archive, options, deep=False, progress=progress)
-            if forecast.status == "findings":
+            if _planned(archive, options, deep=False, progress=progress)[1].status == "findings":
                 _check_target(target)
         package, plan = _planned(archive, options, deep=True, progress=progress)
         if plan.status != "findings" or plan.edits is None or writing.dry_run:
