@@ -106,9 +106,9 @@ def test_a_key_that_is_none_is_wrong_usage(tmp_path: Path, text: str, said: str)
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        pytest.param(HEAD + "select = [", "", id="broken-toml"),
+        pytest.param(HEAD + "select = [", "cannot be read", id="broken-toml"),
         pytest.param("tool.conda-prune = 3", "no table", id="no-table"),
-        pytest.param(HEAD + 'select = "a"\nselect = "b"', "", id="a-key-twice"),
+        pytest.param(HEAD + 'select = "a"\nselect = "b"', "cannot be read", id="a-key-twice"),
     ],
 )
 def test_a_file_with_the_table_that_cannot_be_read_is_wrong_usage(tmp_path: Path, text: str, reason: str) -> None:

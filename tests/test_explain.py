@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from conda_prune.explain import HEADINGS, explain, kinds
@@ -47,11 +49,11 @@ def test_prevention_is_told_for_every_build_tool_or_for_all(kind: str) -> None:
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_a_page_holds_the_docstring_and_fits_the_terminal(kind: str, width: int) -> None:
     lines = explanation_lines(explain(kind), width)
-    docstring = next(rule.find.__doc__ or "" for rule in RULES if rule.kind == kind)
+    docstring = inspect.cleandoc(next(rule.find.__doc__ or "" for rule in RULES if rule.kind == kind))
     printed = " ".join(lines).lower().split()
     for word in docstring.lower().split():
         assert word in printed or word.removesuffix(":") in {"causes", "fix", "safe", "prevention"}, word
-    examples = {line.strip() for line in docstring.splitlines() if line.startswith("        ")}
+    examples = {line.strip() for line in docstring.splitlines() if line.startswith("    ")}
     assert all(len(line) <= width or len(line.split()) == 1 or line.strip() in examples for line in lines)
 
 
