@@ -91,7 +91,8 @@ def foreign_tag(contents: Contents, variant: Variant) -> Rows:
 def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
     """Cached bytecode in a package that works with any Python (noarch python, or the stable ABI), beside its source.
 
-    Causes: custom scripts compiled after the build tool had looked, or the package was repacked from a platform's.
+    Causes: another tool than conda-build and rattler-build made the package, which both leave bytecode out, or it was
+    repacked from a platform's.
 
     Fix: the files are dropped. Bytecode without its source stays: it may be the module.
 
