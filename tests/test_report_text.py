@@ -183,11 +183,19 @@ def test_text_is_printed_where_every_format_goes_to_a_file(tmp_path: Path) -> No
         pytest.param(("yaml",), id="unknown"),
         pytest.param(("json=/there/is/no/such/directory/x",), id="cannot-be-written"),
         pytest.param(("text", "json=\0"), id="no-file-name"),
+        pytest.param(("json=/dev/null", "sarif=/dev/../dev/null"), id="two-to-one-file"),
     ],
 )
 def test_formats_that_cannot_be(formats: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="--format"):
         Output(Style("check"), formats)
+
+
+def test_a_wrong_format_leaves_the_files_of_the_others_alone(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("[]", "utf-8")
+    assert run("check", STRAY[0].path, "--format", f"json={path}", "--format", "yaml").returncode == 2
+    assert path.read_text("utf-8") == "[]"
 
 
 def test_text_and_annotations_may_share_stdout() -> None:

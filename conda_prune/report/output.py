@@ -69,32 +69,20 @@ class Output:
     """
 
     def __init__(self, style: Style, formats: Sequence[str]) -> None:
-        self._files = ExitStack()
         self._reports: list[Report] = []
         self._warned: set[str] = set()
         self._style = style
         wanted = [(name, path) for name, _, path in (format_.partition("=") for format_ in formats)]
-        printed = [name for name, path in wanted if not path]
-        if not printed:
+        _check(wanted)
+        if all(path for _, path in wanted):
             wanted.insert(0, ("text", ""))
-        if len(printed) != len(set(printed)) or (len(printed) > 1 and not set(printed) <= set(_SHARING)):
-            raise ValueError(f"--format {', '.join(printed)}: only one can go to standard output; write FORMAT=FILE")
-        for name, path in wanted:
-            self._reports.append(self._report(name, path))
-
-    def _report(self, name: str, path: str) -> Report:
-        if name not in FORMATS:
-            raise ValueError(f"--format {name}: there is no such format; the formats are {', '.join(FORMATS)}")
-        stream = sys.stdout
-        if path:
-            try:
-                file = open(path, "w", 1, encoding="utf-8", newline="\n")  # noqa: SIM115
-            except (OSError, ValueError) as error:
-                raise ValueError(f"--format {name}={path}: {getattr(error, 'strerror', None) or error}") from error
-            stream = self._files.enter_context(file)
-        module, class_ = FORMATS[name]
-        report: Report = getattr(importlib.import_module(f".{module}", __package__), class_)(stream, self._style)
-        return report
+        with ExitStack() as opened:
+            for name, path in wanted:
+                stream = opened.enter_context(_open(name, path)) if path else sys.stdout
+                module, class_ = FORMATS[name]
+                imported = importlib.import_module(f".{module}", __package__)
+                self._reports.append(getattr(imported, class_)(stream, style))
+            self._files = opened.pop_all()
 
     def __enter__(self) -> Output:
         return self
@@ -124,6 +112,27 @@ class Output:
                 print_line(text.warning_line(warning), sys.stderr, self._style)
         if result.status == "error":
             print_line(text.error_line(result), sys.stderr, self._style)
+
+
+def _check(wanted: Sequence[tuple[str, str]]) -> None:
+    """Raise ValueError for formats that are none, or that would be printed over each other."""
+    for name, _ in wanted:
+        if name not in FORMATS:
+            raise ValueError(f"--format {name}: there is no such format; the formats are {', '.join(FORMATS)}")
+    printed = [name for name, path in wanted if not path]
+    if len(printed) != len(set(printed)) or (len(printed) > 1 and not set(printed) <= set(_SHARING)):
+        raise ValueError(f"--format {', '.join(printed)}: only one can go to standard output; write FORMAT=FILE")
+    files = [os.path.realpath(path) for _, path in wanted if path and "\0" not in path]
+    if len(files) != len(set(files)):
+        raise ValueError("--format: two formats cannot go to one file")
+
+
+def _open(name: str, path: str) -> TextIO:
+    """Open a format's file, line by line; raise ValueError where it cannot be written."""
+    try:
+        return open(path, "w", 1, encoding="utf-8", newline="\n")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--format {name}={path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 class TextReport:
