@@ -213,8 +213,8 @@ STYLES = [
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("gone", [set(), {"a"}, {"b"}, {"c"}, {"a", "b"}, {"a", "c"}, {"a", "b", "c"}], ids=str)
-def test_what_is_left_is_what_the_writer_would_have_written(style: dict[str, Any], gone: set[str]) -> None:
+@pytest.mark.parametrize("gone", ["", "a", "b", "c", "ab", "ac", "abc"])
+def test_what_is_left_is_what_the_writer_would_have_written(style: dict[str, Any], gone: str) -> None:
     document = {"paths": [row("a"), row("b"), row("c")], "paths_version": 1}
     found = parse_listing(json.dumps(document, **style).encode())
     left = {"paths": [row(path) for path in "abc" if path not in gone], "paths_version": 1}
