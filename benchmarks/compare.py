@@ -3,7 +3,7 @@
     python benchmarks/compare.py DIR [--runs N] [--level 19] [--only NAME …] [--plot FILE.svg]
 
 DIR is filled by benchmarks/payloads.py where it is empty. Every comparison alternates the two commands and quotes the
-median of the ratios, so that a machine whose speed drifts does not decide; peak memory is the largest process's, in MiB.
+median of the ratios, so that a machine whose speed drifts does not decide; peak memory is the largest process's, MiB.
 Ratios, not seconds, are what is worth keeping: the seconds belong to the machine of the run.
 """
 

@@ -2,7 +2,8 @@
 
 ``numba-cuda``: the wheel laid out for four Pythons with the leftovers of prefix-dev/pixi #4878, the case in
 which the bug was found. ``torch``: the CPU wheel for Python 3.11 with the bytecode that a Python 3.10 variant
-left under ``lib/python3.10``, tagged 3.10 and 3.11, about 865 MB of tar. What an earlier run left in the folder is used again.
+left under ``lib/python3.10``, tagged 3.10 and 3.11, about 865 MB of tar. What an earlier run left in the folder
+is used again.
 
 Needs node, npm, pip (all with access to their registries) and py-rattler-build.
 """

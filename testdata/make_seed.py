@@ -137,9 +137,7 @@ def download_pyodide(python: Python, downloads: Path) -> Path:
     return package
 
 
-def compile_folders(
-    python: Python, downloads: Path, prefix: Path, mode: str, folders: Sequence[str]
-) -> list[str]:
+def compile_folders(python: Python, downloads: Path, prefix: Path, mode: str, folders: Sequence[str]) -> list[str]:
     """Compile the sources below folders of a prefix; return those that the interpreter cannot compile.
 
     The bytecode comes from the real CPython in pyodide and goes into ``__pycache__`` under that interpreter's
@@ -331,12 +329,8 @@ def make_seed(downloads: Path, trees: Path, output: Path) -> None:
 def main() -> None:
     """Make the seed."""
     parser = argparse.ArgumentParser(description="Make the packages of testdata/seed again.")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).with_name("seed"), help="default: testdata/seed"
-    )
-    parser.add_argument(
-        "--downloads", type=Path, help="keep the downloads here (default: a temporary folder)"
-    )
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("seed"), help="default: testdata/seed")
+    parser.add_argument("--downloads", type=Path, help="keep the downloads here (default: a temporary folder)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="conda-prune-seed-") as scratch:
         downloads = arguments.downloads or Path(scratch) / "downloads"

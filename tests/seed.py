@@ -1,4 +1,4 @@
-"""The seed: small real packages with the leftovers of prefix-dev/pixi #4878, and the facts that were noted when they were made."""
+"""The seed: small real packages with the leftovers of prefix-dev/pixi #4878, and facts noted when they were made."""
 
 from __future__ import annotations
 

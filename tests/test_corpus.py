@@ -102,9 +102,7 @@ def extracted_content(root: Path) -> dict[str, bytes | None]:
 
 def assert_extracted(scenario: Scenario, root: Path) -> None:
     expected, extracted = expected_content(scenario), extracted_content(root)
-    assert {p: d for p, d in expected.items() if d is not None} == {
-        p: d for p, d in extracted.items() if d is not None
-    }
+    assert {p: d for p, d in expected.items() if d is not None} == {p: d for p, d in extracted.items() if d is not None}
     assert {p for p, d in expected.items() if d is None} <= {p for p, d in extracted.items() if d is None}
 
 
@@ -216,9 +214,7 @@ def test_listing_is_true_unless_meant_to_be_stale(
 
 @pytest.mark.parametrize("format", FORMATS)
 @scenarios
-def test_rattler_and_conda_extract_it(
-    scenario: Scenario, format: Format, written: Written, tmp_path: Path
-) -> None:
+def test_rattler_and_conda_extract_it(scenario: Scenario, format: Format, written: Written, tmp_path: Path) -> None:
     for number, writer in enumerate(WRITERS):
         path = written(scenario, format, writer)
         if sys.platform == "linux":

@@ -13,6 +13,7 @@ from conda_package_handling import api as conda_package_handling
 from conda_package_streaming import package_streaming
 
 from conda_prune import fix
+from conda_prune.archive.verify import has_libarchive
 
 from .seed import STRAY, Seed
 
@@ -31,7 +32,7 @@ def tree(directory: Path) -> Tree:
 
 
 def by_rattler(package: Path, directory: Path) -> Tree:
-    rattler.package_streaming.extract(str(package), str(directory))
+    rattler.package_streaming.extract(package, directory)
     return tree(directory)
 
 
@@ -44,18 +45,20 @@ def by_conda_package_streaming(package: Path, directory: Path) -> Tree:
     components = ("info", "pkg") if package.suffix == ".conda" else ("pkg",)
     found: Tree = {}
     for component in components:
-        for tar, member in package_streaming.stream_conda_component(
-            str(package), open(package, "rb"), component=component
-        ):
-            if member.isfile():
-                file = tar.extractfile(member)
-                assert file is not None
-                found[member.name] = hashlib.sha256(file.read()).hexdigest()
+        with open(package, "rb") as stream:
+            for tar, member in package_streaming.stream_conda_component(str(package), stream, component=component):
+                if member.isfile():
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    found[member.name] = hashlib.sha256(file.read()).hexdigest()
     return found
 
 
 def by_libarchive(package: Path, directory: Path) -> Tree:
-    libarchive = pytest.importorskip("libarchive", exc_type=(ImportError, OSError, AttributeError, TypeError))
+    if not has_libarchive():
+        pytest.skip("the system has no libarchive")
+    import libarchive
+
     found: Tree = {}
 
     def read(reader: object) -> None:

@@ -39,9 +39,7 @@ def compressed(data: bytes, level: int, threads: int, *, sized: bool = True, che
     return packed.compress(data) + packed.flush()
 
 
-def recovered(
-    directory: Path, packed: bytes, prefer: Recipe | None = None, recorded: int | None = None
-) -> Recipe:
+def recovered(directory: Path, packed: bytes, prefer: Recipe | None = None, recorded: int | None = None) -> Recipe:
     path = directory / "stream"
     path.write_bytes(packed)
     with path.open("rb", buffering=0) as file:

@@ -100,9 +100,7 @@ def frame(
         write_checksum=checksum,
         **({"window_log": window_log} if window_log else {}),
     )
-    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj(
-        size=len(content) if sized else -1
-    )
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj(size=len(content) if sized else -1)
     packed = b""
     at = 0
     for stop in flushes:
@@ -134,9 +132,7 @@ def originals() -> dict[str, Original]:
     """Every kind of frame that the wild has, in small."""
     content = mixed(CONTENT)
     noise = random.Random(1).randbytes(2 * MIB + 77)
-    found = {
-        f"threaded {level}": original(level, 2, content, 18, "reproduced") for level in (-7, 1, 3, 9, 12, 15)
-    }
+    found = {f"threaded {level}": original(level, 2, content, 18, "reproduced") for level in (-7, 1, 3, 9, 12, 15)}
     words = text(CONTENT)
     found |= {
         "threaded 19": original(19, 2, mixed(2 * MIB + 5), 17, "reproduced"),
@@ -194,9 +190,7 @@ def cases(draw: st.DrawFn) -> tuple[str, list[Splice]]:
         st.binary(max_size=40),
         st.builds(lambda n, seed: mixed(n, seed), st.integers(0, 200_000), st.integers(0, 3)),
     )
-    splices = [
-        Splice(start, stop, draw(new)) for start, stop in zip(bounds[::2], bounds[1::2], strict=False)
-    ]
+    splices = [Splice(start, stop, draw(new)) for start, stop in zip(bounds[::2], bounds[1::2], strict=False)]
     if draw(st.booleans()) and bounds[::2] and len(bounds) % 2:
         splices.append(Splice(bounds[-1], size, draw(new)))
     return name, splices
@@ -337,9 +331,7 @@ def test_a_single_threaded_frame_keeps_what_depends_on_no_splice(tmp_path: Path,
     assert done.reused >= 600_000 + 128 * KIB * len(same) // 2
 
 
-@given(
-    content=st.binary(min_size=1, max_size=300), level=st.sampled_from([1, 3, 9]), repeat=st.integers(1, 3000)
-)
+@given(content=st.binary(min_size=1, max_size=300), level=st.sampled_from([1, 3, 9]), repeat=st.integers(1, 3000))
 def test_blocks_of_a_frames_start_are_independent_and_those_that_refer_are_not(
     content: bytes, level: int, repeat: int
 ) -> None:

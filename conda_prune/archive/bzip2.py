@@ -21,7 +21,7 @@ def read_level(extent: Extent) -> int:
 
 
 def decompress(extent: Extent) -> Iterator[bytes]:
-    """Yield the whole content in pieces of at most 1 MiB; raise Damaged or Unsupported unless it is one whole stream."""
+    """Yield the whole content, at most 1 MiB at a time; raise Damaged or Unsupported unless it is one whole stream."""
     read_level(extent)
     decompressor = bz2.BZ2Decompressor()
     at = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 import zstandard
 
@@ -110,7 +110,7 @@ def decompress(extent: Extent) -> Iterator[bytes]:
         pass
     size = 0
     reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
-        ExtentReader(extent), read_size=1 << 18, read_across_frames=False
+        cast("IO[bytes]", ExtentReader(extent)), read_size=1 << 18, read_across_frames=False
     )
     try:
         while piece := reader.read(CHUNK):

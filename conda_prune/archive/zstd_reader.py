@@ -103,9 +103,7 @@ class Reader:
             blocks.append((self._source.read(run.start, run.stop - run.start), content))
         window = self.tail(self._frame.window)
         head = self._source.read(5, 1)
-        return bool(blocks) and all(
-            decode_alike(head, memory, window, blocks) for memory in (b"", unlikely_memory())
-        )
+        return bool(blocks) and all(decode_alike(head, memory, window, blocks) for memory in (b"", unlikely_memory()))
 
     def until_independent(self, stop: int, least: int) -> Iterator[bytes]:
         """Yield the new content up to blocks that could follow any others; give up `least` bytes before `stop`.

@@ -51,15 +51,11 @@ def header(tag: str, source: bytes = b"", magic: int | None = None) -> bytes:
     return struct.pack("<H2sI", number, b"\r\n", 0) + stamp
 
 
-def pyc(
-    tag: str, seed: str = "", *, size: int | None = None, source: bytes = b"", magic: int | None = None
-) -> bytes:
+def pyc(tag: str, seed: str = "", *, size: int | None = None, source: bytes = b"", magic: int | None = None) -> bytes:
     """A bytecode file of `size` bytes; the seed chooses the content, and the size when none is given."""
     chance = random.Random(f"{tag} {seed}")
     if size is None:
-        size = chance.choice(
-            [chance.randint(40, 400), chance.randint(400, 4000), chance.randint(4000, 20000)]
-        )
+        size = chance.choice([chance.randint(40, 400), chance.randint(400, 4000), chance.randint(4000, 20000)])
     content = bytearray(header(tag, source, magic))
     while len(content) < size:
         content += chance.choice(TOKENS) + chance.randbytes(chance.randint(1, 12))

@@ -64,9 +64,7 @@ def write(directory: Path, content: bytes, format: Format, stem: str = BASE.stem
     return path
 
 
-def from_spec(
-    spec: PackageSpec, format: Format, writer: Writer = "rattler", dialect: Dialect | None = None
-) -> Make:
+def from_spec(spec: PackageSpec, format: Format, writer: Writer = "rattler", dialect: Dialect | None = None) -> Make:
     """A package written the usual way; what is peculiar lies in the description."""
 
     def make(directory: Path) -> Path:

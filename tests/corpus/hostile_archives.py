@@ -49,18 +49,14 @@ FILES = (
         from_file(lambda data: data[: len(data) // 2], ".conda"),
         reasons=(*TRUNCATED, "not a zip"),
     ),
-    Hostile(
-        "zip-without-last-byte", ".conda", from_file(lambda data: data[:-1], ".conda"), reasons=TRUNCATED
-    ),
+    Hostile("zip-without-last-byte", ".conda", from_file(lambda data: data[:-1], ".conda"), reasons=TRUNCATED),
     Hostile(
         "half-a-bz2",
         ".tar.bz2",
         from_file(lambda data: data[: len(data) // 2], ".tar.bz2"),
         reasons=TRUNCATED,
     ),
-    Hostile(
-        "bz2-without-last-byte", ".tar.bz2", from_file(lambda data: data[:-1], ".tar.bz2"), reasons=TRUNCATED
-    ),
+    Hostile("bz2-without-last-byte", ".tar.bz2", from_file(lambda data: data[:-1], ".tar.bz2"), reasons=TRUNCATED),
     Hostile(
         "bz2-bit-flip",
         ".tar.bz2",
@@ -83,9 +79,7 @@ FILES = (
 )
 
 
-def zip_case(
-    id: str, build: Callable[[list[ZipMember]], bytes], *reasons: str, payload: bool = False
-) -> Hostile:
+def zip_case(id: str, build: Callable[[list[ZipMember]], bytes], *reasons: str, payload: bool = False) -> Hostile:
     """A .conda with a fault in the zip around its components."""
     return Hostile(id, ".conda", from_zip(build), payload=payload, reasons=reasons)
 
@@ -119,9 +113,7 @@ ZIPS = (
         *UNOWNED,
     ),
     zip_case("zip-prepended", lambda m: b"MZ" + bytes(510) + zip_archive(m), "before", "not a zip", *UNOWNED),
-    zip_case(
-        "zip-junk-after", lambda m: zip_archive(m, after=b"junk" * 9), "follow", "after", "end of the zip"
-    ),
+    zip_case("zip-junk-after", lambda m: zip_archive(m, after=b"junk" * 9), "follow", "after", "end of the zip"),
     zip_case("zip-duplicate-metadata", lambda m: zip_archive([m[0], *m]), "two", "duplicate", "twice"),
     zip_case("zip-duplicate-pkg", lambda m: zip_archive([*m[:2], m[1], m[2]]), "two", "2", "duplicate"),
     zip_case(
@@ -143,9 +135,7 @@ def checksummed(tar: bytes) -> bytes:
 
 def wide(tar: bytes) -> bytes:
     """A frame that demands a window of 256 MiB, as zstd --long=28 does."""
-    parameters = zstandard.ZstdCompressionParameters(
-        window_log=28, chain_log=16, hash_log=16, write_content_size=False
-    )
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, chain_log=16, hash_log=16, write_content_size=False)
     stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     return stream.compress(tar) + stream.flush()
 
@@ -181,13 +171,9 @@ FRAMES = (
     *frame_case("zstd-half", lambda tar: zstd_frame(tar)[:-20], *TRUNCATED, "damaged"),
     *frame_case("zstd-two-frames", lambda tar: zstd_frame(tar[:1024]) + zstd_frame(tar[1024:]), "frame"),
     *frame_case("zstd-empty-second-frame", lambda tar: zstd_frame(tar) + zstd_frame(b""), "frame"),
-    *frame_case(
-        "zstd-trailing-garbage", lambda tar: zstd_frame(tar) + b"garbage", "follow", "after", "trailing"
-    ),
+    *frame_case("zstd-trailing-garbage", lambda tar: zstd_frame(tar) + b"garbage", "follow", "after", "trailing"),
     *frame_case("zstd-skippable-first", lambda tar: SKIPPABLE + zstd_frame(tar), "skippable"),
-    *frame_case(
-        "zstd-skippable-last", lambda tar: zstd_frame(tar) + SKIPPABLE, "skippable", "frame", "follow"
-    ),
+    *frame_case("zstd-skippable-last", lambda tar: zstd_frame(tar) + SKIPPABLE, "skippable", "frame", "follow"),
     *frame_case("zstd-window", wide, "window", "memory"),
     *frame_case("zstd-dictionary", for_a_dictionary, "dictionary"),
     *frame_case("zstd-checksum", lambda tar: flipped(checksummed(tar), -1), "checksum", "damaged", "corrupt"),

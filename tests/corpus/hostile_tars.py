@@ -20,9 +20,7 @@ SIZE, CHECKSUM = 124, 148
 
 def tar_case(id: str, build: Callable[[list[bytes]], bytes], *reasons: str) -> tuple[Hostile, ...]:
     """The fault in the pkg component of a .conda, and in a .tar.bz2."""
-    return tuple(
-        Hostile(f"{id}{f}", f, from_tar(build, f), payload=f == ".conda", reasons=reasons) for f in FORMATS
-    )
+    return tuple(Hostile(f"{id}{f}", f, from_tar(build, f), payload=f == ".conda", reasons=reasons) for f in FORMATS)
 
 
 def adding(id: str, member: bytes, *reasons: str) -> tuple[Hostile, ...]:
@@ -110,9 +108,7 @@ TARS = (
 def listing_case(id: str, edit: Callable[[bytes], bytes], *reasons: str) -> tuple[Hostile, ...]:
     """A package with a broken paths.json."""
     spec = replace(BASE, paths_json=edit)
-    return tuple(
-        Hostile(f"{id}{f}", f, from_spec(spec, f), reasons=("paths.json", *reasons)) for f in FORMATS
-    )
+    return tuple(Hostile(f"{id}{f}", f, from_spec(spec, f), reasons=("paths.json", *reasons)) for f in FORMATS)
 
 
 def index_case(id: str, content: bytes | None) -> tuple[Hostile, ...]:
@@ -135,16 +131,12 @@ METADATA = (
     *listing_case("paths-utf-16", lambda listing: listing.decode().encode("utf-16")),
     *listing_case("paths-not-utf-8", swapped(b'"sha256"', b'"sha\xff256"')),
     *listing_case("paths-trailing-data", lambda listing: listing + b"{}"),
-    *listing_case(
-        "paths-duplicate-key", swapped(b'"paths_version": 1', b'"paths": [],\n  "paths_version": 1')
-    ),
+    *listing_case("paths-duplicate-key", swapped(b'"paths_version": 1', b'"paths": [],\n  "paths_version": 1')),
     *listing_case("paths-duplicate-key-in-entry", swapped(FIRST_PATH, b'"_path": "x", ' + FIRST_PATH)),
     *listing_case("paths-version-2", swapped(b'"paths_version": 1', b'"paths_version": 2')),
     *listing_case("paths-is-a-list", lambda listing: b"[" + listing + b"]"),
     *listing_case("paths-entry-is-text", swapped(b'"paths": [', b'"paths": ["lib/x",')),
-    *listing_case(
-        "paths-entry-without-path", swapped(b'"paths": [', b'"paths": [{"path_type": "hardlink"},')
-    ),
+    *listing_case("paths-entry-without-path", swapped(b'"paths": [', b'"paths": [{"path_type": "hardlink"},')),
     *listing_case("paths-parent", swapped(FIRST_PATH, b'"_path": "../outside"')),
     *listing_case("paths-absolute", swapped(FIRST_PATH, b'"_path": "/etc/passwd"')),
     *listing_case("paths-deep", lambda listing: b'{"paths": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"),

@@ -54,9 +54,7 @@ def zip_case(id: str, note: str, build: Callable[..., bytes]) -> Odd:
 
 def frame_case(id: str, note: str, edit: Callable[[bytes], bytes]) -> tuple[Odd, ...]:
     """A .conda with a peculiar frame in its info or its pkg component."""
-    return tuple(
-        Odd(f"{id}-{part}", ".conda", from_frame(edit, part), note, part == "pkg") for part in ("info", "pkg")
-    )
+    return tuple(Odd(f"{id}-{part}", ".conda", from_frame(edit, part), note, part == "pkg") for part in ("info", "pkg"))
 
 
 def tar_case(
@@ -132,13 +130,9 @@ ODD: tuple[Odd, ...] = (
         "rattler cannot install it; the output has real sizes.",
         lambda members: zip_archive([replace(m, flags=DATA_DESCRIPTOR) for m in members]),
     ),
-    zip_case(
-        "zip-comment", "A comment behind the end record.", lambda m: zip_archive(m, comment=b"a comment")
-    ),
+    zip_case("zip-comment", "A comment behind the end record.", lambda m: zip_archive(m, comment=b"a comment")),
     zip_case("zip-no-metadata", "Readers do without metadata.json.", lambda m: zip_archive(m[1:])),
-    zip_case(
-        "zip-metadata-last", "As conda-package-handling 1.x.", lambda m: zip_archive([m[2], m[1], m[0]])
-    ),
+    zip_case("zip-metadata-last", "As conda-package-handling 1.x.", lambda m: zip_archive([m[2], m[1], m[0]])),
     zip_case(
         "zip-utf-8-flag",
         "Bit 11: names are UTF-8.",
@@ -153,18 +147,13 @@ ODD: tuple[Odd, ...] = (
     *frame_case("zstd-with-checksum", "A content checksum.", checksummed),
     *frame_case("zstd-raw-blocks", "Uncompressed blocks.", raw_block_frame),
     *frame_case("zstd-fast", "A negative level, as pixi uses for its own builds.", fast),
-    *(
-        Odd(f"names-with-dot{f}", f, dotted(f), "Names that begin with ./, also below info/.")
-        for f in FORMATS
-    ),
+    *(Odd(f"names-with-dot{f}", f, dotted(f), "Names that begin with ./, also below info/.") for f in FORMATS),
     *in_dialect("names-ustar-prefix", "USTAR splits long names into prefix and name.", USTAR),
     *in_dialect("names-gnu", "GNU writes a LongLink member.", GNU),
     *in_dialect("names-pax", "PAX writes a path record.", PAX),
     *tar_case("tar-padding", "NUL bytes behind the end blocks.", lambda m: tar_of(m) + bytes(100 * BLOCK)),
     *tar_case("tar-odd-padding", "Padding that is no multiple of a block.", lambda m: tar_of(m) + bytes(100)),
-    *adding(
-        "tar-base-256", "A small size written base-256.", with_field(EXTRA, 124, base_256(len(EXTRA_TEXT)))
-    ),
+    *adding("tar-base-256", "A small size written base-256.", with_field(EXTRA, 124, base_256(len(EXTRA_TEXT)))),
     *adding("tar-size-spaces", "A number with spaces around it.", with_field(EXTRA, 124, b"       1750 ")),
     *adding("tar-v7", "A header from before USTAR: no magic.", with_field(EXTRA, 257, bytes(8))),
     *adding("tar-type-nul", "A regular file of type NUL.", with_field(EXTRA, 156, b"\0")),

@@ -153,9 +153,7 @@ def order(entries: Mapping[str, Entry], rattler: bool) -> list[str]:
     return sorted(entries, key=grouped)
 
 
-def members(
-    entries: Mapping[str, Entry], names: Iterable[str], habits: Habits, dialect: Dialect
-) -> list[bytes]:
+def members(entries: Mapping[str, Entry], names: Iterable[str], habits: Habits, dialect: Dialect) -> list[bytes]:
     """The tar members of these entries; of hard-linked names the first is the file, the others link to it."""
     written: set[str] = set()
     result = []
@@ -221,9 +219,7 @@ def conda_archive(stem: str, info: bytes, pkg: bytes, *, writer: Writer = "rattl
     version = b'{"conda_pkg_format_version":2}' if rattler else b'{"conda_pkg_format_version": 2}'
     date = BUILD_DATE if rattler else EPOCH
     zip64 = writer != "cph1"
-    metadata = ZipMember(
-        "metadata.json", version, date=BUILD_DATE, zip64_local=rattler, zip64_central=rattler
-    )
+    metadata = ZipMember("metadata.json", version, date=BUILD_DATE, zip64_local=rattler, zip64_central=rattler)
     components = [
         ZipMember(f"{part}-{stem}.tar.zst", frame, date=date, zip64_local=zip64, zip64_central=rattler)
         for part, frame in (("pkg", pkg), ("info", info))

@@ -67,9 +67,7 @@ LINKS = (
         "The first takes over the content; the other becomes a link to it or a file of its own.",
         drops=frozenset({"lib/python3.10/site-packages/m/__pycache__/a.cpython-311.pyc"}),
         kinds={"foreign-path": 1},
-        promoted=paths(
-            "lib/python3.11/site-packages/m/__pycache__/", "b.cpython-311.opt-1.pyc", "b.cpython-311.pyc"
-        ),
+        promoted=paths("lib/python3.11/site-packages/m/__pycache__/", "b.cpython-311.opt-1.pyc", "b.cpython-311.pyc"),
     ),
     Scenario(
         "hard-link-dropped",
@@ -169,9 +167,7 @@ LISTINGS = (
                     pyc("cpython-310", "p") + PLACEHOLDER.encode() + b"\0", prefix_placeholder=PLACEHOLDER
                 ),
                 f"{CACHE}/b.cpython-310.pyc": File(pyc("cpython-310", "q"), no_link=True),
-                "bin/m": File(
-                    f"#!{PLACEHOLDER}/bin/python\n".encode(), 0o755, prefix_placeholder=PLACEHOLDER
-                ),
+                "bin/m": File(f"#!{PLACEHOLDER}/bin/python\n".encode(), 0o755, prefix_placeholder=PLACEHOLDER),
                 "etc/m.conf": File(b"x=1\n", no_link=True),
             },
         ),
@@ -188,9 +184,7 @@ LISTINGS = (
             files=OWN
             | STRAY
             | {
-                "bin/m": File(
-                    f"#!{PLACEHOLDER}/bin/python\n".encode(), 0o755, prefix_placeholder=PLACEHOLDER
-                ),
+                "bin/m": File(f"#!{PLACEHOLDER}/bin/python\n".encode(), 0o755, prefix_placeholder=PLACEHOLDER),
                 "etc/m.conf": File(b"x=1\n", no_link=True),
             },
         ),

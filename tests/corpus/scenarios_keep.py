@@ -44,9 +44,7 @@ KEEP = (
     ),
     Scenario(
         "embedded-without-variant",
-        PackageSpec(
-            "bundle", files=modules("opt/b/lib/python3.9", "os", tags=("cpython-39",), sources=False)
-        ),
+        PackageSpec("bundle", files=modules("opt/b/lib/python3.9", "os", tags=("cpython-39",), sources=False)),
         "The same in a package without a Python.",
     ),
     Scenario(
@@ -117,8 +115,7 @@ KEEP = (
             | {
                 "lib/python3.10/site-packages/r/a.py": "x = 1\n",
                 "lib/python3.10/site-packages/r/ext.cpython-310-x86_64-linux-gnu.so": b"\x7fELF",
-                "lib/python3.10/site-packages/r-1.dist-info/RECORD": "r/a.py,,\n"
-                "r/__pycache__/a.cpython-310.pyc,,\n",
+                "lib/python3.10/site-packages/r-1.dist-info/RECORD": "r/a.py,,\nr/__pycache__/a.cpython-310.pyc,,\n",
             },
         ),
         "Files other than bytecode go on request only; a RECORD that was stale before is not ours to mend.",

@@ -107,9 +107,7 @@ LAYOUTS = (
             | modules("Scripts", "run", tags=("cpython-39",)),
         ),
         "Only the tag can tell on Windows; __pycache__ counts anywhere in the package.",
-        drops=frozenset(
-            {"Lib/site-packages/w/__pycache__/a.cpython-39.pyc", "Scripts/__pycache__/run.cpython-39.pyc"}
-        ),
+        drops=frozenset({"Lib/site-packages/w/__pycache__/a.cpython-39.pyc", "Scripts/__pycache__/run.cpython-39.pyc"}),
         kinds={"foreign-tag": 2},
     ),
     Scenario(
@@ -168,9 +166,7 @@ LAYOUTS = (
             },
         ),
         "gdal-feedstock #1199, rattler-build #2481: written when Python started during the build.",
-        drops=frozenset(
-            {"lib/python3.14/site-packages/_distutils_hack/__pycache__/__init__.cpython-314.pyc"}
-        ),
+        drops=frozenset({"lib/python3.14/site-packages/_distutils_hack/__pycache__/__init__.cpython-314.pyc"}),
         kinds={"no-variant": 1},
     ),
 )

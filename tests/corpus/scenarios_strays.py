@@ -75,13 +75,10 @@ STRAYS = (
             "pytorch",
             build="cpu_mkl_py311h1234567_100",
             depends=conda_forge("3.11"),
-            files=PYTORCH
-            | {f"{SITE}/torch.dist-info/RECORD": record(SITE, PYTORCH, "torch.dist-info/RECORD")},
+            files=PYTORCH | {f"{SITE}/torch.dist-info/RECORD": record(SITE, PYTORCH, "torch.dist-info/RECORD")},
         ),
         "pytorch-cpu-feedstock #329: the build environment's Python compiled too.",
-        drops=paths(
-            "lib/python3.11/site-packages/torch/__pycache__/", "__init__.cpython-313.pyc", "a.cpython-313.pyc"
-        ),
+        drops=paths("lib/python3.11/site-packages/torch/__pycache__/", "__init__.cpython-313.pyc", "a.cpython-313.pyc"),
         kinds={"foreign-tag": 2},
         edited=frozenset({"lib/python3.11/site-packages/torch.dist-info/RECORD"}),
     ),
@@ -142,9 +139,7 @@ STRAYS = (
             files=modules(SITE, "l/a", tags=CP311)
             | {
                 f"{SITE}/l/__pycache__/a.cpython-311.pyc.140234567890": pyc("cpython-311", "left"),
-                "lib/python3.10/site-packages/l/__pycache__/a.cpython-311.pyc.123": pyc(
-                    "cpython-311", "right"
-                ),
+                "lib/python3.10/site-packages/l/__pycache__/a.cpython-311.pyc.123": pyc("cpython-311", "right"),
             },
         ),
         "An interrupted write (pybind11 #5838): with the foreign tree it goes, elsewhere only on request.",

@@ -61,8 +61,7 @@ HEALTHY = (
             build="py310h70157a2_1",
             depends=("python", "_python_abi3_support 1.*", "cpython >=3.10"),
             index_extra={"noarch": "python"},
-            files=modules("site-packages", "rattler/__init__")
-            | {"site-packages/rattler/r.abi3.so": b"\x7fELF"},
+            files=modules("site-packages", "rattler/__init__") | {"site-packages/rattler/r.abi3.so": b"\x7fELF"},
         ),
         "CEP 20: version-independent although subdir is a platform and the build string says py310.",
     ),
@@ -216,17 +215,13 @@ HEALTHY = (
     ),
     Scenario(
         "clean-no-python",
-        PackageSpec(
-            "zlib", depends=("libgcc-ng >=7.3.0",), files={"lib/libz.so": b"\x7fELF", "include/zlib.h": "x"}
-        ),
+        PackageSpec("zlib", depends=("libgcc-ng >=7.3.0",), files={"lib/libz.so": b"\x7fELF", "include/zlib.h": "x"}),
         "No Python anywhere.",
     ),
 )
 
 STRAY = "lib/python3.11/site-packages/m/__pycache__/a.cpython-310.pyc"
-BOTH_TAGS = modules(SITE, "m/__init__", tags=CP311) | modules(
-    SITE, "m/a", tags=("cpython-311", "cpython-310")
-)
+BOTH_TAGS = modules(SITE, "m/__init__", tags=CP311) | modules(SITE, "m/a", tags=("cpython-311", "cpython-310"))
 
 EVIDENCE = (
     Scenario(
@@ -294,8 +289,7 @@ EVIDENCE = (
         PackageSpec(
             "ranged",
             depends=("python >=3.9",),
-            files=BOTH_TAGS
-            | modules("lib/python3.10/site-packages", "m/a", tags=("cpython-310", "cpython-311")),
+            files=BOTH_TAGS | modules("lib/python3.10/site-packages", "m/a", tags=("cpython-310", "cpython-311")),
         ),
         "Unknown variant: no foreign-* rule may fire.",
     ),
@@ -327,8 +321,7 @@ EVIDENCE = (
             "odd",
             build="py311h1234567_0",
             depends=conda_forge("3.11"),
-            files=modules(SITE, "odd")
-            | {f"{SITE}/odd.pyc": File(pyc("cpython-311", "odd", magic=UNKNOWN_MAGIC))},
+            files=modules(SITE, "odd") | {f"{SITE}/odd.pyc": File(pyc("cpython-311", "odd", magic=UNKNOWN_MAGIC))},
         ),
         "A magic number of no known Python is never a reason to drop.",
         payload=True,

@@ -59,10 +59,7 @@ def split_members(tar: bytes) -> list[tuple[str, bytes]]:
     with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
         members = archive.getmembers()
         bounds = [*(member.offset for member in members), archive.offset]
-    return [
-        (member.name, tar[start:stop])
-        for member, start, stop in zip(members, bounds, bounds[1:], strict=False)
-    ]
+    return [(member.name, tar[start:stop]) for member, start, stop in zip(members, bounds, bounds[1:], strict=False)]
 
 
 def read_components(path: Path) -> dict[str, bytes]:
