@@ -90,10 +90,10 @@ class _Pool(Generic[Task, Outcome]):
             return
         mine, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
-        with _without_keyboard():
+        with _signals_held():
             process.start()
-        theirs.close()
-        self._give(mine, process)
+            theirs.close()
+            self._give(mine, process)
 
     def _give(self, connection: Connection, process: BaseProcess) -> None:
         if self._next >= len(self._tasks):
@@ -118,20 +118,20 @@ class _Pool(Generic[Task, Outcome]):
 
 
 @contextmanager
-def _without_keyboard() -> Iterator[None]:
-    """Start processes that a terminal's Ctrl-C does not reach: it goes to all, and the parent is to end them.
+def _signals_held() -> Iterator[None]:
+    """Start a process that a terminal's Ctrl-C does not reach, and be interrupted only once it is known.
 
-    They inherit the blocked signal from their first instruction on. Windows has no such thing; there, each of them
-    unwinds by itself.
+    Ctrl-C goes to all processes, and the parent is to end the others. They inherit the blocked signals from their
+    first instruction on. Windows has no such thing; there, each of them unwinds by itself.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker  # Windows has none.
 
-    # It would start with the first worker, and unblock the signal on its way.
+    # It would start with the first worker, and unblock the signals on its way.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -142,6 +142,8 @@ def _serve(connection: Connection, work: Callable[[Task], Outcome]) -> None:
     """Work until the other end closes. A termination unwinds the work, so that nothing temporary stays."""
     signal.signal(signal.SIGTERM, _unwind)
     try:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         while True:
             connection.send(work(connection.recv()))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):

@@ -131,3 +131,38 @@ def test_a_reader_that_has_enough_ends_it_quietly(directory: Directory) -> None:
     assert process.wait(timeout=60) == 141
     assert stderr == ""
     directory.check()
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_an_interruption_while_libarchive_reads_is_not_swallowed(
+    tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a handler raises inside of a callback from C is lost: so handlers never run there."""
+    from conda_prune import fix
+    from conda_prune.archive import verify
+
+    package = write_package(BASE, tmp_path)
+    before = package.read_bytes()
+    real = verify._Blocks.readinto
+
+    def interrupted(blocks: verify._Blocks, buffer: object) -> int:
+        os.kill(os.getpid(), number)
+        time.sleep(0.05)
+        return real(blocks, buffer)
+
+    class Arrived(BaseException):
+        pass
+
+    def arrives(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise Arrived
+
+    monkeypatch.setattr(verify._Blocks, "readinto", interrupted)
+    previous = signal.signal(number, arrives)
+    try:
+        with pytest.raises(Arrived):
+            fix(package)
+    finally:
+        time.sleep(0.3)
+        signal.signal(number, previous)
+    assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])

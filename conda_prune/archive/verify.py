@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from threading import Event, Thread
 from typing import Any, BinaryIO, TypeAlias, cast
 from unicodedata import normalize
 
@@ -28,6 +29,8 @@ INSTALL_HINT = (
     "apt install libarchive13, dnf install libarchive, brew install libarchive or conda install libarchive"
 )
 _BLOCK = 1 << 16
+_PATIENCE = 0.5
+"""Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,42 @@ def verify(
     `name` is the package's own name. `expected` maps components to their members, `entries` are the zip's names; both
     in order.
     """
+    cancelled = Event()
+
+    def watched(done: int) -> None:
+        if cancelled.is_set():
+            raise NotVerified("the verification was interrupted")
+        progress(done)
+
+    # On a thread of its own: Python runs signal handlers on the main one, and what they raise while libarchive calls
+    # back would be swallowed there, so that Ctrl-C did nothing.
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _verify(path, name, format_, expected, entries, watched)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = Thread(target=work, name="conda-prune verify", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_PATIENCE)
+    finally:
+        cancelled.set()
+    if failures:
+        raise failures[0]
+
+
+def _verify(
+    path: str,
+    name: str,
+    format_: Format,
+    expected: Mapping[str, Sequence[Expected]],
+    entries: Sequence[str],
+    progress: Callable[[int], None],
+) -> None:
     found = _libarchive_members if has_libarchive() else _stdlib_members
     seen_entries: list[str] = []
     try:
@@ -188,12 +227,12 @@ class _Blocks:
                 if block is None:
                     return 0
                 self._rest = memoryview(block)
+            size = min(len(buffer), len(self._rest))
+            memoryview(buffer).cast("B")[:size] = self._rest[:size]
+            self._rest = self._rest[size:]
         except BaseException as error:
             self.error = error
             return -1
-        size = min(len(buffer), len(self._rest))
-        memoryview(buffer).cast("B")[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
         return size
 
     def drain(self) -> None:
