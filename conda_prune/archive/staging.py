@@ -225,23 +225,29 @@ def _make_directories(directory: str) -> None:
 
 def _back_up(target: str, backup: str, made: list[str]) -> None:
     """Give the target's content another name, on the disk before anything else happens; `made` gets the name."""
-    if os.path.lexists(backup):
-        if os.path.isfile(backup) and filecmp.cmp(target, backup, shallow=False):
-            return  # A killed run made it, or a person: it is the backup.
-        raise CannotWrite(f"the backup {backup} exists already", "move it away, or choose another --backup suffix")
     try:
-        with system.uninterrupted():
-            try:
-                os.link(target, backup)
+        # The same content under that name is a backup, too: a killed run made it.
+        if not os.path.isfile(backup) or not filecmp.cmp(target, backup, shallow=False):
+            if os.path.lexists(backup):
+                raise CannotWrite(
+                    f"the backup {backup} exists already", "move it away, or choose another --backup suffix"
+                )
+            _link_backup(target, backup, made)
+            if not made:
+                _copy_backup(target, backup)
                 made.append(backup)
-            except OSError:
-                pass  # A file system without hard links.
-        if not made:
-            _copy_backup(target, backup)
-            made.append(backup)
         system.sync_directory(os.path.dirname(backup))
     except OSError as error:
         raise CannotWrite(f"the backup {backup} cannot be made: {error.strerror}") from error
+
+
+def _link_backup(target: str, backup: str, made: list[str]) -> None:
+    with system.uninterrupted():
+        try:
+            os.link(target, backup)
+            made.append(backup)
+        except OSError:
+            pass  # A file system without hard links.
 
 
 def _copy_backup(target: str, backup: str) -> None:

@@ -24,6 +24,8 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 _SAFELY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _POLL = 0.05
 """Seconds between two looks at a file that somebody else has open, where waiting is not possible."""
+_SHARING_VIOLATION = 32
+"""Windows' number of the error that a file is open elsewhere."""
 _INTERRUPTIONS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 ]
@@ -74,9 +76,11 @@ def remove_abandoned(path: str, *, wait: bool = True) -> None:
                 os.unlink(path)
             except FileNotFoundError:
                 return
-            except PermissionError:
+            except PermissionError as error:
                 if not wait:
                     return
+                if getattr(error, "winerror", _SHARING_VIOLATION) != _SHARING_VIOLATION:
+                    raise
                 time.sleep(_POLL)
             else:
                 return
