@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .crafted import from_bytes, from_file, pax_header, resealed, tar_of, with_field
-from .hostile_archives import with_pkg, zip_case
+from .hostile_archives import DISAGREE, with_pkg, zip_case
 from .hostile_tars import EXTRA, adding, tar_case
 from .packages import GNU, tar_member
 from .refused import Hostile
 from .tars import BLOCK
-from .zips import ZipMember, zip_archive
+from .zips import DATA_DESCRIPTOR, ZipMember, zip_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +114,24 @@ def counting(count: int, here: int | None = None) -> Callable[[list[ZipMember]],
     return build
 
 
+def wide_end(edit: Callable[[bytearray, int], None]) -> Callable[[list[ZipMember]], bytes]:
+    """The zip with a zip64 end record that agrees with its own, then edited; the position given is the locator's."""
+
+    def build(members: list[ZipMember]) -> bytes:
+        archive = bytearray(with_second_end()(members))
+        edit(archive, archive.rindex(b"PK\6\7"))
+        return bytes(archive)
+
+    return build
+
+
+def described_wrongly(members: list[ZipMember]) -> bytes:
+    """Data descriptors of which one states another CRC-32."""
+    archive = bytearray(zip_archive([replace(member, flags=DATA_DESCRIPTOR) for member in members]))
+    archive[archive.index(b"PK\7\10") + 4] ^= 1
+    return bytes(archive)
+
+
 DIFFERENTLY = ("clients read differently", "disagree", "two", "hides another", "between")
 
 ZIPS = (
@@ -140,6 +158,18 @@ ZIPS = (
     zip_case("zip-unknown-encoding", lambda m: zip_archive([*m, ZipMember("né", b"x")]), "encoding"),
     zip_case("zip-patch-data", with_pkg(flags=0x20), "flags"),
     zip_case("zip-masked-headers", with_pkg(flags=0x2000), "flags"),
+    zip_case("zip-needs-a-newer-reader", in_directory(patched(6, b"\x6d\0")), "version 10.9"),
+    zip_case("zip-on-another-disk", in_directory(patched(34, b"\1\0")), "several"),
+    zip_case("zip-stored-with-two-sizes", in_directory(patched(24, b"\1\0\0\0")), "two sizes"),
+    zip_case("zip-elsewhere", in_directory(patched(42, b"\5\0\0\0")), "not where"),
+    zip_case("zip-beyond-the-end", in_directory(patched(42, b"\0\0\0\x7f")), "not where"),
+    zip_case("zip-directory-cut", in_directory(patched(32, b"\xff\xff")), "directory is damaged"),
+    zip_case("zip-directory-noise", in_directory(patched(0, b"noise")), "directory is damaged"),
+    zip_case("zip-descriptor-disagrees", described_wrongly, "data descriptor"),
+    zip_case("zip-wide-end-elsewhere", wide_end(patched(8, b"\1")), "zip64 end record"),
+    zip_case("zip-wide-end-on-another-disk", wide_end(patched(16, b"\2")), "several"),
+    zip_case("zip-wide-end-longer", wide_end(patched(-52, b"\x2d")), "unknown bytes"),
+    zip_case("zip-local-extra-two-sizes", with_pkg(zip64_local=True, zip64_central=True, local_size=7), *DISAGREE),
     zip_case("zip-method-93", with_pkg(method=93), "method 93"),
 )
 
