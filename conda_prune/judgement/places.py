@@ -6,8 +6,8 @@ few bytes, one that is dropped for the wrong reason may be missed.
 
 from __future__ import annotations
 
-import posixpath
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -49,15 +49,27 @@ def in_python_tree(path: str) -> bool:
     return versioned_tree(path) is not None or path.startswith(_UNVERSIONED_TREES)
 
 
-def linked_directories(contents: Contents, variant: Variant) -> frozenset[str]:
-    """Return what symbolic links outside other Pythons' trees lead to, as paths in the package."""
+def linked_directories(contents: Contents, variant: Variant) -> Mapping[str, list[str]]:
+    """Return what symbolic links outside other Pythons' trees lead to, each with the links, as paths in the package."""
     links = (path for path, file in contents.links.items() if file.link and foreign_tree_of(path, variant) is None)
-    return frozenset(passed for path in links for passed in trail(contents.files, path) if passed != path)
+    leading: dict[str, list[str]] = {}
+    for path in links:
+        for passed in trail(contents.files, path):
+            if passed != path:
+                leading.setdefault(passed, []).append(path)
+    return leading
 
 
-def is_below(path: str, directories: frozenset[str]) -> bool:
-    """Return whether a path is in one of the directories, or below it."""
-    return bool(directories) and any(parent in directories for parent in parents(path))
+def is_reached(path: str, leading: Mapping[str, list[str]], variant: Variant) -> bool:
+    """Return whether a link leads to a directory around a path, and makes it stand elsewhere than in a foreign tree.
+
+    Behind `lib64 -> lib`, another Python's tree is still one.
+    """
+    return bool(leading) and any(
+        foreign_tree_of(link + path[len(parent) :], variant) is None
+        for parent in parents(path)
+        for link in leading.get(parent, ())
+    )
 
 
 def ships_several(contents: Contents) -> bool:
@@ -81,18 +93,19 @@ def is_embedded(bytecode: Bytecode) -> bool:
     """Return whether the file is an embedded interpreter's: a directory around it says the Python that its tag says."""
     if not bytecode.tag:
         return False
-    python, around = tag_python(bytecode.tag), _interpreters(posixpath.dirname(bytecode.path))
+    python, around = tag_python(bytecode.tag), _interpreters(bytecode.directory)
     return bool(around) if python is None else python.version in around
 
 
 def is_inside(path: str, version: Version) -> bool:
     """Return whether a directory around a file is named after an interpreter of that version."""
-    return version in _interpreters(posixpath.dirname(path))
+    return version in _interpreters(path[: path.rfind("/") + 1])
 
 
 def is_data(path: str, version: Version) -> bool:
     """Return whether a directory around a file says that its bytecode is test data, or an interpreter's own."""
-    return is_inside(path, version) or any(_DATA.fullmatch(name) for name in _directories(posixpath.dirname(path)))
+    directories = _directories(path[: path.rfind("/") + 1])
+    return is_inside(path, version) or any(_DATA.fullmatch(name) for name in directories)
 
 
 def header_of(bytecode: Bytecode, contents: Contents) -> tuple[Header, Magic] | None:
@@ -109,6 +122,6 @@ def _interpreters(directory: str) -> frozenset[Version | None]:
 
 
 def _directories(directory: str) -> list[str]:
-    """Return the names of the directories on the way, the root's own Python tree aside."""
+    """Return the names of the directories on the way to one that ends with `/`, the root's own Python tree aside."""
     names = directory.split("/")
-    return names[2:] if versioned_tree(f"{directory}/") is not None else names
+    return names[2:] if versioned_tree(directory) is not None else names

@@ -17,11 +17,11 @@ from .places import (
     has_source,
     header_of,
     in_python_tree,
-    is_below,
     is_data,
     is_embedded,
     is_inside,
     is_legacy,
+    is_reached,
     linked_directories,
     own_python,
     ships_several,
@@ -289,7 +289,11 @@ def _below_foreign_trees(kind: str, contents: Contents, variant: Variant, paths:
     linked = linked_directories(contents, variant)
     for path in paths:
         tree = foreign_tree_of(path, variant)
-        if tree is not None and not is_below(path, linked) and contents.files[path].kind is not FileKind.DIRECTORY:
+        if (
+            tree is not None
+            and not is_reached(path, linked, variant)
+            and contents.files[path].kind is not FileKind.DIRECTORY
+        ):
             yield _drop(kind, contents, path, tree)
 
 
