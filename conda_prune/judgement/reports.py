@@ -43,8 +43,8 @@ def misnamed(contents: Contents, variant: Variant) -> Rows:
     Prevention: let the Python that will import the files write them.
     """
     for bytecode in contents.bytecode:
-        named = tag_python(bytecode.tag)
-        said = header_of(bytecode, contents) if named is not None and not bytecode.leftover else None
+        said = header_of(bytecode, contents) if bytecode.tag and not bytecode.leftover else None
+        named = tag_python(bytecode.tag) if said is not None else None
         if named is not None and said is not None:
             header, row = said
             if (row.implementation, row.version) != (named.implementation, named.version):
@@ -77,7 +77,7 @@ def embedded(contents: Contents, variant: Variant) -> Rows:
     """
     if variant.kind in ("exact", "any", "none"):
         for bytecode in contents.bytecode:
-            if is_embedded(bytecode) and not fits(bytecode.tag, variant):
+            if not fits(bytecode.tag, variant) and is_embedded(bytecode):
                 yield _report("embedded", contents, bytecode.path, bytecode.tag, quiet=True)
 
 
