@@ -83,7 +83,7 @@ def test_a_failure_is_a_notification_and_the_run_no_success() -> None:
     ("path", "uri"),
     [
         pytest.param("output/linux-64/a-1-0.conda", "output/linux-64/a-1-0.conda", id="relative"),
-        pytest.param("/work/a b.conda", "file:///work/a%20b.conda", id="absolute"),
+        pytest.param("/builds/a b.conda", "file:///builds/a%20b.conda", id="absolute"),
         pytest.param("a:b#c?d.conda", "a%3Ab%23c%3Fd.conda", id="what-has-a-meaning-in-uris"),
         pytest.param("\udcff\x1b[.conda", "%FF%1B%5B.conda", id="no-utf-8"),
     ],
