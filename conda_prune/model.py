@@ -6,7 +6,7 @@ carried out. Sizes and offsets are bytes; offsets count from the start of a comp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -236,11 +236,6 @@ class Plan:
     refusal: str = ""
     edits: Mapping[str, Edit] | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def repairs(self) -> Iterator[Finding]:
-        """The findings that `fix` does something about."""
-        return (finding for finding in self.findings if finding.action is not Action.REPORT)
 
 
 @dataclass(frozen=True)
