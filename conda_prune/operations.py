@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 
 from .archive.container import Archive
 from .archive.reader import read_package
+from .archive.system import cores
 from .errors import CannotWrite, Changed, OutOfMemory
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
@@ -58,6 +59,15 @@ class Writing:
     threads: int = 0
 
 
+def shares(packages: int, jobs: int, threads: int) -> tuple[int, int]:
+    """Return how many packages to work on at the same time, and how many threads each gets.
+
+    0 stands for as many as there are cores: each package then gets its share of them.
+    """
+    jobs = max(1, min(jobs or cores(), packages))
+    return jobs, threads or max(1, cores() // jobs)
+
+
 def check_package(
     path: str,
     options: Options,
@@ -65,17 +75,18 @@ def check_package(
     deep: bool = False,
     limits: Limits | None = None,
     progress: Progress = UNWATCHED,
+    threads: int = 0,
 ) -> Result:
     """Return what is wrong with a package; nothing is written. Raises PruneError where it cannot be read."""
-    return _twice(lambda: _check_once(path, options, deep, limits or Limits(), progress))
+    return _twice(lambda: _check_once(path, options, deep, limits or Limits(), progress, threads or cores()))
 
 
-def _check_once(path: str, options: Options, deep: bool, limits: Limits, progress: Progress) -> Result:
+def _check_once(path: str, options: Options, deep: bool, limits: Limits, progress: Progress, threads: int) -> Result:
     started = time.perf_counter()
     with Archive(path, limits) as archive:
         if deep or archive.format is Format.TAR_BZ2:
             progress.expect(archive.content_size)
-        _, plan = _planned(archive, options, deep=deep, progress=progress)
+        _, plan = _planned(archive, options, threads, deep=deep, progress=progress)
         archive.check_unwritten()
     return _result(plan, plan.status, deep=plan.package.complete, seconds=time.perf_counter() - started)
 
@@ -125,21 +136,27 @@ def _twice(work: Callable[[], Result]) -> Result:
 
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
-    from .archive.rewriter import Settings, digest, rewrite_package
+    from .archive.pipe import helpers
+    from .archive.rewriter import Rewriting, Settings, recover_recipes, rewrite_package
     from .archive.staging import Staging
     from .archive.verify import INSTALL_HINT, has_libarchive
     from .places.surroundings import sidecar_warnings
 
     started = time.perf_counter()
     in_place = writing.output_dir is None
-    with Archive(path, limits) as archive:
+    threads = writing.threads or cores()
+    with Archive(path, limits) as archive, helpers(threads) as beside:
         progress.expect(3 * archive.content_size)
         target = _target(path, writing)
+        recovered = None
         if not writing.dry_run and archive.format is Format.CONDA:
             # A target that cannot be written is reported before the payload is decompressed.
-            if _planned(archive, options, deep=False, progress=progress)[1].status == "findings":
+            package, plan = _planned(archive, options, threads, deep=False, progress=progress)
+            if plan.status == "findings":
                 _check_target(target)
-        package, plan = _planned(archive, options, deep=True, progress=progress)
+                settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
+                recovered = beside(partial(recover_recipes, archive, settings))
+        package, plan = _planned(archive, options, threads, deep=True, progress=progress)
         if plan.status != "findings" or plan.edits is None or writing.dry_run:
             result = _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
             archive.check_unwritten()
@@ -149,20 +166,20 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
             return result
         _check_target(target)
         with Staging(target, path, archive.content_size) as staging:
-            recorded = recorded_level(contents_of(package).texts)
-            settings = Settings(writing.level, recorded, writing.threads or os.cpu_count() or 1)
-            compression = rewrite_package(archive, package, plan.edits, staging, settings, progress)
-            before, after = digest(archive.whole), digest(staging.content)
+            settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
+            recipe_of = recovered() if recovered else recover_recipes(archive, settings)
+            work = Rewriting(archive, package, plan.edits, recipe_of, settings, progress, beside)
+            written = rewrite_package(work, staging)
             archive.check_unwritten()
             archive.close()
             backup = staging.target + writing.backup if writing.backup and in_place else None
             warnings = staging.commit(package.identity if in_place else None, backup) + sidecar_warnings(target)
     return replace(
         _result(plan, "fixed", deep=True, seconds=time.perf_counter() - started),
-        before=before,
-        after=after,
+        before=written.before,
+        after=written.after,
         output=target,
-        compression=compression,
+        compression=written.compression,
         warnings=warnings if has_libarchive() else (*warnings, INSTALL_HINT),
     )
 
@@ -175,7 +192,7 @@ def show_package(
     """
     compression = None
     with Archive(path, limits or Limits()) as archive:
-        package, plan = _planned(archive, options, deep=deep, progress=UNWATCHED)
+        package, plan = _planned(archive, options, cores(), deep=deep, progress=UNWATCHED)
         contents = contents_of(package)
         if deep:
             from .archive.rewriter import Settings, recover_recipes
@@ -187,11 +204,13 @@ def show_package(
     return replace(result, compression=compression), plan, {**package.files, **contents.files}
 
 
-def _planned(archive: Archive, options: Options, *, deep: bool, progress: Progress) -> tuple[Package, Plan]:
+def _planned(
+    archive: Archive, options: Options, threads: int, *, deep: bool, progress: Progress
+) -> tuple[Package, Plan]:
     """Read as much of the package as its judgement needs, and return it with its plan."""
-    package = read_package(archive, content_wanted, payload=deep, progress=progress)
+    package = read_package(archive, content_wanted, payload=deep, progress=progress, threads=threads)
     if not package.complete and payload_wanted(package, options):
-        package = read_package(archive, content_wanted, payload=True, progress=progress)
+        package = read_package(archive, content_wanted, payload=True, progress=progress, threads=threads)
     wanted: set[str] = set()
     while True:
         try:
@@ -202,7 +221,7 @@ def _planned(archive: Archive, options: Options, *, deep: bool, progress: Progre
             wanted |= needed.paths
 
             keep = partial(_kept, frozenset(wanted), archive.limits.text)
-            package = read_package(archive, keep, payload=True, progress=progress)
+            package = read_package(archive, keep, payload=True, progress=progress, threads=threads)
 
 
 def _kept(wanted: frozenset[str], limit: int, name: str) -> int:

@@ -47,7 +47,7 @@ def plan_of(package: Path) -> tuple[Format, dict[str, list[Expected]], tuple[str
 
 def verified(package: Path, original: Path) -> None:
     format_, expected, entries = plan_of(original)
-    verify.verify(str(package), str(original), format_, expected, entries)
+    verify.verify(str(package), str(original), format_, expected, {}, entries)
 
 
 @pytest.mark.parametrize("format_", FORMATS)

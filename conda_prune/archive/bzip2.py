@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bz2
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import BinaryIO
 
 from ..errors import Damaged, NotAPackage, Unsupported
@@ -20,7 +20,7 @@ def read_level(extent: Extent) -> int:
     return head[3] - ord("0")
 
 
-def decompress(extent: Extent) -> Iterator[bytes]:
+def decompress(extent: Extent) -> Generator[bytes, None, None]:
     """Yield the whole content, at most 1 MiB at a time; raise Damaged or Unsupported unless it is one whole stream."""
     read_level(extent)
     decompressor = bz2.BZ2Decompressor()

@@ -9,9 +9,9 @@ lifted over: pieces of a full block each, so that it does not matter where one r
 from __future__ import annotations
 
 import bz2
-import hashlib
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -26,6 +26,8 @@ _END = 0x177245385090
 _HEADER_BITS = 32
 _FOOTER_BITS = 80
 _MASK = (1 << 32) - 1
+_LARGEST = 1 << 21
+"""Bytes of content that a block waits with: twice what it can have without runs of one byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Bits:
     crc: int
 
 
-def decompress(source: Extent, threads: int) -> Iterator[bytes]:
+def decompress(source: Extent, threads: int) -> Generator[bytes, None, None]:
     """Yield what `bzip2.decompress` yields, and raise what it raises, but work on `threads` cores."""
     given = 0
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="conda-prune bz2") as pool:
@@ -75,7 +77,7 @@ def rewrite(
     """
     level = bzip2.read_level(source)
     splicer = Splicer(splices)
-    sha256 = hashlib.sha256()
+    crc = 0
     reused = 0
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="conda-prune bz2") as pool:
         writer = _Writer(out, level, pool, 4 * max(1, threads))
@@ -83,7 +85,7 @@ def rewrite(
             for block, content in _contents(source, level, pool, 2 * max(1, threads)):
                 progress(len(content))
                 for piece in splicer.feed(content):
-                    sha256.update(piece)
+                    crc = zlib.crc32(piece, crc)
                     if piece is content:
                         writer.copy(block)
                         reused += len(content)
@@ -92,18 +94,18 @@ def rewrite(
             if splicer.old != size:
                 raise Unfit("the blocks found do not make up the content")
             for piece in splicer.finish():
-                sha256.update(piece)
+                crc = zlib.crc32(piece, crc)
                 writer.compress(piece)
             writer.end()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return Reused(sha256.hexdigest(), reused)
+    return Reused(crc, reused)
 
 
 def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple[Bits, bytes]]:
     """Yield every block with its content, `ahead` of them at work; raise Unfit where one is none."""
-    working: deque[tuple[Bits, Future[bytes]]] = deque()
+    working: deque[tuple[Bits, Future[_Unpacking]]] = deque()
     behind = max(4, source.size - 12)
     end, combined = _footer(source.read(behind, 12))
     end += 8 * behind
@@ -121,14 +123,14 @@ def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) 
             crc = rotated(crc, 1) ^ block.crc
             working.append((block, pool.submit(_unpack, block, level)))
             if len(working) > ahead:
-                block, content = working.popleft()
-                yield block, content.result()
+                block, unpacking = working.popleft()
+                yield block, unpacking.result().rest()
         start = stop
     if crc != combined:
         raise Unfit("the blocks found are not those of the stream")
     while working:
-        block, content = working.popleft()
-        yield block, content.result()
+        block, unpacking = working.popleft()
+        yield block, unpacking.result().rest()
 
 
 def _footer(data: bytes) -> tuple[int, int]:
@@ -178,18 +180,32 @@ def rotated(crc: int, count: int) -> int:
     return (crc << count | crc >> (32 - count)) & _MASK
 
 
-def _unpack(block: Bits, level: int) -> bytes:
+class _Unpacking:
+    """A block's content; of one that unpacks to 50 times its size, only the beginning, until the rest is wanted."""
+
+    def __init__(self, stream: bytes) -> None:
+        self._decompressor = bz2.BZ2Decompressor()
+        self._head = self._more(stream, _LARGEST)
+
+    def rest(self) -> bytes:
+        """Return all of the content; raise Unfit where the bits were no block."""
+        if not self._decompressor.eof:
+            self._head += self._more(b"", -1)
+        if not self._decompressor.eof or self._decompressor.unused_data:
+            raise Unfit("a magic number starts no block")
+        return self._head
+
+    def _more(self, stream: bytes, most: int) -> bytes:
+        try:
+            return self._decompressor.decompress(stream, most)
+        except OSError as error:
+            raise Unfit("a magic number starts no block") from error
+
+
+def _unpack(block: Bits, level: int) -> _Unpacking:
     padding = -(block.length + _FOOTER_BITS) & 7
     value = (block.value << _FOOTER_BITS | _END << 32 | block.crc) << padding
-    stream = b"BZh%d" % level + value.to_bytes((block.length + _FOOTER_BITS + padding) >> 3, "big")
-    decompressor = bz2.BZ2Decompressor()
-    try:
-        content = decompressor.decompress(stream)
-    except OSError as error:
-        raise Unfit("a magic number starts no block") from error
-    if not decompressor.eof or decompressor.unused_data:
-        raise Unfit("a magic number starts no block")
-    return content
+    return _Unpacking(b"BZh%d" % level + value.to_bytes((block.length + _FOOTER_BITS + padding) >> 3, "big"))
 
 
 def _pack(content: bytes, level: int) -> Bits:

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Generator
 
 from . import zstd
 from .extent import Extent
 
+_LARGE = 1 << 20
+"""Compressed bytes from which on it is worth to start threads."""
+_DEPTH = 8
+"""Pieces of content, of at most 1 MiB, that wait for who takes them."""
 
-def _bzip2(source: Extent) -> Iterator[bytes]:
-    from . import bzip2
 
-    return bzip2.decompress(source)
+def decompress(codec: str, source: Extent, threads: int) -> Generator[bytes, None, None]:
+    """Yield the whole content of a stream in pieces of at most 1 MiB, made beside whoever takes them if `threads` > 1.
 
+    Raises Damaged or Unsupported unless all of it is there and true. Close it where not all of it is taken.
+    """
+    threaded = threads > 1 and source.size >= _LARGE
+    if codec == "zstd":
+        if not threaded:
+            return zstd.decompress(source)
+        from .pipe import ahead
 
-DECOMPRESS: dict[str, Callable[[Extent], Iterator[bytes]]] = {"zstd": zstd.decompress, "bzip2": _bzip2}
+        return ahead(zstd.decompress(source), _DEPTH)
+    if not threaded:
+        from . import bzip2
+
+        return bzip2.decompress(source)
+    from . import bzip2_reuse
+
+    return bzip2_reuse.decompress(source, threads)

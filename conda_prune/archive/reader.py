@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import closing
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, FileKind, Package
-from .codecs import DECOMPRESS
+from .codecs import decompress
 from .container import Archive, Part
 from .tar import TarReader
 from .tar_header import REBUILD, place
@@ -21,7 +22,9 @@ _READ_FROM_INFO = frozenset({"info/index.json", "info/paths.json"})
 """What clients look for in the info component only, whatever else holds it."""
 
 
-def read_package(archive: Archive, keep: Keep, *, payload: bool, progress: Progress = lambda done: None) -> Package:
+def read_package(
+    archive: Archive, keep: Keep, *, payload: bool, progress: Progress = lambda done: None, threads: int = 1
+) -> Package:
     """Return the facts of a package: of a .conda its info component only, unless `payload` is set.
 
     Raises Damaged, Unsupported or LimitExceeded; a package that returns was read to its last byte.
@@ -29,24 +32,25 @@ def read_package(archive: Archive, keep: Keep, *, payload: bool, progress: Progr
     components: list[Component] = []
     for part in archive.parts:
         if part.component != "pkg" or payload:
-            components.append(_read_component(archive, part, keep, progress))
+            components.append(_read_component(archive, part, keep, progress, threads))
     _check_names(components)
     complete = payload or archive.part("pkg") is None
     return Package(archive.path, archive.format, archive.identity, tuple(components), complete, tuple(archive.notes))
 
 
-def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress) -> Component:
+def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress, threads: int) -> Component:
     archive.check_crc(part)
     if (archive.stated_size(part) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
     reader = TarReader(keep, archive.limits)
     size = 0
-    for piece in DECOMPRESS[part.codec](part.extent):
-        size += len(piece)
-        if size > archive.limits.unpacked:
-            raise _too_large(archive)
-        reader.feed(piece)
-        progress(len(piece))
+    with closing(decompress(part.codec, part.extent, threads)) as pieces:
+        for piece in pieces:
+            size += len(piece)
+            if size > archive.limits.unpacked:
+                raise _too_large(archive)
+            reader.feed(piece)
+            progress(len(piece))
     return reader.finish(part.component)
 
 

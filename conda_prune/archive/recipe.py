@@ -49,9 +49,12 @@ def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: 
     for level, modes in _candidates(frame, prefer, recorded):
         for threaded in modes:
             recipe = Recipe("zstd", level, "reproduced", threaded, frame.checksum)
-            if _agreement(content[:_SCREEN], original, recipe, frame) < _ENOUGH:
+            # A small sample is enough to leave a level out, and to tell nothing about its other mode.
+            if threaded == modes[0] and _agreement(content[:_SCREEN], original, recipe, frame) < _ENOUGH:
                 break
             agreement = _agreement(content, original, recipe, frame)
+            if agreement == 1 and prefer is not None and (level, threaded) == (prefer.level, prefer.threaded):
+                return recipe
             if agreement >= _ENOUGH and (best is None or agreement > best[0]):
                 best, rival = (agreement, recipe), None
             elif best is not None and agreement == best[0] and level == best[1].level:

@@ -5,26 +5,16 @@ What comes out is one zstd frame or one bz2 stream whose content is the input's 
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from ..model import Recipe, Splice
 from . import bzip2, bzip2_reuse, zstd, zstd_reuse
-from .codecs import DECOMPRESS
+from .codecs import decompress
 from .extent import Extent
 from .reuse import Reused, Splicer, Unfit
-
-
-def decompress(codec: str, source: Extent, threads: int) -> Iterator[bytes]:
-    """Yield the whole content of a stream in pieces of at most 1 MiB, on up to `threads` cores where that is possible.
-
-    Raises Damaged or Unsupported unless all of it is there and true.
-    """
-    if codec == "bzip2" and threads > 1:
-        return bzip2_reuse.decompress(source, threads)
-    return DECOMPRESS[codec](source)
 
 
 class _Reuse(Protocol):
@@ -45,10 +35,10 @@ _REUSE: dict[str, _Reuse] = {"zstd": zstd_reuse.rewrite, "bzip2": bzip2_reuse.re
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """What a rewriting did: the new content's size and SHA-256, and how many of its bytes were kept compressed."""
+    """What a rewriting did: what the new content's size and CRC-32 must be, and how much of it was kept compressed."""
 
     size: int
-    sha256: str
+    crc: int
     reused: int
     recompressed: int
 
@@ -66,9 +56,9 @@ def recompress(
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
 
     `splices` are sorted and do not overlap. `progress` is called with the bytes of content done since the last call.
-    Compressed data that no splice touches is copied, and the result decompressed and compared; where it does not
-    compare, `out` is emptied again, `progress` takes back what it said, and the content is compressed as a whole, as
-    it is where the level was asked for, where `out` cannot be rewound, and where `plain` says so.
+    Compressed data that no splice touches is copied; where that does not work, `out` is emptied again, `progress` takes
+    back what it said, and the content is compressed as a whole, as it is where the level was asked for, where `out`
+    cannot be rewound, and where `plain` says so. The result is to be read back: nothing of it was decompressed here.
     """
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
     if not plain and recipe.source != "asked" and out.seekable():
@@ -82,7 +72,7 @@ def recompress(
 
         try:
             kept = _REUSE[recipe.codec](source, splices, recipe, size, out, threads, count)
-            return Rewritten(new_size, kept.sha256, kept.reused, new_size - kept.reused)
+            return Rewritten(new_size, kept.crc, kept.reused, new_size - kept.reused)
         except Unfit:
             out.seek(start)
             out.truncate()
@@ -100,19 +90,20 @@ def _whole(
     threads: int,
     progress: Callable[[int], None],
 ) -> Rewritten:
-    digest = hashlib.sha256()
+    crc = 0
 
     def pieces() -> Iterator[bytes]:
+        nonlocal crc
         content = decompress(recipe.codec, source, threads)
         for piece in spliced(_watched(content, progress), splices):
-            digest.update(piece)
+            crc = zlib.crc32(piece, crc)
             yield piece
 
     if recipe.codec == "zstd":
         zstd.compress(pieces(), new_size, recipe, threads, out)
     else:
         bzip2.compress(pieces(), recipe.level, out)
-    return Rewritten(new_size, digest.hexdigest(), 0, new_size)
+    return Rewritten(new_size, crc, 0, new_size)
 
 
 def spliced(pieces: Iterable[bytes], splices: Sequence[Splice]) -> Iterator[bytes]:

@@ -1,20 +1,12 @@
-"""What both codecs need to keep compressed data: splices made piece by piece, and pipes between threads that end.
-
-A pipe ends with its producer's result or its failure, and a consumer that gave up never blocks its producer: no thread
-outlives the rewriting that started it.
-"""
+"""What both codecs need to keep compressed data: splices made piece by piece in a stream."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from ..model import Splice
-
-T = TypeVar("T")
 
 
 class Unfit(Exception):
@@ -23,9 +15,9 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """A finished stream: the SHA-256 of its content, and how many bytes of that were kept compressed."""
+    """A finished stream: the CRC-32 of what its content must be, and how many bytes of that were kept compressed."""
 
-    sha256: str
+    crc: int
     reused: int
 
 
@@ -72,58 +64,3 @@ class Splicer:
             if splice.new:
                 yield splice.new
         self._waiting.clear()
-
-
-class Gone(Exception):
-    """Nobody reads this pipe any more."""
-
-
-class Pipe(Generic[T]):
-    """A queue from one thread to another that holds at most `depth` things."""
-
-    def __init__(self, depth: int) -> None:
-        self._things: deque[T] = deque()
-        self._depth = depth
-        self._changed = threading.Condition()
-        self._closed = self._abandoned = False
-        self._failure: BaseException | None = None
-
-    def put(self, thing: T) -> None:
-        """Wait for room and append; raise Gone when the reader gave up."""
-        with self._changed:
-            while len(self._things) >= self._depth and not self._abandoned:
-                self._changed.wait()
-            if self._abandoned:
-                raise Gone
-            self._things.append(thing)
-            self._changed.notify_all()
-
-    def close(self, failure: BaseException | None = None) -> None:
-        """End the pipe; its reader gets what is in it, then `failure` is raised there."""
-        with self._changed:
-            self._closed = True
-            self._failure = self._failure or failure
-            self._changed.notify_all()
-
-    def abandon(self) -> list[T]:
-        """Read no more, so that whoever writes gets Gone; return what was waiting."""
-        with self._changed:
-            self._abandoned = True
-            waiting = list(self._things)
-            self._things.clear()
-            self._changed.notify_all()
-        return waiting
-
-    def __iter__(self) -> Iterator[T]:
-        """Yield what is put in until the pipe is closed."""
-        while True:
-            with self._changed:
-                while not self._things and not self._closed:
-                    self._changed.wait()
-                if not self._things:
-                    if self._failure is not None:
-                        raise self._failure
-                    return
-                thing = self._things.popleft()
-                self._changed.notify_all()
-            yield thing

@@ -6,6 +6,7 @@ It decides nothing: what goes and what changes is in the plan's edits, byte for 
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +30,15 @@ from . import recipe as recipes
 from . import tar_header
 from .container import Archive, Part
 from .extent import Extent
+from .pipe import Beside
 from .recompress import Rewritten, recompress
 from .staging import Staging
 from .verify import Expected, verify
 
 Progress = Callable[[int], None]
+
+_SMALL = 1 << 24
+"""Bytes of content of a component that may be compressed in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,66 +50,93 @@ class Settings:
     threads: int = 1
 
 
-def rewrite_package(
-    archive: Archive,
-    package: Package,
-    edits: Mapping[str, Edit],
-    staging: Staging,
-    settings: Settings,
-    progress: Progress = lambda done: None,
-) -> Compression:
-    """Write the package with its edits made to the staged file, and verify it; return how it was compressed.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The package's file before and after, and how it was compressed."""
 
-    `package` must be complete. Raises NotVerified when the result does not read back as planned.
+    before: Size
+    after: Size
+    compression: Compression
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """What is to be written: a complete package with its edits, each part compressed by its recipe."""
+
+    archive: Archive
+    package: Package
+    edits: Mapping[str, Edit]
+    recipes: Mapping[str, Recipe]
+    settings: Settings
+    progress: Progress
+    beside: Beside
+
+
+def rewrite_package(work: Rewriting, staging: Staging) -> Written:
+    """Write the package with its edits made to the staged file, and verify that.
+
+    Raises NotVerified when the result does not read back as planned.
     """
-    recipe_of = recover_recipes(archive, settings)
-    expected = {component.name: expected_members(component, edits) for component in package.components}
-    done: list[Rewritten] = []
+    archive = work.archive
+    before = work.beside(partial(digest, archive.whole))
+    expected = {component.name: expected_members(component, work.edits) for component in work.package.components}
+    done: dict[str, Rewritten] = {}
     for plain in (False, True):
         done.clear()
-        archive.write(staging.file, _contents(archive, package, edits, recipe_of, settings, progress, done, plain))
+        archive.write(staging.file, _contents(work, done, plain))
         staging.finish()
+        after = work.beside(partial(digest, staging.content))
         try:
-            verify(staging.path, archive.path, archive.format, expected, archive.entry_names, progress)
+            crcs = {component: rewritten.crc for component, rewritten in done.items()}
+            verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, work.progress)
             break
         except NotVerified:
             # What was kept compressed did not fit together after all: once more, without that.
-            if not any(rewritten.reused for rewritten in done):
+            if not any(rewritten.reused for rewritten in done.values()):
                 raise
             staging.restart()
-    payload = recipe_of["pkg" if "pkg" in recipe_of else "tar"]
-    return Compression(
+    payload = work.recipes["pkg" if "pkg" in work.recipes else "tar"]
+    compression = Compression(
         payload.codec,
         payload.level,
         payload.source,
-        sum(rewritten.reused for rewritten in done),
-        sum(rewritten.recompressed for rewritten in done),
+        sum(rewritten.reused for rewritten in done.values()),
+        sum(rewritten.recompressed for rewritten in done.values()),
     )
+    return Written(before(), after(), compression)
 
 
-def _contents(
-    archive: Archive,
-    package: Package,
-    edits: Mapping[str, Edit],
-    recipe_of: Mapping[str, Recipe],
-    settings: Settings,
-    progress: Progress,
-    done: list[Rewritten],
-    plain: bool,
-) -> dict[str, Callable[[BinaryIO], None]]:
-    """Return a function for every component that is to be written anew; what each did is added to `done`."""
+def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[str, Callable[[BinaryIO], object]]:
+    """Return a function for every component that is to be written anew; what each did is put into `done`.
 
-    def write(component: Component, part: Part, splices: tuple[Splice, ...], out: BinaryIO) -> None:
-        recipe = recipe_of[component.name]
-        done.append(recompress(part.extent, splices, recipe, component.size, out, settings.threads, progress, plain))
+    Small ones are compressed beside the first one that is written.
+    """
 
-    contents: dict[str, Callable[[BinaryIO], None]] = {}
-    for component in package.components:
-        splices = splices_of(component, edits)
-        part = archive.part(component.name)
-        if part is not None and (splices or settings.level is not None):
-            contents[component.name] = partial(write, component, part, splices)
+    def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: BinaryIO) -> None:
+        recipe, threads = work.recipes[component.name], work.settings.threads
+        done[component.name] = recompress(
+            part.extent, splices, recipe, component.size, out, threads, work.progress, plain
+        )
+
+    def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
+        rewrite(component, part, splices, out := io.BytesIO())
+        return out.getvalue()
+
+    contents: dict[str, Callable[[BinaryIO], object]] = {}
+    for component in work.package.components:
+        splices = splices_of(component, work.edits)
+        part = work.archive.part(component.name)
+        if part is None or not (splices or work.settings.level is not None):
+            continue
+        if component.size <= _SMALL:
+            contents[component.name] = partial(_put, work.beside(partial(in_memory, component, part, splices)))
+        else:
+            contents[component.name] = partial(rewrite, component, part, splices)
     return contents
+
+
+def _put(made: Callable[[], bytes], out: BinaryIO) -> None:
+    out.write(made())
 
 
 def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:

@@ -33,6 +33,13 @@ _INTERRUPTIONS = [
 _seeking = threading.Lock()
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     """Return up to `length` bytes of an unbuffered file from `offset`; safe between threads."""
     if hasattr(os, "pread"):

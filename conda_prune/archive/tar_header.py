@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..errors import Damaged, Unsupported
 
@@ -56,7 +57,7 @@ def parse_header(block: bytes) -> Header:
 
 def checksum_of(block: bytes) -> int:
     """Return the sum that POSIX wants in a header; rattler takes no other, such as the signed one of old writers."""
-    return sum(block[: _CHECKSUM.start]) + 8 * ord(" ") + sum(block[_CHECKSUM.stop :])
+    return sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ")
 
 
 def with_content(raw: bytes, content: bytes, *, regular: bool) -> bytes:
@@ -204,6 +205,7 @@ def decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
+@lru_cache(1024)  # Most members have the mode, the owner and the time of the one before.
 def _number(field: bytes, *, signed: bool = False) -> int:
     """Return a header's number: octal digits, or base 256 when the first bit is set (GNU tar)."""
     if field[0] & 0x80:

@@ -1,8 +1,8 @@
-"""Reads a finished package with a foreign reader and compares every member with the plan.
+"""Reads a finished package with a foreign reader and compares every member with the plan, and every byte of the tars.
 
 libarchive is what mamba reads packages with, and shares no code with what wrote this one. Where the system has none,
 the standard library's tarfile stands in. Both are more tolerant than rattler, so the strict reader that refuses foreign
-packages looks at the container, too.
+packages looks at the container, too. Decompressing is one thread's work, taking the tar apart and hashing another's.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from threading import Event, Thread
@@ -22,13 +24,16 @@ from ..errors import NotVerified
 from ..model import FileKind, Format
 from . import zstd
 from .extent import CHUNK, Extent
+from .pipe import ahead
 from .zip import STORED, read_zip
 
 INSTALL_HINT = (
     "libarchive is not installed, so results are verified by Python's tarfile: "
     "apt install libarchive13, dnf install libarchive, brew install libarchive or conda install libarchive"
 )
-_BLOCK = 1 << 16
+_BLOCK = 1 << 17
+_DEPTH = 16
+"""Blocks that wait between decompressing and hashing."""
 _PATIENCE = 0.5
 """Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
 
@@ -61,13 +66,14 @@ def verify(
     name: str,
     format_: Format,
     expected: Mapping[str, Sequence[Expected]],
+    crcs: Mapping[str, int],
     entries: Sequence[str],
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Raise NotVerified unless the package in the file `path` holds the expected members and nothing else.
 
-    `name` is the package's own name. `expected` maps components to their members, `entries` are the zip's names; both
-    in order.
+    `name` is the package's own name. `expected` maps components to their members, `crcs` those that were written anew
+    to the CRC-32 that their whole tar must have, headers and padding too; `entries` are the zip's names, in order.
     """
     cancelled = Event()
 
@@ -82,7 +88,7 @@ def verify(
 
     def work() -> None:
         try:
-            _verify(path, name, format_, expected, entries, watched)
+            _verify(path, name, format_, expected, crcs, entries, watched)
         except BaseException as error:
             failures.append(error)
 
@@ -102,18 +108,25 @@ def _verify(
     name: str,
     format_: Format,
     expected: Mapping[str, Sequence[Expected]],
+    crcs: Mapping[str, int],
     entries: Sequence[str],
     progress: Callable[[int], None],
 ) -> None:
-    found = _libarchive_members if has_libarchive() else _stdlib_members
+    streams, members = (
+        (_libarchive_streams, _libarchive_members) if has_libarchive() else (_stdlib_streams, _stdlib_members)
+    )
     seen_entries: list[str] = []
+    seen: set[str] = set()
     try:
         if format_ is Format.CONDA:
             _check_container(path)
-        seen: set[str] = set()
-        for component, members in found(path, format_, seen_entries):
+        for component, pieces in streams(path, format_, seen_entries):
             seen.add(component)
-            _compare(component, members, expected[component], progress)
+            tar = _Tar(pieces)
+            with closing(ahead(tar.counted(), _DEPTH)) as blocks:
+                _compare(component, members(_Blocks(blocks)), expected[component], progress)
+            if tar.crc != crcs.get(component, tar.crc):
+                raise NotVerified(f"the bytes of the result's {component} component are not those that were kept")
     except (NotVerified, MemoryError):
         raise
     except Exception as error:
@@ -148,15 +161,28 @@ def _compare(
         raise NotVerified(f"the result's {component} component holds {count} members instead of {len(expected)}")
 
 
-Members: TypeAlias = "Iterator[tuple[str, Iterable[Expected]]]"
+class _Tar:
+    """A tar stream on its way from one thread to another; `crc` is its CRC-32 once all of it has come."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.crc = 0
+        self._pieces = pieces
+
+    def counted(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.crc = zlib.crc32(piece, self.crc)
+            yield piece
 
 
-def _libarchive_members(path: str, format_: Format, entries: list[str]) -> Members:
+Streams: TypeAlias = "Iterator[tuple[str, Iterator[bytes]]]"
+
+
+def _libarchive_streams(path: str, format_: Format, entries: list[str]) -> Streams:
     import libarchive
 
     if format_ is Format.TAR_BZ2:
-        with libarchive.file_reader(path, "tar", "bzip2", block_size=_BLOCK) as archive:
-            yield "tar", map(_foreign_member, archive)
+        with libarchive.file_reader(path, "raw", "bzip2", block_size=_BLOCK) as archive:
+            yield "tar", _raw(archive)
         return
     with libarchive.file_reader(path, "zip", "none", block_size=_BLOCK) as outer:
         for entry in outer:
@@ -165,11 +191,23 @@ def _libarchive_members(path: str, format_: Format, entries: list[str]) -> Membe
             if not entry.pathname.endswith(".tar.zst") or component not in ("info", "pkg"):
                 continue
             stream = _Blocks(entry.get_blocks(_BLOCK))
-            with libarchive.stream_reader(stream, "tar", "zstd", block_size=_BLOCK) as inner:
-                yield component, map(_foreign_member, inner)
-            if stream.error is not None:
-                raise stream.error
+            with libarchive.stream_reader(stream, "raw", "zstd", block_size=_BLOCK) as inner:
+                yield component, _raw(inner)
             stream.drain()
+
+
+def _raw(archive: Any) -> Iterator[bytes]:
+    """Yield what a reader of the format `raw`, which takes any data for one file, decompresses."""
+    for entry in archive:
+        yield from entry.get_blocks(_BLOCK)
+
+
+def _libarchive_members(stream: _Blocks) -> Iterator[Expected]:
+    import libarchive
+
+    with libarchive.stream_reader(stream, "tar", "none", block_size=_BLOCK) as archive:
+        yield from map(_foreign_member, archive)
+    stream.drain()
 
 
 def _foreign_member(entry: Any) -> Expected:
@@ -207,15 +245,15 @@ def _same(found: Expected, wanted: Expected) -> bool:
 
 
 class _Blocks:
-    """An iterator of byte strings as the stream that libarchive reads from.
+    """An iterator of byte strings as the stream that libarchive, or tarfile, reads from.
 
-    libarchive swallows what a callback raises and reports a damaged archive; so the error is kept here for the caller.
+    libarchive swallows what a callback raises and reports a damaged archive; so the error is kept for `drain`.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._rest = memoryview(b"")
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
 
     def seekable(self) -> bool:
         return False
@@ -231,17 +269,28 @@ class _Blocks:
             memoryview(buffer).cast("B")[:size] = self._rest[:size]
             self._rest = self._rest[size:]
         except BaseException as error:
-            self.error = error
+            self._error = error
             return -1
         return size
 
+    def read(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        done = 0
+        while done < size and (more := self.readinto(memoryview(buffer)[done:])) > 0:
+            done += more
+        if self._error is not None:
+            raise self._error
+        return bytes(buffer[:done])
+
     def drain(self) -> None:
-        """Read what is left, so that the zip's CRC-32 is checked."""
+        """Read what is left, so that all check sums on the way are checked; raise what was swallowed."""
+        if self._error is not None:
+            raise self._error
         for _ in self._blocks:
             pass
 
 
-def _stdlib_members(path: str, format_: Format, entries: list[str]) -> Members:
+def _stdlib_streams(path: str, format_: Format, entries: list[str]) -> Streams:
     import bz2
     import zipfile
 
@@ -249,7 +298,7 @@ def _stdlib_members(path: str, format_: Format, entries: list[str]) -> Members:
 
     if format_ is Format.TAR_BZ2:
         with bz2.open(path) as stream:
-            yield "tar", _stdlib_tar(stream)
+            yield "tar", _pieces(stream)
         return
     with zipfile.ZipFile(path) as outer:
         entries += outer.namelist()
@@ -259,15 +308,19 @@ def _stdlib_members(path: str, format_: Format, entries: list[str]) -> Members:
                 with outer.open(name) as packed:
                     window = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW)
                     with window.stream_reader(packed, closefd=False) as stream:
-                        yield component, _stdlib_tar(stream)
+                        yield component, _pieces(stream)
 
 
-def _stdlib_tar(stream: Any) -> Iterator[Expected]:
-    with tarfile.open(fileobj=stream, mode="r|", errorlevel=2, errors="surrogateescape") as tar:
+def _pieces(stream: Any) -> Iterator[bytes]:
+    while piece := stream.read(_BLOCK):
+        yield piece
+
+
+def _stdlib_members(stream: _Blocks) -> Iterator[Expected]:
+    with tarfile.open(fileobj=cast("Any", stream), mode="r|", errorlevel=2, errors="surrogateescape") as tar:
         for info in tar:
             yield _stdlib_member(tar, info)
-    while stream.read(CHUNK):  # to the end, so that every check sum on the way is checked
-        pass
+    stream.drain()
 
 
 def _stdlib_member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Expected:

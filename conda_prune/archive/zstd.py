@@ -7,7 +7,7 @@ no entropy decoding) and must fill the stream exactly: one frame, nothing before
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
@@ -103,7 +103,7 @@ def walk_blocks(extent: Extent, frame: Frame) -> Iterator[Block]:
         )
 
 
-def decompress(extent: Extent) -> Iterator[bytes]:
+def decompress(extent: Extent) -> Generator[bytes, None, None]:
     """Yield the whole content in pieces of at most 1 MiB; raise Damaged unless all of it is there and true."""
     frame = read_frame(extent)
     for _ in walk_blocks(extent, frame):

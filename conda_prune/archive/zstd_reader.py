@@ -6,8 +6,8 @@ to two readers that have read the same window, but otherwise nothing alike. Wher
 
 from __future__ import annotations
 
-import hashlib
 import random
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -40,7 +40,9 @@ class Run:
 
 
 class Reader:
-    """Reads the old frame's content once, in order, as the new content; `new_size` is how much of that came so far.
+    """Reads the old frame's content once, in order, as the new content.
+
+    `new_size` is how much of that came so far, `crc` its CRC-32.
 
     Raises Damaged where libzstd does.
     """
@@ -48,7 +50,7 @@ class Reader:
     def __init__(self, source: Extent, frame: zstd.Frame, splicer: Splicer, progress: Callable[[int], None]) -> None:
         self.new_size = 0
         self.found = False
-        self.sha256 = hashlib.sha256()
+        self.crc = 0
         self._source = source
         self._frame = frame
         self._splicer = splicer
@@ -135,7 +137,7 @@ class Reader:
 
     def count(self, piece: bytes) -> None:
         """Take `piece` as the next of the new content."""
-        self.sha256.update(piece)
+        self.crc = zlib.crc32(piece, self.crc)
         self.new_size += len(piece)
         if self._xxh64 is not None:
             self._xxh64.compress(piece)

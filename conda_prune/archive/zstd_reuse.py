@@ -4,8 +4,8 @@ A block depends on the window before it, and on tables and repeat offsets that e
 multi-threaded writer cuts content into jobs of known size that refer back less far and share neither; so a job's start
 is where to look first, and one window behind a splice any block may do. Every block at which keeping starts is tried:
 it must read alike for readers with different memories. What does not stay is compressed at the same settings, behind a
-flush that makes libzstd forget the repeat offsets. None of this is trusted: what is written is decompressed at once and
-compared with what it must be. That costs a second decompression, which runs beside the first on another core.
+flush that makes libzstd forget the repeat offsets. None of this is trusted: the finished package is decompressed and
+compared with what it must be.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import BinaryIO
 from ..model import Recipe, Splice
 from . import zstd
 from .extent import Extent
-from .reuse import Gone, Pipe, Reused, Splicer, Unfit
+from .pipe import Gone, Pipe
+from .reuse import Reused, Splicer, Unfit
 from .zstd_reader import Reader
 from .zstd_writer import Compressing, Compressor, Part, Writer
 
@@ -31,7 +32,8 @@ _MAX_SEARCHED = 1 << 26
 """Looking for independent blocks costs a copy of the window for each."""
 _SEARCH = 1 << 19
 """Content that passes, about, before an independent block comes: every second or third one is, in real packages."""
-_PARTS = 256
+_PARTS = 1 << 12
+"""Kept runs, a few numbers each, and ranges that wait to be written: as much as a slow compressor may lag behind."""
 _LAZY2, _BTLAZY2, _BTOPT, _BTULTRA2 = 5, 6, 7, 9
 """libzstd's numbers of its strategies."""
 _LONG_MODE = 27
@@ -122,9 +124,10 @@ def rewrite(
     threads: int,
     progress: Callable[[int], None],
 ) -> Reused:
-    """Write the frame in `source`, whose content has `size` bytes, to `out` with the splices made, and verify it.
+    """Write the frame in `source`, whose content has `size` bytes, to `out` with the splices made.
 
-    Raises Unfit where it must be compressed as a whole; what `out` holds then is of no use.
+    What is written was not decompressed. Raises Unfit where it must be compressed as a whole; what `out` holds then is
+    of no use.
     """
     frame = zstd.read_frame(source)
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
@@ -152,9 +155,9 @@ def rewrite(
     thread.join()
     if writer.failure is not None:
         raise writer.failure
-    if reader.new_size != new_size or writer.sha256.digest() != reader.sha256.digest():
-        raise Unfit("the new frame does not decompress to what it must")
-    return Reused(reader.sha256.hexdigest(), reused)
+    if reader.new_size != new_size:
+        raise Unfit("the content has not the size that it must have")
+    return Reused(reader.crc, reused)
 
 
 class _Feed:
@@ -203,7 +206,7 @@ class _Feed:
             if self._range is None:
                 length = len(piece) + self._reader.expected(stop)
                 self._range = self._compressor.start(self._reader.tail(prefix(self._reach, length)), length)
-                self._parts.put(self._range.output)
+                self._parts.put(self._range)
             self._range.put(piece)
             self._reader.count(piece)
 

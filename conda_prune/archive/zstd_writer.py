@@ -1,4 +1,4 @@
-"""Puts a zstd frame together from blocks of an old one and from new ones, and decompresses it as it grows.
+"""Puts a zstd frame together from blocks of an old one and from new ones.
 
 New blocks are compressed on threads of their own, in ranges; the writer takes everything in order. Neither holds more
 than a few megabytes beyond the frame's window and libzstd's tables and jobs.
@@ -6,7 +6,6 @@ than a few megabytes beyond the frame's window and libzstd's tables and jobs.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,12 +17,15 @@ import zstandard
 from ..model import Recipe
 from . import zstd
 from .extent import Extent
-from .reuse import Gone, Pipe, Unfit
+from .pipe import Gone, Pipe
+from .reuse import Unfit
 from .zstd_reader import GROUP, Run, marked
 
 _MIN_JOB = 1 << 20
 _MAX_JOB = 1 << 22
 """Of what is compressed anew: libzstd holds five jobs in memory for two threads."""
+_RANGES = 64
+"""Ranges that are compressed, or wait to be written, at a time: each holds some megabytes."""
 _SMALL = 1 << 24
 """Bytes of tables with which several ranges may be compressed at the same time, each on a thread of its own."""
 
@@ -36,7 +38,7 @@ class Packed:
     last: int
 
 
-Part: TypeAlias = "Run | Pipe[Packed]"
+Part: TypeAlias = "Run | Compressing"
 
 
 class Turns:
@@ -61,10 +63,16 @@ class Turns:
 
 
 class Compressing:
-    """A range of content on its way through libzstd; `output` has its blocks, which may follow any others."""
+    """A range of content on its way through libzstd; `output` has its blocks, which may follow any others.
 
-    def __init__(self, settings: zstandard.ZstdCompressionParameters, prefix: bytes, turns: Turns) -> None:
+    Whoever reads them calls `taken` at last; `room` is told then.
+    """
+
+    def __init__(
+        self, settings: zstandard.ZstdCompressionParameters, prefix: bytes, turns: Turns, room: threading.Semaphore
+    ) -> None:
         self.output: Pipe[Packed] = Pipe(64)
+        self._room = room
         self._input: Pipe[bytes] = Pipe(24)
         self._settings = settings
         self._prefix = prefix
@@ -78,6 +86,11 @@ class Compressing:
     def finish(self, failure: BaseException | None = None) -> None:
         """Take no more content; with a failure, the reader of `output` gets that in place of the rest."""
         self._input.close(failure)
+
+    def taken(self) -> None:
+        """Take note that nobody reads the output any more."""
+        self.output.abandon()
+        self._room.release()
 
     def _run(self) -> None:
         try:
@@ -122,11 +135,16 @@ class Compressor:
         self._size = frame.content_size or size
         self._threads = max(1, threads)
         self._turns = Turns(self._threads)
+        self._room = threading.Semaphore(_RANGES)
         self._started: list[Compressing] = []
 
     def start(self, prefix: bytes, length: int) -> Compressing:
-        """Return a new range of about `length` bytes, behind content that ends with `prefix`."""
-        compressing = Compressing(self._settings(len(prefix), length), prefix, self._turns)
+        """Return a new range of about `length` bytes, behind content that ends with `prefix`.
+
+        Waits where many earlier ones were not taken yet.
+        """
+        self._room.acquire()
+        compressing = Compressing(self._settings(len(prefix), length), prefix, self._turns, self._room)
         self._started.append(compressing)
         return compressing
 
@@ -192,7 +210,7 @@ def regroup(chunks: Iterable[bytes]) -> Iterator[Packed]:
 
 
 class Writer:
-    """Puts the new frame together in `out`; decompresses it at the same time, `sha256` is that content's.
+    """Puts the new frame together in `out`.
 
     `checksum` must be set before the parts end. `failure` is what ended the work early.
     """
@@ -200,52 +218,41 @@ class Writer:
     def __init__(self, source: Extent, frame: zstd.Frame, size: int, out: BinaryIO) -> None:
         self.checksum = b""
         self.failure: BaseException | None = None
-        self.sha256 = hashlib.sha256()
         self._source = source
         self._out = out
         self._header = frame_header(source.read(0, frame.header), size)
         self._held: tuple[bytes, int] | None = None
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj()
 
     def run(self, parts: Pipe[Part]) -> None:
         """Write all parts; afterwards nobody waits for this thread, whatever happened."""
         try:
-            self._write(self._header)
+            self._out.write(self._header)
             for part in parts:
                 if isinstance(part, Run):
                     self._take(self._source.read(part.start, part.stop - part.start), part.last - part.start)
                     continue
                 try:
-                    for packed in part:
+                    for packed in part.output:
                         self._take(packed.data, packed.last)
                 finally:
-                    part.abandon()
+                    part.taken()
             self._end()
         except BaseException as error:
             self.failure = error
             for part in parts.abandon():
-                if isinstance(part, Pipe):
-                    part.abandon()
+                if isinstance(part, Compressing):
+                    part.taken()
 
     def _take(self, data: bytes, last: int) -> None:
         """Hold the blocks until it is known whether more follow, and write those held before."""
         if self._held is not None:
-            self._write(self._held[0])
+            self._out.write(self._held[0])
         self._held = marked(data, last, final=False), last
 
     def _end(self) -> None:
         if self._held is None:
             raise Unfit("the new frame has no blocks")
-        self._write(marked(*self._held, final=True) + self.checksum)
-        if not self._decompressor.eof or self._decompressor.unused_data:
-            raise Unfit("the new frame does not end where it must")
-
-    def _write(self, data: bytes) -> None:
-        self._out.write(data)
-        try:
-            self.sha256.update(self._decompressor.decompress(data))
-        except zstandard.ZstdError as error:
-            raise Unfit("the new frame does not decompress") from error
+        self._out.write(marked(*self._held, final=True) + self.checksum)
 
 
 def frame_header(old: bytes, size: int) -> bytes:

@@ -115,11 +115,12 @@ def fix(
         raise click.UsageError("--backup takes a suffix for the file's name, such as .orig")
     if backup is not None and output_dir is not None:
         raise click.UsageError("--backup goes with --in-place: -o DIR leaves the originals alone")
-    writing = Writing(output_dir, _level(level), backup, dry_run, threads)
+    writing = Writing(output_dir, _level(level), backup, dry_run)
     targets = find_targets(paths, files_from)
     if output_dir is not None:
         _check_collisions(targets)
-    _execute(_Run("fix", options_of(flags), True, writing, _no_bars(flags), limits_of(flags)), targets, flags, reindex)
+    run = _Run("fix", options_of(flags), True, writing, _no_bars(flags), limits_of(flags), threads)
+    _execute(run, targets, flags, reindex)
 
 
 def _no_bars(flags: dict[str, Any]) -> bool:
@@ -137,6 +138,7 @@ class _Run:
     writing: Writing | None
     quiet: bool
     limits: Limits
+    threads: int = 0
 
     def __call__(self, target: Target) -> Result:
         from ..errors import PruneError
@@ -146,8 +148,15 @@ class _Run:
         try:
             if self.writing is None:
                 with Meter(target.path, quiet=self.quiet) as meter:
-                    return check_package(target.path, self.options, deep=self.deep, limits=self.limits, progress=meter)
-            writing = self.writing
+                    return check_package(
+                        target.path,
+                        self.options,
+                        deep=self.deep,
+                        limits=self.limits,
+                        progress=meter,
+                        threads=self.threads,
+                    )
+            writing = replace(self.writing, threads=self.threads)
             if writing.output_dir is not None:
                 directory = os.path.dirname(target.below)
                 writing = replace(writing, output_dir=os.path.join(writing.output_dir, directory))
@@ -181,8 +190,11 @@ def _died(target: Target, how: str) -> Result:
 
 def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: str = "never") -> NoReturn:
     """Do the work, print the results, and leave with the exit code. Indexes come last, after all packages."""
+    from ..operations import shares
+
     output = open_output(run.command, flags)
-    jobs = flags["jobs"] or os.cpu_count() or 1
+    jobs, threads = shares(len(targets), flags["jobs"], run.threads)
+    run = replace(run, threads=threads)
     results = []
     with output:
         output.begin([target.path for target in targets])
@@ -199,7 +211,7 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: s
 
 
 def _each(run: _Run, targets: list[Target], jobs: int) -> Iterable[Result]:
-    if jobs == 1 or len(targets) == 1:
+    if jobs <= 1:
         return map(run, targets)
     # Processes and what they need take as long to import as all the rest.
     from ..batch import run as run_all

@@ -8,6 +8,7 @@ Digits are ASCII digits everywhere: a directory with others in its name is no Py
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 Version: TypeAlias = tuple[int, int]
@@ -101,6 +102,7 @@ def trees_of(python: Python) -> tuple[str, ...]:
     return tuple(trees)
 
 
+@lru_cache(64)
 def tag_python(tag: str) -> Python | None:
     """Return the Python that a cache tag names, or None where it names none with a version of the language."""
     match = _TAG.fullmatch(tag)
@@ -179,6 +181,7 @@ MAGIC_NUMBERS = (
 the last number that was released. GraalPy's later numbers are left out: one stands for several versions."""
 
 
+@lru_cache(64)  # A package holds few different ones, thousands of times.
 def magic_python(number: int) -> Magic | None:
     """Return the row that a magic number belongs to, or None: an unknown number proves nothing."""
     return next((row for row in MAGIC_NUMBERS if row.first <= number <= row.last), None)

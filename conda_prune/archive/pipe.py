@@ -1,0 +1,121 @@
+"""Pipes between threads that end: with their producer's result, or with its failure.
+
+A consumer that gave up never blocks its producer, so no thread outlives the work that started it. Decompressing,
+hashing and libarchive release Python's lock, so that threads joined like this use as many cores.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Generic, Protocol, TypeVar
+
+_PATIENCE = 0.5
+"""Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
+
+T = TypeVar("T")
+
+
+class Gone(Exception):
+    """Nobody reads this pipe any more."""
+
+
+class Pipe(Generic[T]):
+    """A queue from one thread to another that holds at most `depth` things."""
+
+    def __init__(self, depth: int) -> None:
+        self._things: deque[T] = deque()
+        self._depth = depth
+        self._changed = threading.Condition()
+        self._closed = self._abandoned = False
+        self._failure: BaseException | None = None
+
+    def put(self, thing: T) -> None:
+        """Wait for room and append; raise Gone when the reader gave up."""
+        with self._changed:
+            while len(self._things) >= self._depth and not self._abandoned:
+                self._changed.wait(_PATIENCE)
+            if self._abandoned:
+                raise Gone
+            self._things.append(thing)
+            self._changed.notify_all()
+
+    def close(self, failure: BaseException | None = None) -> None:
+        """End the pipe; its reader gets what is in it, then `failure` is raised there."""
+        with self._changed:
+            self._closed = True
+            self._failure = self._failure or failure
+            self._changed.notify_all()
+
+    def abandon(self) -> list[T]:
+        """Read no more, so that whoever writes gets Gone; return what was waiting."""
+        with self._changed:
+            self._abandoned = True
+            waiting = list(self._things)
+            self._things.clear()
+            self._changed.notify_all()
+        return waiting
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield what is put in until the pipe is closed."""
+        while True:
+            with self._changed:
+                while not self._things and not self._closed:
+                    self._changed.wait(_PATIENCE)
+                if not self._things:
+                    if self._failure is not None:
+                        raise self._failure
+                    return
+                thing = self._things.popleft()
+                self._changed.notify_all()
+            yield thing
+
+
+def ahead(things: Iterable[T], depth: int) -> Generator[T, None, None]:
+    """Yield `things`, made on a thread of their own, at most `depth` of them ahead; raise what making them raised.
+
+    Their thread has ended when this ends, also where it is closed early.
+    """
+    pipe: Pipe[T] = Pipe(depth)
+
+    def make() -> None:
+        try:
+            for thing in things:
+                pipe.put(thing)
+            pipe.close()
+        except BaseException as error:
+            pipe.close(error)
+
+    thread = threading.Thread(target=make, name="conda-prune ahead", daemon=True)
+    thread.start()
+    try:
+        yield from pipe
+    finally:
+        pipe.abandon()
+        thread.join()
+
+
+class Beside(Protocol):
+    """Takes work, and returns a function that returns or raises what became of it."""
+
+    def __call__(self, work: Callable[[], T], /) -> Callable[[], T]: ...
+
+
+@contextmanager
+def helpers(threads: int) -> Iterator[Beside]:
+    """Give work to do beside one's own, on one thread less than `threads`; without any, it is done when asked for.
+
+    What was given is done, or was never begun, when this ends.
+    """
+    if threads <= 1:
+        yield cache
+        return
+    with ThreadPoolExecutor(threads - 1, thread_name_prefix="conda-prune") as pool:
+        try:
+            yield lambda work: pool.submit(work).result
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
