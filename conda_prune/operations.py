@@ -136,9 +136,9 @@ def _twice(work: Callable[[], Result]) -> Result:
 
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
-    from .archive.pipe import helpers
     from .archive.rewriter import Rewriting, Settings, recover_recipes, rewrite_package
     from .archive.staging import Staging
+    from .archive.threads import helpers
     from .archive.verify import INSTALL_HINT, has_libarchive
     from .places.surroundings import sidecar_warnings
 

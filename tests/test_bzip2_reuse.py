@@ -21,6 +21,7 @@ from rattler.package_streaming import extract
 from conda_prune.archive import bzip2, bzip2_reuse, recipe
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
+from conda_prune.archive.threads import Turns
 from conda_prune.errors import PruneError
 from conda_prune.model import Recipe, Splice
 
@@ -204,7 +205,7 @@ def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int 
     with extent.file, (directory / "out").open("wb+") as out:
         out.write(b"here before")
         settings = recipe.recover(extent, "bzip2")
-        done = recompress(extent, splices, settings, len(old.content), out, threads, told.append)
+        done = recompress(extent, splices, settings, len(old.content), out, Turns(threads), told.append)
         out.seek(0)
         assert out.read(11) == b"here before"
         packed = out.read()

@@ -25,6 +25,7 @@ from conda_prune.archive import recipe as recipes
 from conda_prune.archive import zstd, zstd_reader, zstd_reuse, zstd_writer
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
+from conda_prune.archive.threads import Turns
 from conda_prune.errors import Damaged
 from conda_prune.model import Recipe, Splice
 
@@ -226,7 +227,7 @@ def rewrite(
             with (directory / "out").open("wb+") as out:
                 out.write(b"here before")
                 size, count = len(old.content), told.append
-                done = recompress(extent, splices, old.recipe, size, out, threads, count, plain)
+                done = recompress(extent, splices, old.recipe, size, out, Turns(threads), count, plain)
                 out.seek(0)
                 assert out.read(11) == b"here before"
                 packed = out.read()
@@ -403,7 +404,7 @@ def test_damage_is_told_from_what_only_does_not_fit(tmp_path: Path) -> None:
     packed[len(packed) // 2 : len(packed) // 2 + 2000] = bytes(2000)
     extent = open_extent(tmp_path, bytes(packed))
     with (tmp_path / "out").open("wb+") as out, extent.file, pytest.raises(Damaged):
-        recompress(extent, [Splice(5, 6)], old.recipe, len(old.content), out, 2, lambda done: None)
+        recompress(extent, [Splice(5, 6)], old.recipe, len(old.content), out, Turns(2), lambda done: None)
 
 
 class Full(io.BytesIO):
@@ -420,7 +421,7 @@ def test_a_full_disk_ends_the_work(tmp_path: Path, name: str) -> None:
     old = originals()[name]
     extent = open_extent(tmp_path, old.packed)
     with extent.file, pytest.raises(OSError, match="No space"):
-        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), Full(), 2, lambda done: None)
+        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), Full(), Turns(2), lambda done: None)
 
 
 def test_a_caller_that_stops_the_work_gets_its_own_exception(tmp_path: Path) -> None:
@@ -431,7 +432,7 @@ def test_a_caller_that_stops_the_work_gets_its_own_exception(tmp_path: Path) -> 
         raise KeyboardInterrupt
 
     with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(KeyboardInterrupt):
-        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), out, 2, stop)
+        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), out, Turns(2), stop)
 
 
 def test_a_level_that_was_asked_for_compresses_everything(tmp_path: Path) -> None:
@@ -444,7 +445,7 @@ def test_the_plain_way_when_it_is_wanted(tmp_path: Path) -> None:
     old = originals()["threaded 3"]
     extent = open_extent(tmp_path, old.packed)
     with extent.file, (tmp_path / "out").open("wb+") as out:
-        done = recompress(extent, [], old.recipe, len(old.content), out, 1, lambda done: None, plain=True)
+        done = recompress(extent, [], old.recipe, len(old.content), out, Turns(1), lambda done: None, plain=True)
     assert done.reused == 0
 
 

@@ -20,6 +20,7 @@ from ..model import Recipe, Splice
 from . import bzip2
 from .extent import CHUNK, Extent
 from .reuse import Reused, Splicer, Unfit
+from .threads import Turns
 
 _MAGIC = 0x314159265359
 _END = 0x177245385090
@@ -67,7 +68,7 @@ def rewrite(
     recipe: Recipe,
     size: int,
     out: BinaryIO,
-    threads: int,
+    turns: Turns,
     progress: Callable[[int], None],
 ) -> Reused:
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
@@ -79,10 +80,10 @@ def rewrite(
     splicer = Splicer(splices)
     crc = 0
     reused = 0
-    with ThreadPoolExecutor(max(1, threads), thread_name_prefix="conda-prune bz2") as pool:
-        writer = _Writer(out, level, pool, 4 * max(1, threads))
+    with ThreadPoolExecutor(turns.count, thread_name_prefix="conda-prune bz2") as pool:
+        writer = _Writer(out, level, pool, 4 * turns.count)
         try:
-            for block, content in _contents(source, level, pool, 2 * max(1, threads)):
+            for block, content in _contents(source, level, pool, 2 * turns.count):
                 progress(len(content))
                 for piece in splicer.feed(content):
                     crc = zlib.crc32(piece, crc)

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from . import zstd
 from .extent import Extent
 
-_LARGE = 1 << 20
+LARGE = 1 << 20
 """Compressed bytes from which on it is worth to start threads."""
 _DEPTH = 8
 """Pieces of content, of at most 1 MiB, that wait for who takes them."""
@@ -18,11 +18,11 @@ def decompress(codec: str, source: Extent, threads: int) -> Generator[bytes, Non
 
     Raises Damaged or Unsupported unless all of it is there and true. Close it where not all of it is taken.
     """
-    threaded = threads > 1 and source.size >= _LARGE
+    threaded = threads > 1 and source.size >= LARGE
     if codec == "zstd":
         if not threaded:
             return zstd.decompress(source)
-        from .pipe import ahead
+        from .threads import ahead
 
         return ahead(zstd.decompress(source), _DEPTH)
     if not threaded:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, FileKind, Package
-from .codecs import decompress
+from .codecs import LARGE, decompress
 from .container import Archive, Part
-from .tar import TarReader
+from .extent import CHUNK
+from .tar import Piece, TarReader, Update
 from .tar_header import REBUILD, place
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 Keep = Callable[[str], int]
 """Tells how many leading bytes of a member's content to keep; a reader of names only says 0."""
 Progress = Callable[[int], None]
 """Is called with the bytes of content done since the last call."""
 
+_DEPTH = 4
+"""Batches that wait to be hashed, of about 1 MiB each."""
 _READ_FROM_INFO = frozenset({"info/index.json", "info/paths.json"})
 """What clients look for in the info component only, whatever else holds it."""
 
@@ -42,9 +49,11 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
     archive.check_crc(part)
     if (archive.stated_size(part) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
-    reader = TarReader(keep, archive.limits)
     size = 0
-    with closing(decompress(part.codec, part.extent, threads)) as pieces:
+    with ExitStack() as stack:
+        pieces = stack.enter_context(closing(decompress(part.codec, part.extent, threads)))
+        update = stack.enter_context(_hashing()) if threads > 1 and part.extent.size >= LARGE else None
+        reader = TarReader(keep, archive.limits, update)
         for piece in pieces:
             size += len(piece)
             if size > archive.limits.unpacked:
@@ -52,6 +61,33 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
             reader.feed(piece)
             progress(len(piece))
     return reader.finish(part.component)
+
+
+@contextmanager
+def _hashing() -> Iterator[Update]:
+    """Hash on a thread of its own; everything is hashed when this ends."""
+    from .threads import sink
+
+    waiting: list[tuple[_Hash, Piece]] = []
+    size = 0
+
+    def update(digest: _Hash, piece: Piece) -> None:
+        nonlocal size
+        waiting.append((digest, piece))
+        size += len(piece)
+        if size >= CHUNK:
+            put(waiting.copy())
+            waiting.clear()
+            size = 0
+
+    with sink(_hash, _DEPTH) as put:
+        yield update
+        put(waiting)
+
+
+def _hash(batch: list[tuple[_Hash, Piece]]) -> None:
+    for digest, piece in batch:
+        digest.update(piece)
 
 
 def _too_large(archive: Archive) -> LimitExceeded:

@@ -15,6 +15,7 @@ from . import bzip2, bzip2_reuse, zstd, zstd_reuse
 from .codecs import decompress
 from .extent import Extent
 from .reuse import Reused, Splicer, Unfit
+from .threads import Turns
 
 
 class _Reuse(Protocol):
@@ -25,7 +26,7 @@ class _Reuse(Protocol):
         recipe: Recipe,
         size: int,
         out: BinaryIO,
-        threads: int,
+        turns: Turns,
         progress: Callable[[int], None],
     ) -> Reused: ...
 
@@ -49,7 +50,7 @@ def recompress(
     recipe: Recipe,
     size: int,
     out: BinaryIO,
-    threads: int,
+    turns: Turns,
     progress: Callable[[int], None],
     plain: bool = False,
 ) -> Rewritten:
@@ -71,14 +72,14 @@ def recompress(
             progress(more)
 
         try:
-            kept = _REUSE[recipe.codec](source, splices, recipe, size, out, threads, count)
+            kept = _REUSE[recipe.codec](source, splices, recipe, size, out, turns, count)
             return Rewritten(new_size, kept.crc, kept.reused, new_size - kept.reused)
         except Unfit:
             out.seek(start)
             out.truncate()
             if done:
                 progress(-done)
-    return _whole(source, splices, recipe, new_size, out, threads, progress)
+    return _whole(source, splices, recipe, new_size, out, turns, progress)
 
 
 def _whole(
@@ -87,20 +88,21 @@ def _whole(
     recipe: Recipe,
     new_size: int,
     out: BinaryIO,
-    threads: int,
+    turns: Turns,
     progress: Callable[[int], None],
 ) -> Rewritten:
     crc = 0
 
     def pieces() -> Iterator[bytes]:
         nonlocal crc
-        content = decompress(recipe.codec, source, threads)
+        content = decompress(recipe.codec, source, turns.count)
         for piece in spliced(_watched(content, progress), splices):
             crc = zlib.crc32(piece, crc)
             yield piece
 
     if recipe.codec == "zstd":
-        zstd.compress(pieces(), new_size, recipe, threads, out)
+        with turns.take(turns.count if recipe.threaded else 1):
+            zstd.compress(pieces(), new_size, recipe, turns.count, out)
     else:
         bzip2.compress(pieces(), recipe.level, out)
     return Rewritten(new_size, crc, 0, new_size)

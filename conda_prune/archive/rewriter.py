@@ -30,9 +30,9 @@ from . import recipe as recipes
 from . import tar_header
 from .container import Archive, Part
 from .extent import Extent
-from .pipe import Beside
 from .recompress import Rewritten, recompress
 from .staging import Staging
+from .threads import Beside, Turns
 from .verify import Expected, verify
 
 Progress = Callable[[int], None]
@@ -113,15 +113,16 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
     """
 
     def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: BinaryIO) -> None:
-        recipe, threads = work.recipes[component.name], work.settings.threads
+        recipe = work.recipes[component.name]
         done[component.name] = recompress(
-            part.extent, splices, recipe, component.size, out, threads, work.progress, plain
+            part.extent, splices, recipe, component.size, out, turns, work.progress, plain
         )
 
     def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
         rewrite(component, part, splices, out := io.BytesIO())
         return out.getvalue()
 
+    turns = Turns(work.settings.threads)
     contents: dict[str, Callable[[BinaryIO], object]] = {}
     for component in work.package.components:
         splices = splices_of(component, work.edits)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator
-from typing import TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, File, FileKind, Limits, Span
@@ -36,8 +37,13 @@ _HARMLESS_GLOBALS = frozenset({"comment", "mtime", "atime", "ctime", "uid", "gid
 _LONG_LIMIT = 1 << 21
 """Bytes of a long name or of extended attributes that are read at most."""
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 Piece: TypeAlias = "bytes | memoryview"
 Steps: TypeAlias = "Generator[int, Piece, None]"
+Update: TypeAlias = "Callable[[_Hash, Piece], object]"
+"""Gives a digest its next bytes; now or later, but in order, and before `finish` is called."""
 
 _SPARSE = ("GNU.sparse", "SCHILY.realsize", "SUN.holesdata")
 
@@ -46,14 +52,16 @@ class TarReader:
     """Takes a tar stream in pieces of any size and tells its members.
 
     Call `feed` with each piece, then `finish`. `keep` names how many leading bytes of a member's content to keep.
+    `update` hashes, where that is to be done elsewhere.
     `finish` raises Damaged unless the stream ended with its two zero blocks: a tar cut between two members is an error.
     """
 
-    def __init__(self, keep: Callable[[str], int], limits: Limits, *, hashing: bool = True) -> None:
+    def __init__(self, keep: Callable[[str], int], limits: Limits, update: Update | None = None) -> None:
         self._keep = keep
         self._limits = limits
-        self._hashing = hashing
+        self._update = update
         self._files: list[File] = []
+        self._digests: list[_Hash | None] = []
         self._spans: list[Span] = []
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
@@ -88,7 +96,11 @@ class TarReader:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
-        return Component(name, tuple(self._files), tuple(self._spans), self._position + len(self._held), self._headers)
+        files = tuple(
+            file if digest is None else replace(file, sha256=digest.hexdigest())
+            for file, digest in zip(self._files, self._digests, strict=True)
+        )
+        return Component(name, files, tuple(self._spans), self._position + len(self._held), self._headers)
 
     def _members(self) -> Steps:
         """Ask for the bytes of a block (positive) or of a content (negative), and make members of what comes."""
@@ -133,13 +145,14 @@ class TarReader:
         raw = b"".join(member.headers)
         self._hold(len(raw) - BLOCK)
         content_at = self._position
-        content, sha256 = b"", None
+        content, digest = b"", None
         if kind is FileKind.FILE:
             keep = min(self._keep(path), size)
             self._hold(keep)
-            content, sha256 = yield from self._content(size, keep)
+            content, digest = yield from self._content(size, keep)
         whole = size if kind is FileKind.FILE else None
-        self._files.append(File(path, kind, whole, sha256, link, pax_mtime(member.pax, header), content))
+        self._files.append(File(path, kind, whole, None, link, pax_mtime(member.pax, header), content))
+        self._digests.append(digest)
         if kind is FileKind.HARDLINK or (content and len(content) == size):
             self._headers[path] = raw
         self._spans.append(Span(stored, member.start, content_at, self._position))
@@ -160,20 +173,22 @@ class TarReader:
                 f"more than {self._limits.text} bytes of metadata to hold in memory", "raise --max-text if you trust it"
             )
 
-    def _content(self, size: int, keep: int) -> Generator[int, Piece, tuple[bytes, str | None]]:
-        digest = hashlib.sha256() if self._hashing else None
+    def _content(self, size: int, keep: int) -> Generator[int, Piece, tuple[bytes, _Hash]]:
+        digest = hashlib.sha256()
         kept = bytearray()
         left = size
         while left:
             piece = yield -left
             left -= len(piece)
-            if digest:
+            if self._update is None:
                 digest.update(piece)
+            else:
+                self._update(digest, piece)
             if len(kept) < keep:
                 kept += piece[: keep - len(kept)]
         if size % BLOCK:
             yield BLOCK - size % BLOCK
-        return bytes(kept), digest.hexdigest() if digest else None
+        return bytes(kept), digest
 
 
 class _Member:

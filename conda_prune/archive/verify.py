@@ -24,7 +24,7 @@ from ..errors import NotVerified
 from ..model import FileKind, Format
 from . import zstd
 from .extent import CHUNK, Extent
-from .pipe import ahead
+from .threads import ahead
 from .zip import STORED, read_zip
 
 INSTALL_HINT = (
