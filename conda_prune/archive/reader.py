@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, FileKind, Package
 from .codecs import LARGE, decompress
 from .container import Archive, Part
-from .extent import CHUNK
-from .tar import Piece, TarReader, Update
+from .tar import Later, TarReader, now
 from .tar_header import REBUILD, place
 
-if TYPE_CHECKING:
-    from hashlib import _Hash
-
+T = TypeVar("T")
 Keep = Callable[[str], int]
 """Tells how many leading bytes of a member's content to keep; a reader of names only says 0."""
 Progress = Callable[[int], None]
 """Is called with the bytes of content done since the last call."""
 
 _DEPTH = 4
-"""Batches that wait to be hashed, of about 1 MiB each."""
+"""Pieces of content that wait to be hashed, of at most 1 MiB each."""
 _READ_FROM_INFO = frozenset({"info/index.json", "info/paths.json"})
 """What clients look for in the info component only, whatever else holds it."""
 
@@ -50,44 +47,43 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
     if (archive.stated_size(part) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
     size = 0
-    with ExitStack() as stack:
-        pieces = stack.enter_context(closing(decompress(part.codec, part.extent, threads)))
-        update = stack.enter_context(_hashing()) if threads > 1 and part.extent.size >= LARGE else None
-        reader = TarReader(keep, archive.limits, update)
+    threaded = threads > 1 and part.extent.size >= LARGE
+    with closing(decompress(part.codec, part.extent, threads)) as pieces, _hashing(threaded) as (later, flush):
+        reader = TarReader(keep, archive.limits, later)
         for piece in pieces:
             size += len(piece)
             if size > archive.limits.unpacked:
                 raise _too_large(archive)
             reader.feed(piece)
+            flush()
             progress(len(piece))
     return reader.finish(part.component)
 
 
 @contextmanager
-def _hashing() -> Iterator[Update]:
-    """Hash on a thread of its own; everything is hashed when this ends."""
+def _hashing(threaded: bool) -> Iterator[tuple[Later, Callable[[], None]]]:
+    """Give what a reader of tars may do later, and what has that begun; all is done when this ends."""
+    if not threaded:
+        yield now, lambda: None
+        return
     from .threads import sink
 
-    waiting: list[tuple[_Hash, Piece]] = []
-    size = 0
+    waiting: list[tuple[Callable[[Any], object], Any]] = []
 
-    def update(digest: _Hash, piece: Piece) -> None:
-        nonlocal size
-        waiting.append((digest, piece))
-        size += len(piece)
-        if size >= CHUNK:
-            put(waiting.copy())
-            waiting.clear()
-            size = 0
+    def later(do: Callable[[T], object], what: T) -> None:
+        waiting.append((do, what))
 
-    with sink(_hash, _DEPTH) as put:
-        yield update
-        put(waiting)
+    def flush() -> None:
+        put(waiting.copy())
+        waiting.clear()
+
+    with sink(_do, _DEPTH) as put:
+        yield later, flush
 
 
-def _hash(batch: list[tuple[_Hash, Piece]]) -> None:
-    for digest, piece in batch:
-        digest.update(piece)
+def _do(batch: list[tuple[Callable[[Any], object], Any]]) -> None:
+    for do, what in batch:
+        do(what)
 
 
 def _too_large(archive: Archive) -> LimitExceeded:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, File, FileKind, Limits, Span
@@ -40,28 +40,39 @@ _LONG_LIMIT = 1 << 21
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+T = TypeVar("T")
 Piece: TypeAlias = "bytes | memoryview"
 Steps: TypeAlias = "Generator[int, Piece, None]"
-Update: TypeAlias = "Callable[[_Hash, Piece], object]"
-"""Gives a digest its next bytes; now or later, but in order, and before `finish` is called."""
+
+
+class Later(Protocol):
+    """Calls functions with an argument: now or later, but in order, and all before `finish` is called."""
+
+    def __call__(self, do: Callable[[T], object], what: T, /) -> object: ...
+
 
 _SPARSE = ("GNU.sparse", "SCHILY.realsize", "SUN.holesdata")
+
+
+def now(do: Callable[[T], object], what: T) -> None:
+    """Call a function at once."""
+    do(what)
 
 
 class TarReader:
     """Takes a tar stream in pieces of any size and tells its members.
 
     Call `feed` with each piece, then `finish`. `keep` names how many leading bytes of a member's content to keep.
-    `update` hashes, where that is to be done elsewhere.
+    `later` hashes beside the parsing.
     `finish` raises Damaged unless the stream ended with its two zero blocks: a tar cut between two members is an error.
     """
 
-    def __init__(self, keep: Callable[[str], int], limits: Limits, update: Update | None = None) -> None:
+    def __init__(self, keep: Callable[[str], int], limits: Limits, later: Later = now) -> None:
         self._keep = keep
         self._limits = limits
-        self._update = update
+        self._later = later
         self._files: list[File] = []
-        self._digests: list[_Hash | None] = []
+        self._hashed: list[str] = []
         self._spans: list[Span] = []
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
@@ -96,10 +107,11 @@ class TarReader:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
-        files = tuple(
-            file if digest is None else replace(file, sha256=digest.hexdigest())
-            for file, digest in zip(self._files, self._digests, strict=True)
-        )
+        hashed = iter(self._hashed)
+        for at, file in enumerate(self._files):
+            if file.kind is FileKind.FILE:
+                self._files[at] = replace(file, sha256=next(hashed))
+        files = tuple(self._files)
         return Component(name, files, tuple(self._spans), self._position + len(self._held), self._headers)
 
     def _members(self) -> Steps:
@@ -145,14 +157,13 @@ class TarReader:
         raw = b"".join(member.headers)
         self._hold(len(raw) - BLOCK)
         content_at = self._position
-        content, digest = b"", None
+        content = b""
         if kind is FileKind.FILE:
             keep = min(self._keep(path), size)
             self._hold(keep)
-            content, digest = yield from self._content(size, keep)
+            content = yield from self._content(size, keep)
         whole = size if kind is FileKind.FILE else None
         self._files.append(File(path, kind, whole, None, link, pax_mtime(member.pax, header), content))
-        self._digests.append(digest)
         if kind is FileKind.HARDLINK or (content and len(content) == size):
             self._headers[path] = raw
         self._spans.append(Span(stored, member.start, content_at, self._position))
@@ -173,22 +184,23 @@ class TarReader:
                 f"more than {self._limits.text} bytes of metadata to hold in memory", "raise --max-text if you trust it"
             )
 
-    def _content(self, size: int, keep: int) -> Generator[int, Piece, tuple[bytes, _Hash]]:
+    def _content(self, size: int, keep: int) -> Generator[int, Piece, bytes]:
         digest = hashlib.sha256()
         kept = bytearray()
         left = size
         while left:
             piece = yield -left
             left -= len(piece)
-            if self._update is None:
-                digest.update(piece)
-            else:
-                self._update(digest, piece)
+            self._later(digest.update, piece)
             if len(kept) < keep:
                 kept += piece[: keep - len(kept)]
         if size % BLOCK:
             yield BLOCK - size % BLOCK
-        return bytes(kept), digest
+        self._later(self._hash, digest)
+        return bytes(kept)
+
+    def _hash(self, digest: _Hash) -> None:
+        self._hashed.append(digest.hexdigest())
 
 
 class _Member:
