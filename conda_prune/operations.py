@@ -156,6 +156,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
                 _check_target(target)
                 settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
                 recovered = beside(partial(recover_recipes, archive, settings))
+            del package, plan  # A million files take a gigabyte.
         package, plan = _planned(archive, options, threads, deep=True, progress=progress)
         if plan.status != "findings" or plan.edits is None or writing.dry_run:
             result = _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)

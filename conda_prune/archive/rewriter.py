@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
@@ -79,7 +79,6 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
     """
     archive = work.archive
     before = work.beside(partial(digest, archive.whole))
-    expected = {component.name: expected_members(component, work.edits) for component in work.package.components}
     done: dict[str, Rewritten] = {}
     for plain in (False, True):
         done.clear()
@@ -87,6 +86,7 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
         staging.finish()
         after = work.beside(partial(digest, staging.content))
         try:
+            expected = {part.name: expected_members(part, work.edits) for part in work.package.components}
             crcs = {component: rewritten.crc for component, rewritten in done.items()}
             verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, work.progress)
             break
@@ -170,21 +170,19 @@ def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice,
     return tuple(splices)
 
 
-def expected_members(component: Component, edits: Mapping[str, Edit]) -> list[Expected]:
-    """Return what a foreign reader must find in the result's component."""
-    members = []
+def expected_members(component: Component, edits: Mapping[str, Edit]) -> Iterator[Expected]:
+    """Yield what a foreign reader must find in the result's component."""
     for file, span in zip(component.files, component.spans, strict=True):
         edit = edits.get(file.path)
         name = span.name.rstrip("/")
         if isinstance(edit, Drop):
             continue
         if isinstance(edit, Rewrite):
-            members.append(Expected(name, FileKind.FILE, len(edit.content), edit.sha256, ""))
+            yield Expected(name, FileKind.FILE, len(edit.content), edit.sha256, "")
         elif isinstance(edit, Patch):
-            members.append(Expected(name, file.kind, file.size or 0, edit.sha256, ""))
+            yield Expected(name, file.kind, file.size or 0, edit.sha256, "")
         else:
-            members.append(Expected(name, file.kind, file.size or 0, file.sha256, file.link))
-    return members
+            yield Expected(name, file.kind, file.size or 0, file.sha256, file.link)
 
 
 def digest(content: Extent) -> Size:

@@ -7,9 +7,10 @@ cutting byte ranges for all. So this parser keeps spans, and refuses what two re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator
+from array import array
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, overload
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, File, FileKind, Limits, Span
@@ -73,7 +74,7 @@ class TarReader:
         self._later = later
         self._files: list[File] = []
         self._hashed: list[str] = []
-        self._spans: list[Span] = []
+        self._spans = Spans()
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
         self._texts = 0
@@ -112,7 +113,7 @@ class TarReader:
             if file.kind is FileKind.FILE:
                 self._files[at] = replace(file, sha256=next(hashed))
         files = tuple(self._files)
-        return Component(name, files, tuple(self._spans), self._position + len(self._held), self._headers)
+        return Component(name, files, self._spans, self._position + len(self._held), self._headers)
 
     def _members(self) -> Steps:
         """Ask for the bytes of a block (positive) or of a content (negative), and make members of what comes."""
@@ -166,7 +167,7 @@ class TarReader:
         self._files.append(File(path, kind, whole, None, link, pax_mtime(member.pax, header), content))
         if kind is FileKind.HARDLINK or (content and len(content) == size):
             self._headers[path] = raw
-        self._spans.append(Span(stored, member.start, content_at, self._position))
+        self._spans.append(stored, member.start, content_at, self._position)
 
     def _take_name(self, path: str) -> None:
         where = place(path)
@@ -201,6 +202,34 @@ class TarReader:
 
     def _hash(self, digest: _Hash) -> None:
         self._hashed.append(digest.hexdigest())
+
+
+class Spans(Sequence[Span]):
+    """Spans in order, made when they are asked for: a package may have a million."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._bounds = array("Q")
+
+    def append(self, name: str, start: int, content: int, stop: int) -> None:
+        """Add a span behind the others."""
+        self._names.append(name)
+        self._bounds.extend((start, content, stop))
+
+    @overload
+    def __getitem__(self, at: int) -> Span: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Span]: ...
+    def __getitem__(self, at: int | slice) -> Span | Sequence[Span]:
+        """Return the span, or the spans, at a place."""
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        at = range(len(self))[at]
+        return Span(self._names[at], *self._bounds[3 * at : 3 * at + 3])
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._names)
 
 
 class _Member:

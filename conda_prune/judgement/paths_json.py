@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 from ..errors import BadMetadata, PruneError
@@ -49,9 +49,9 @@ class ListedFiles(Mapping[str, File]):
 
 @dataclass(frozen=True)
 class Listing:
-    """A paths.json: its text, and its entries by path, in order."""
+    """A paths.json: its bytes, and its entries by path, in order."""
 
-    text: str
+    raw: bytes
     rows: Mapping[str, Row]
 
     @property
@@ -59,19 +59,33 @@ class Listing:
         """The files that the entries describe."""
         return ListedFiles(self.rows)
 
-    @cached_property
-    def places(self) -> Places:
-        """Where everything stands that an edit may touch."""
-        return _walked(self.text)
+    def walked(self) -> tuple[str, Places]:
+        """Return the text, and where everything stands in it that an edit may touch."""
+        text = self.raw.decode("utf-8")
+        return text, _walked(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the inside of the list's brackets begins and ends, and where each of its entries does, in order."""
+    """Where the inside of the list's brackets begins and ends, and where each of its entries does, in order.
+
+    `bounds` has the entries' beginnings and ends by turns: a listing may have a million.
+    """
 
     start: int
     stop: int
-    entries: Sequence[Span]
+    bounds: array[int]
+
+    @property
+    def entries(self) -> Iterator[Span]:
+        """The entries' places, in order."""
+        bounds = iter(self.bounds)
+        return zip(bounds, bounds, strict=True)
+
+    @property
+    def first(self) -> int:
+        """Where the first entry begins, or the list ends that has none."""
+        return self.bounds[0] if self.bounds else self.start
 
 
 def kind_of(row: Row) -> FileKind:
@@ -100,7 +114,7 @@ def parse_listing(raw: bytes) -> Listing:
         raise _bad(error.msg, text, error.pos) from error
     except (RecursionError, ValueError) as error:
         raise _bad(f"it holds what JSON has not: {error}" if str(error) in _CONSTANTS else _TOO_MUCH) from error
-    return Listing(text, rows)
+    return Listing(raw, rows)
 
 
 _CONSTANTS = ("NaN", "Infinity", "-Infinity")
@@ -175,7 +189,7 @@ def _walked(text: str) -> Places:
 
 
 def _walked_entries(text: str, start: int) -> Places:
-    entries: list[Span] = []
+    bounds = array("Q")
     seen: set[str] = set()
     at = opened(text, start, "[", "]")
     stop = start + 1
@@ -185,9 +199,9 @@ def _walked_entries(text: str, start: int) -> Places:
         if path in seen:
             raise _bad(f"it lists {path!r} twice", text, at)
         seen.add(path)
-        entries.append((at, stop))
+        bounds.extend((at, stop))
         at = following(text, stop, "]")
-    return Places(start + 1, skip(text, stop), entries)
+    return Places(start + 1, skip(text, stop), bounds)
 
 
 def _decoded(text: str, at: int) -> tuple[Any, int]:
