@@ -202,7 +202,7 @@ def test_a_drop_takes_no_more_than_its_lines(raw: bytes, data: st.DataObject) ->
     if not found.rows:
         return
     left = edit_listing(found, data.draw(st.sets(st.sampled_from(list(found.rows)))), {}, (), [])
-    rest = iter(text)
+    rest = iter(found.raw.decode())
     assert all(character in rest for character in left)
 
 
