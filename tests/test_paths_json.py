@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conda_prune.errors import BadMetadata
+from conda_prune.judgement import paths_json
 from conda_prune.judgement.paths_edit import edit_listing
 from conda_prune.judgement.paths_json import Listing, parse_listing
 from conda_prune.model import File, FileKind
@@ -153,6 +155,17 @@ def test_reading_agrees_with_json(raw: bytes) -> None:
     assert list(parse_listing(raw).rows.values()) == json.loads(raw)["paths"]
 
 
+@given(documents())
+def test_a_large_listing_is_read_and_edited_like_a_small_one(raw: bytes) -> None:
+    small = parse_listing(raw)
+    with mock.patch.object(paths_json, "_LARGE", 0):
+        large = parse_listing(raw)
+    assert list(large.rows.items()) == list(small.rows.items())
+    assert dict(large.files) == dict(small.files)
+    for gone in small.rows:
+        assert edit_listing(large, {gone}, {}, (), []) == edit_listing(small, {gone}, {}, (), [])
+
+
 def entry_texts(found: Listing) -> dict[str, str]:
     text, places = found.walked()
     return {path: text[slice(*span)] for path, span in zip(found.rows, places.entries, strict=True)}
@@ -170,7 +183,7 @@ def test_an_edit_changes_what_was_planned_and_nothing_else(raw: bytes, data: st.
     }
     new = data.draw(st.lists(names.filter(lambda name: name not in paths), unique=True, max_size=2), "added")
     added = [File(path, FileKind.FILE, 5, "a" * 64) for path in new]
-    edited = edit_listing(found, dropped, true, shortened, added)
+    edited = edit_listing(found, dropped, true, shortened, added).decode()
 
     expected = json.loads(raw)
     kept = [entry for entry in expected["paths"] if entry["_path"] not in dropped]
@@ -202,8 +215,8 @@ def test_a_drop_takes_no_more_than_its_lines(raw: bytes, data: st.DataObject) ->
     if not found.rows:
         return
     left = edit_listing(found, data.draw(st.sets(st.sampled_from(list(found.rows)))), {}, (), [])
-    rest = iter(found.raw.decode())
-    assert all(character in rest for character in left)
+    rest = iter(found.raw)
+    assert all(byte in rest for byte in left)
 
 
 STYLES = [
@@ -220,7 +233,7 @@ def test_what_is_left_is_what_the_writer_would_have_written(style: dict[str, Any
     document = {"paths": [row("a"), row("b"), row("c")], "paths_version": 1}
     found = parse_listing(json.dumps(document, **style).encode())
     left = {"paths": [row(path) for path in "abc" if path not in gone], "paths_version": 1}
-    assert edit_listing(found, gone, {}, (), []) == json.dumps(left, **style)
+    assert edit_listing(found, gone, {}, (), []) == json.dumps(left, **style).encode()
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -228,7 +241,9 @@ def test_a_new_entry_is_written_in_the_style_of_the_others(style: dict[str, Any]
     document = {"paths": [row("a"), row("b")], "paths_version": 1}
     found = parse_listing(json.dumps(document, **style).encode())
     more = {"paths": [row("a"), row("b"), row("c")], "paths_version": 1}
-    assert edit_listing(found, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)]) == json.dumps(more, **style)
+    assert (
+        edit_listing(found, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)]) == json.dumps(more, **style).encode()
+    )
 
 
 def test_inode_paths_that_are_no_names_stay() -> None:

@@ -162,9 +162,11 @@ def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice,
         if isinstance(edit, Drop):
             splices.append(Splice(span.start, span.stop))
         elif isinstance(edit, Rewrite):
-            raw = component.headers[file.path]
-            member = tar_header.with_content(raw, edit.content, regular=file.kind is FileKind.HARDLINK)
-            splices.append(Splice(span.start, span.stop, member))
+            raw, size = component.headers[file.path], len(edit.content)
+            headers = tar_header.with_size(raw, size, regular=file.kind is FileKind.HARDLINK)
+            splices.append(Splice(span.start, span.content, headers))
+            splices.append(Splice(span.content, span.stop, edit.content))
+            splices.append(Splice(span.stop, span.stop, tar_header.padding(size)))
         elif isinstance(edit, Patch):
             splices.append(Splice(span.content, span.content + len(edit.head), edit.head))
     return tuple(splices)

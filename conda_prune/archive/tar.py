@@ -231,6 +231,12 @@ class Spans(Sequence[Span]):
         """Return how many there are."""
         return len(self._names)
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same spans."""
+        return isinstance(other, Spans) and (self._names, self._bounds) == (other._names, other._bounds)
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 class _Member:
     """What is known of a member before its own header: its extension headers, and all headers as they are."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 from ..model import File, FileKind
 from .json_text import decode, following, key_at, opened, skip, string_end
 from .paths_json import Listing, Places, Span
+
+_PIECE = 1 << 20
+"""Characters that are encoded at a time."""
 
 
 def edit_listing(
@@ -21,39 +25,64 @@ def edit_listing(
     changed: Mapping[str, File],
     shortened: Collection[str],
     added: Sequence[File],
-) -> str:
-    """Return the text with the edits made.
+) -> bytes:
+    """Return the file with the edits made.
 
     `dropped` entries go; `changed` ones get the file's true hash and size, where they state them; the
     `inode_paths` of `shortened` ones lose the names that are dropped; `added` files get an entry in the style of the
     others, after the last.
     """
-    text, places = listing.walked()
     if not (changed or shortened or added or any(path in dropped for path in listing.rows)):
-        return text
-    pieces: list[str] = []
+        return listing.raw
+    text, places = listing.walked()
+    new = _NewText(text)
+    new.copy(0, places.first)
     kept = 0
     start = stop = behind = places.first
     for path, (begin, end) in zip(listing.rows, places.entries, strict=True):
         if path not in dropped:
             lead = behind if kept else begin  # what stood before it stays before it
             if lead != stop:
-                pieces.append(text[start:stop])
+                new.copy(start, stop)
                 start = lead
             if path in changed or path in shortened:
-                gone = dropped if path in shortened else ()
-                pieces += [text[start:begin], _edited(text, (begin, end), changed.get(path), gone)]
+                new.copy(start, begin)
+                new.write(_edited(text, (begin, end), changed.get(path), dropped if path in shortened else ()))
                 start = end
             stop = end
             kept += 1
         behind = end
-    if not kept and not added:
-        return text[: places.start] + text[places.stop :]
-    pieces.append(text[start:stop])
+    if not kept and not added:  # an empty list, without the space that stood in it
+        return (text[: places.start] + text[places.stop :]).encode()
+    new.copy(start, stop)
     separator = _separator(text, places)
     for number, file in enumerate(added, kept):
-        pieces += [separator if number else "", _styled(listing, text, places, file)]
-    return "".join([text[: places.first], *pieces, text[behind:]])
+        new.write((separator if number else "") + _styled(listing, text, places, file))
+    new.copy(behind, len(text))
+    return new.encoded
+
+
+class _NewText:
+    """A text made of pieces of another and of new ones: a million entries are held twice then, and no more often."""
+
+    def __init__(self, old: str) -> None:
+        self._old = old
+        self._new = BytesIO()
+        self._new.seek(len(old))  # all the room at once: grown bit by bit, it would take an eighth more
+        self._new.write(b" ")
+        self._new.seek(0)
+
+    def copy(self, start: int, stop: int) -> None:
+        for at in range(start, stop, _PIECE):
+            self.write(self._old[at : min(at + _PIECE, stop)])
+
+    def write(self, new: str) -> None:
+        self._new.write(new.encode())
+
+    @property
+    def encoded(self) -> bytes:
+        self._new.truncate()
+        return self._new.getvalue()
 
 
 def _separator(text: str, places: Places) -> str:

@@ -21,8 +21,40 @@ PATHS_JSON = "info/paths.json"
 KINDS = {"hardlink": FileKind.FILE, "softlink": FileKind.SYMLINK, "directory": FileKind.DIRECTORY}
 _KEY = re.compile(r'"[ \t\n\r]*:')
 
+_LARGE = 1 << 24
+"""Bytes of a listing from which on its entries are to be held in little memory; that takes twice the time."""
+_USUAL = ("_path", "path_type", "sha256", "size_in_bytes")
+_USUAL_KEYS = frozenset(_USUAL)
+
 Row: TypeAlias = Mapping[str, Any]
 Span: TypeAlias = tuple[int, int]
+
+
+class _UsualRow(Mapping[str, Any]):
+    """An entry with the usual keys and no other, in 72 bytes: a dict takes 200."""
+
+    __slots__ = _USUAL
+
+    @classmethod
+    def of(cls, entry: dict[str, Any]) -> Row:
+        """Return the entry, small where it can be."""
+        if entry.keys() != _USUAL_KEYS:
+            return entry
+        row = cls()
+        for key in _USUAL:
+            setattr(row, key, entry[key])
+        return row
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in _USUAL_KEYS:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_USUAL)
+
+    def __len__(self) -> int:
+        return len(_USUAL)
 
 
 class ListedFiles(Mapping[str, File]):
@@ -62,7 +94,7 @@ class Listing:
     def walked(self) -> tuple[str, Places]:
         """Return the text, and where everything stands in it that an edit may touch."""
         text = self.raw.decode("utf-8")
-        return text, _walked(text)
+        return text, _walked(text, sound=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +137,8 @@ def parse_listing(raw: bytes) -> Listing:
     if text.startswith("\ufeff"):
         raise _bad("it begins with a byte order mark", text, 0)
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
+        small = _UsualRow.of if len(raw) >= _LARGE else None
+        document = json.loads(text, parse_constant=_refuse_constant, object_hook=small)
         rows = _sound_rows(document, text)
         if rows is None:
             _walked(text)
@@ -159,8 +192,11 @@ def _is_version_1(version: object) -> bool:
     return type(version) is int and version == 1
 
 
-def _walked(text: str) -> Places:
-    """Return where the members stand; raise BadMetadata or JSONDecodeError where one is wrong."""
+def _walked(text: str, *, sound: bool = False) -> Places:
+    """Return where the members stand; raise BadMetadata or JSONDecodeError where one is wrong.
+
+    `sound`: the text was read before, so it lists nothing twice, and the names need not be remembered.
+    """
     places: Places | None = None
     version: tuple[object, int] | None = None
     keys: set[str] = set()
@@ -172,7 +208,7 @@ def _walked(text: str) -> Places:
             raise _bad(f"the key {key!r} stands there twice", text, at)
         keys.add(key)
         if key == "paths":
-            places = _walked_entries(text, start)
+            places = _walked_entries(text, start, None if sound else set())
             end = places.stop + 1
         else:
             value, end = _decoded(text, start)
@@ -188,17 +224,17 @@ def _walked(text: str) -> Places:
     return places
 
 
-def _walked_entries(text: str, start: int) -> Places:
+def _walked_entries(text: str, start: int, seen: set[str] | None) -> Places:
     bounds = array("Q")
-    seen: set[str] = set()
     at = opened(text, start, "[", "]")
     stop = start + 1
     while at is not None:
         row, stop = _decoded(text, at)
         path = _checked_path(row, text, at)
-        if path in seen:
-            raise _bad(f"it lists {path!r} twice", text, at)
-        seen.add(path)
+        if seen is not None:
+            if path in seen:
+                raise _bad(f"it lists {path!r} twice", text, at)
+            seen.add(path)
         bounds.extend((at, stop))
         at = following(text, stop, "]")
     return Places(start + 1, skip(text, stop), bounds)
