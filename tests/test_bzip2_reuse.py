@@ -200,15 +200,24 @@ def open_extent(directory: Path, packed: bytes) -> Extent:
 
 def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int = 2) -> tuple[Rewritten, bytes]:
     """Rewrite behind what a file has already; check all that holds of every result."""
-    told: list[int] = []
     extent = open_extent(directory, old.packed)
-    with extent.file, (directory / "out").open("wb+") as out:
-        out.write(b"here before")
+    with extent.file:
         settings = recipe.recover(extent, "bzip2")
-        done = recompress(extent, splices, settings, len(old.content), out, Turns(threads), told.append)
-        out.seek(0)
-        assert out.read(11) == b"here before"
-        packed = out.read()
+        marks: list[bzip2_reuse.Mark] = []
+        for _ in bzip2_reuse.decompress(extent, threads, marks):
+            pass
+        results = []
+        for known in ([], marks):
+            told: list[int] = []
+            with (directory / "out").open("wb+") as out:
+                out.write(b"here before")
+                size, turns = len(old.content), Turns(threads)
+                done = recompress(extent, splices, settings, size, out, turns, told.append, marks=known)
+                out.seek(0)
+                assert out.read(11) == b"here before"
+                packed = out.read()
+            results.append((done, packed))
+    assert results[0] == results[1], "blocks that are known need not be decompressed"
     content = expected(old.content, splices)
     assert done.size == len(content) == done.reused + done.recompressed
     assert done.crc == zlib.crc32(content)
@@ -298,7 +307,7 @@ def test_reading_on_many_cores_gives_the_same_content(tmp_path: Path, name: str,
     old = originals()[name]
     extent = open_extent(tmp_path, old.packed)
     with extent.file:
-        pieces = list(bzip2_reuse.decompress(extent, threads))
+        pieces = list(bzip2_reuse.decompress(extent, threads, []))
     assert b"".join(pieces) == old.content
     assert all(len(piece) <= 1 << 20 for piece in pieces)
 
@@ -320,7 +329,7 @@ def test_reading_on_many_cores_refuses_what_reading_on_one_refuses(tmp_path: Pat
         with pytest.raises(PruneError) as plain:
             list(bzip2.decompress(extent))
         with pytest.raises(PruneError) as parallel:
-            list(bzip2_reuse.decompress(extent, 2))
+            list(bzip2_reuse.decompress(extent, 2, []))
     assert str(plain.value) == str(parallel.value)
 
 

@@ -2,7 +2,8 @@
 
 A block depends on no other, but starts at any bit and says nowhere how long it is. So blocks are looked for by their
 magic number, and each is decompressed in a stream of its own, several at a time, where its CRC is checked; a magic
-number that only looks like one shows there. The rest is compressed in pieces, several at a time too, and their blocks
+number that only looks like one shows there. Who read the package that way knows the blocks, and the rewriting then
+decompresses only those that a splice touches. The rest is compressed in pieces, several at a time too, and their blocks
 lifted over: pieces of a full block each, so that it does not matter where one run over the content would end them.
 """
 
@@ -16,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ..model import Recipe, Splice
+from ..model import Splice
 from . import bzip2
 from .extent import CHUNK, Extent
 from .reuse import Reused, Splicer, Unfit
@@ -41,18 +42,34 @@ class Bits:
     crc: int
 
 
-def decompress(source: Extent, threads: int) -> Generator[bytes, None, None]:
-    """Yield what `bzip2.decompress` yields, and raise what it raises, but work on `threads` cores."""
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A block that was read: its bits `start` to `stop`, its own CRC, and its content's size in bytes and CRC-32."""
+
+    start: int
+    stop: int
+    block_crc: int
+    size: int
+    crc: int
+
+
+def decompress(source: Extent, threads: int, marks: list[Mark]) -> Generator[bytes, None, None]:
+    """Yield what `bzip2.decompress` yields, and raise what it raises, but work on `threads` cores.
+
+    `marks` becomes those of the blocks; it stays empty where they cannot be told.
+    """
     given = 0
+    marks.clear()
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="conda-prune bz2") as pool:
         try:
-            for _, content in _contents(source, bzip2.read_level(source), pool, 2 * max(1, threads)):
+            for _, mark, content in _contents(source, bzip2.read_level(source), pool, 2 * max(1, threads)):
+                marks.append(mark)
                 for at in range(0, len(content), CHUNK):
                     yield content[at : at + CHUNK]
                 given += len(content)
             return
         except Unfit:
-            pass
+            marks.clear()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     # Whatever was not as expected, blocks were given only up to there.
@@ -65,48 +82,56 @@ def decompress(source: Extent, threads: int) -> Generator[bytes, None, None]:
 def rewrite(
     source: Extent,
     splices: Sequence[Splice],
-    recipe: Recipe,
     size: int,
     out: BinaryIO,
     turns: Turns,
     progress: Callable[[int], None],
+    marks: Sequence[Mark] = (),
 ) -> Reused:
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
 
-    What is copied was decompressed once, here; the new stream was not. Raises Unfit where it must be compressed as a
-    whole; what `out` holds then is of no use.
+    What is copied was decompressed once, here or when `marks` were made; the new stream was not. Raises Unfit where it
+    must be compressed as a whole; what `out` holds then is of no use.
     """
     level = bzip2.read_level(source)
     splicer = Splicer(splices)
-    crc = 0
-    reused = 0
     with ThreadPoolExecutor(turns.count, thread_name_prefix="conda-prune bz2") as pool:
         writer = _Writer(out, level, pool, 4 * turns.count)
+        ahead = 2 * turns.count
         try:
-            for block, content in _contents(source, level, pool, 2 * turns.count):
-                progress(len(content))
+            known = _touched(source, marks, splices, level, pool, ahead)
+            for block, mark, content in known if marks else _contents(source, level, pool, ahead):
+                progress(mark.size)
+                if content is None:
+                    splicer.pass_over(mark.size)
+                    if block is not None:
+                        writer.copy(block, mark)
+                    continue
                 for piece in splicer.feed(content):
-                    crc = zlib.crc32(piece, crc)
-                    if piece is content:
-                        writer.copy(block)
-                        reused += len(content)
+                    if block is not None and piece is content:
+                        writer.copy(block, mark)
                     else:
                         writer.compress(piece)
             if splicer.old != size:
                 raise Unfit("the blocks found do not make up the content")
             for piece in splicer.finish():
-                crc = zlib.crc32(piece, crc)
                 writer.compress(piece)
             writer.end()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return Reused(crc, reused)
+    return Reused(writer.crc, writer.reused)
 
 
-def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple[Bits, bytes]]:
+def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple[Bits, Mark, bytes]]:
     """Yield every block with its content, `ahead` of them at work; raise Unfit where one is none."""
-    working: deque[tuple[Bits, Future[_Unpacking]]] = deque()
+    working: deque[tuple[int, Bits, Future[_Unpacking]]] = deque()
+
+    def first() -> tuple[Bits, Mark, bytes]:
+        start, block, unpacking = working.popleft()
+        content = unpacking.result().rest()
+        return block, Mark(start, start + block.length, block.crc, len(content), zlib.crc32(content)), content
+
     behind = max(4, source.size - 12)
     end, combined = _footer(source.read(behind, 12))
     end += 8 * behind
@@ -116,22 +141,59 @@ def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) 
         if start < 0 and stop != _HEADER_BITS:
             raise Unfit("no block follows the header")
         if start >= 0:
-            first = start >> 3
-            value = bits(source.read(first, (stop + 7 >> 3) - first), start & 7, stop - 8 * first)
-            if stop - start <= _FOOTER_BITS + 25 or value >> (stop - start - 81) & 1:
-                raise Unfit("a block is randomised, or none")
-            block = Bits(value, stop - start, 1, value >> (stop - start - 80) & _MASK)
+            block = _block(source, start, stop)
             crc = rotated(crc, 1) ^ block.crc
-            working.append((block, pool.submit(_unpack, block, level)))
+            working.append((start, block, pool.submit(_unpack, block, level)))
             if len(working) > ahead:
-                block, unpacking = working.popleft()
-                yield block, unpacking.result().rest()
+                yield first()
         start = stop
     if crc != combined:
         raise Unfit("the blocks found are not those of the stream")
     while working:
-        block, unpacking = working.popleft()
-        yield block, unpacking.result().rest()
+        yield first()
+
+
+def _block(source: Extent, start: int, stop: int) -> Bits:
+    first = start >> 3
+    value = bits(source.read(first, (stop + 7 >> 3) - first), start & 7, stop - 8 * first)
+    if stop - start <= _FOOTER_BITS + 25 or value >> (stop - start - 81) & 1:
+        raise Unfit("a block is randomised, or none")
+    return Bits(value, stop - start, 1, value >> (stop - start - 80) & _MASK)
+
+
+def _touched(
+    source: Extent, marks: Sequence[Mark], splices: Sequence[Splice], level: int, pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[tuple[Bits | None, Mark, bytes | None]]:
+    """Yield every block: with its content if a splice touches it, without its bits if nothing of it is left."""
+    working: deque[tuple[Bits | None, Mark, Future[_Unpacking] | None]] = deque()
+
+    def first() -> tuple[Bits | None, Mark, bytes | None]:
+        block, mark, unpacking = working.popleft()
+        return block, mark, unpacking.result().rest() if unpacking else None
+
+    waiting = deque(splices)
+    at = skip = 0
+    for mark in marks:
+        start, at = at, at + mark.size
+        touched = start < skip < at
+        gone = skip >= at
+        while waiting and waiting[0].start < at:
+            skip = waiting.popleft().stop
+            touched = True
+        block = None if gone and not touched else _block(source, mark.start, mark.stop)
+        if block is not None and block.crc != mark.block_crc:
+            raise Unfit("a block is not what it was")
+        working.append((block, mark, pool.submit(_unpack, block, level) if block and touched else None))
+        if len(working) > ahead:
+            yield first()
+    while working:
+        yield first()
+
+
+def _combined(crc: int, mark: Mark) -> int:
+    """Return the CRC-32 of what `crc` is of and the block's content, from their own: CRCs are linear."""
+    zeros = bytes(mark.size)
+    return zlib.crc32(zeros, crc) ^ zlib.crc32(zeros) ^ mark.crc
 
 
 def _footer(data: bytes) -> tuple[int, int]:
@@ -222,9 +284,13 @@ def _pack(content: bytes, level: int) -> Bits:
 
 
 class _Writer:
-    """Puts a stream together in order; no more than `most` parts of it wait for those before them."""
+    """Puts a stream together in order; no more than `most` parts of it wait for those before them.
+
+    `crc` is the CRC-32 of the content so far, `reused` how much of it was copied.
+    """
 
     def __init__(self, out: BinaryIO, level: int, pool: ThreadPoolExecutor, most: int) -> None:
+        self.crc = self.reused = 0
         self._out = out
         self._level = level
         self._pool = pool
@@ -233,12 +299,14 @@ class _Writer:
         self._piece = level * 100_000 - 19
         self._content = bytearray()
         self._waiting: deque[Future[Bits]] = deque()
-        self._crc = 0
+        self._blocks_crc = 0
         self._rest = int.from_bytes(b"\1BZh%d" % level, "big")
         self._drain()
 
-    def copy(self, block: Bits) -> None:
+    def copy(self, block: Bits, mark: Mark) -> None:
         """Append a block as it is."""
+        self.crc = _combined(self.crc, mark)
+        self.reused += mark.size
         self._pack(0)
         done: Future[Bits] = Future()
         done.set_result(block)
@@ -246,6 +314,7 @@ class _Writer:
 
     def compress(self, content: bytes) -> None:
         """Append content."""
+        self.crc = zlib.crc32(content, self.crc)
         self._content += content
         self._pack(self._piece)
 
@@ -254,7 +323,7 @@ class _Writer:
         self._pack(0)
         while self._waiting:
             self._put(self._waiting.popleft().result())
-        self._shift(_END << 32 | self._crc, _FOOTER_BITS)
+        self._shift(_END << 32 | self._blocks_crc, _FOOTER_BITS)
         self._shift(0, -(self._rest.bit_length() - 1) & 7)
         self._drain()
 
@@ -272,7 +341,7 @@ class _Writer:
 
     def _put(self, part: Bits) -> None:
         self._shift(part.value, part.length)
-        self._crc = rotated(self._crc, part.count) ^ part.crc
+        self._blocks_crc = rotated(self._blocks_crc, part.count) ^ part.crc
         self._drain()
 
     def _shift(self, value: int, length: int) -> None:

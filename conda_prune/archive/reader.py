@@ -48,7 +48,10 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
         raise _too_large(archive)
     size = 0
     threaded = threads > 1 and part.extent.size >= LARGE
-    with closing(decompress(part.codec, part.extent, threads)) as pieces, _hashing(threaded) as (later, flush):
+    with (
+        closing(decompress(part.codec, part.extent, threads, part.marks)) as pieces,
+        _hashing(threaded) as (later, flush),
+    ):
         reader = TarReader(keep, archive.limits, later)
         for piece in pieces:
             size += len(piece)

@@ -115,7 +115,7 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
     def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: BinaryIO) -> None:
         recipe = work.recipes[component.name]
         done[component.name] = recompress(
-            part.extent, splices, recipe, component.size, out, turns, work.progress, plain
+            part.extent, splices, recipe, component.size, out, turns, work.progress, plain, part.marks
         )
 
     def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
@@ -156,11 +156,14 @@ def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
 
 def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice, ...]:
     """Return a component's edits as splices of its tar stream, in order."""
-    splices = []
+    splices: list[Splice] = []
     for file, span in zip(component.files, component.spans, strict=True):
         edit = edits.get(file.path)
         if isinstance(edit, Drop):
-            splices.append(Splice(span.start, span.stop))
+            start = span.start
+            if splices and splices[-1].stop == start and not splices[-1].new:
+                start = splices.pop().start
+            splices.append(Splice(start, span.stop))
         elif isinstance(edit, Rewrite):
             raw, size = component.headers[file.path], len(edit.content)
             headers = tar_header.with_size(raw, size, regular=file.kind is FileKind.HARDLINK)
