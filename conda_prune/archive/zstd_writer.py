@@ -24,7 +24,8 @@ _MIN_JOB = 1 << 20
 _MAX_JOB = 1 << 22
 """Of what is compressed anew: libzstd holds five jobs in memory for two threads."""
 _FASTER = 64
-"""How much faster libzstd decompresses than it compresses, at least, at the levels with large tables."""
+"""How many times a range's size must be left to decompress for one thread to compress it: so much faster is that, at
+least, at levels with large tables."""
 _RANGES = 64
 """Ranges that are compressed, or wait to be written, at a time: each holds some megabytes."""
 _SMALL = 1 << 24
@@ -125,7 +126,7 @@ class Compressor:
         taken yet.
         """
         self._room.acquire()
-        # A second thread takes as much memory again, and gains nothing where decompressing lasts as long anyway.
+        # A second thread takes as much memory again, for seconds at most: decompressing goes on meanwhile.
         threads = 1 if rest >= _FASTER * length else self._threads
         compressing = Compressing(self._settings(len(prefix), length, threads), prefix, self._turns, self._room)
         self._started.append(compressing)
