@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -62,12 +62,21 @@ class ListedFiles(Mapping[str, File]):
 
     def __init__(self, rows: Mapping[str, Row]) -> None:
         self._rows = rows
+        self._made: dict[str, File] = {}
 
     def __getitem__(self, path: str) -> File:
-        row = self._rows[path]
-        size, sha256 = row.get("size_in_bytes"), row.get("sha256")
-        known = type(size) is int and size >= 0
-        return File(path, kind_of(row), size if known else None, sha256 if isinstance(sha256, str) else None)
+        made = self._made.get(path)
+        if made is None:
+            row = self._rows[path]
+            size, sha256 = row.get("size_in_bytes"), row.get("sha256")
+            known = type(size) is int and size >= 0
+            made = File(path, kind_of(row), size if known else None, sha256 if isinstance(sha256, str) else None)
+            self._made[path] = made
+        return made
+
+    def without(self, gone: Collection[str]) -> ListedFiles:
+        """Return the files that are left when these are taken out."""
+        return ListedFiles({path: row for path, row in self._rows.items() if path not in gone})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
