@@ -77,8 +77,9 @@ def _hashing(threaded: bool) -> Iterator[tuple[Later, Callable[[], None]]]:
         waiting.append((do, what))
 
     def flush() -> None:
-        put(waiting.copy())
-        waiting.clear()
+        if waiting:
+            put(waiting.copy())
+            waiting.clear()
 
     with sink(_do, _DEPTH) as put:
         yield later, flush

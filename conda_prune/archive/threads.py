@@ -133,20 +133,34 @@ def sink(take: Callable[[T], object], depth: int) -> Iterator[Callable[[T], None
 
 
 class Turns:
-    """Lets work that takes much memory be done at the same time as long as it needs no more than `count` threads."""
+    """Lets work that takes much memory be done at the same time as long as it needs no more than `count` threads.
+
+    Who came first is served first: what comes later may wait for it.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = max(1, count)
         self._free = self.count
+        self._line: deque[object] = deque()
         self._changed = threading.Condition()
 
-    @contextmanager
-    def take(self, count: int) -> Iterator[None]:
-        """Wait for `count` turns, and give them back."""
+    def stand_in_line(self) -> object:
+        """Return a place in the line."""
+        place = object()
         with self._changed:
-            while self._free < count:
+            self._line.append(place)
+        return place
+
+    @contextmanager
+    def take(self, count: int, place: object = None) -> Iterator[None]:
+        """Wait for `count` turns, at a place in the line or at its end, and give them back."""
+        place = place or self.stand_in_line()
+        with self._changed:
+            while self._line[0] is not place or self._free < count:
                 self._changed.wait(_PATIENCE)
+            self._line.popleft()
             self._free -= count
+            self._changed.notify_all()
         try:
             yield
         finally:

@@ -58,6 +58,7 @@ class Compressing:
         self._settings = settings
         self._prefix = prefix
         self._turns = turns
+        self._place = turns.stand_in_line()
         threading.Thread(target=self._run, name="conda-prune zstd range", daemon=True).start()
 
     def put(self, piece: bytes) -> None:
@@ -75,7 +76,7 @@ class Compressing:
 
     def _run(self) -> None:
         try:
-            with self._turns.take(self._settings.threads if _tables(self._settings) > _SMALL else 1):
+            with self._turns.take(self._settings.threads if _tables(self._settings) > _SMALL else 1, self._place):
                 for packed in regroup(self._compressed()):
                     self.output.put(packed)
             self.output.close()
