@@ -1,4 +1,4 @@
-"""Threads that are joined by pipes end with the work, whichever side gives up, and wait for nobody who waits for them."""
+"""Threads joined by pipes end with the work, whichever side gives up, and wait for nobody who waits for them."""
 
 from __future__ import annotations
 
@@ -67,21 +67,30 @@ def test_a_failing_sink_ends_the_work() -> None:
     def fail(number: int) -> None:
         raise Broken
 
-    with pytest.raises(Broken), sink(fail, 3) as put:
-        for number in range(1000):
-            put(number)
+    def work() -> None:
+        with sink(fail, 3) as put:
+            for number in range(1000):
+                put(number)
+
+    with pytest.raises(Broken):
+        work()
 
 
 def test_failing_work_ends_the_sink() -> None:
     taken: list[int] = []
-    with pytest.raises(Broken), sink(taken.append, 3) as put:
-        put(1)
-        raise Broken
+
+    def work() -> None:
+        with sink(taken.append, 3) as put:
+            put(1)
+            raise Broken
+
+    with pytest.raises(Broken):
+        work()
     assert taken in ([], [1])
 
 
 def test_turns_are_taken_in_the_order_of_the_line() -> None:
-    """Also where the second could have its turn while the first, who needs more, waits: it may need the second's end."""
+    """Also where the second could have its turn while the first, who needs more, waits."""
     turns = Turns(2)
     order: list[str] = []
 
