@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
-from conda_prune.archive import bzip2, bzip2_reuse, recipe
+from conda_prune.archive import bzip2, bzip2_blocks, bzip2_reuse, recipe
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
 from conda_prune.archive.threads import Turns
@@ -339,10 +339,10 @@ def test_magic_numbers_are_found_at_every_bit(tmp_path_factory: pytest.TempPathF
     bits += "0" * (-len(bits) % 8)
     wanted = [at for at in range(len(bits)) if bits.startswith(MAGIC, at)]
     data = int("1" + bits, 2).to_bytes(len(bits) // 8 + 1, "big")[1:]
-    assert bzip2_reuse.find(data) == wanted
+    assert bzip2_blocks.find(data) == wanted
     extent = open_extent(tmp_path_factory.getbasetemp(), data)
     with extent.file:
-        assert list(bzip2_reuse.positions(extent, len(bits), chunk=8)) == [*wanted, len(bits)]
+        assert list(bzip2_blocks.positions(extent, len(bits), chunk=8)) == [*wanted, len(bits)]
 
 
 def test_foreign_readers_read_it_to_the_end(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 """A bz2 stream again with ranges of its content replaced: blocks that hold no replaced byte are copied bit by bit.
 
-A block depends on no other, but starts at any bit and says nowhere how long it is. So blocks are looked for by their
-magic number, and each is decompressed in a stream of its own, several at a time, where its CRC is checked; a magic
-number that only looks like one shows there. Who read the package that way knows the blocks, and the rewriting then
-decompresses only those that a splice touches. The rest is compressed in pieces, several at a time too, and their blocks
-lifted over: pieces of a full block each, so that it does not matter where one run over the content would end them.
+A block depends on no other, so each is decompressed in a stream of its own, several at a time. Who read the package
+that way knows the blocks, and the rewriting then decompresses only those that a splice touches. The rest is compressed
+in pieces, several at a time too, and their blocks lifted over: pieces of a full block each, so that it does not matter
+where one run over the content would end them.
 """
 
 from __future__ import annotations
 
-import bz2
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,27 +17,22 @@ from typing import BinaryIO
 
 from ..model import Splice
 from . import bzip2
+from .bzip2_blocks import (
+    END,
+    FOOTER_BITS,
+    HEADER_BITS,
+    Bits,
+    Unpacking,
+    block_at,
+    footer,
+    pack,
+    positions,
+    rotated,
+    unpack,
+)
 from .extent import CHUNK, Extent
 from .reuse import Reused, Splicer, Unfit
 from .threads import Turns
-
-_MAGIC = 0x314159265359
-_END = 0x177245385090
-_HEADER_BITS = 32
-_FOOTER_BITS = 80
-_MASK = (1 << 32) - 1
-_LARGEST = 1 << 21
-"""Bytes of content that a block waits with: twice what it can have without runs of one byte."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bits:
-    """`length` bits of whole blocks, the first one in the highest place: `count` blocks with the combined CRC `crc`."""
-
-    value: int
-    length: int
-    count: int
-    crc: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +118,7 @@ def rewrite(
 
 def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple[Bits, Mark, bytes]]:
     """Yield every block with its content, `ahead` of them at work; raise Unfit where one is none."""
-    working: deque[tuple[int, Bits, Future[_Unpacking]]] = deque()
+    working: deque[tuple[int, Bits, Future[Unpacking]]] = deque()
 
     def first() -> tuple[Bits, Mark, bytes]:
         start, block, unpacking = working.popleft()
@@ -133,17 +126,17 @@ def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) 
         return block, Mark(start, start + block.length, block.crc, len(content), zlib.crc32(content)), content
 
     behind = max(4, source.size - 12)
-    end, combined = _footer(source.read(behind, 12))
+    end, combined = footer(source.read(behind, 12))
     end += 8 * behind
     crc = 0
     start = -1
     for stop in positions(source, end):
-        if start < 0 and stop != _HEADER_BITS:
+        if start < 0 and stop != HEADER_BITS:
             raise Unfit("no block follows the header")
         if start >= 0:
-            block = _block(source, start, stop)
+            block = block_at(source, start, stop)
             crc = rotated(crc, 1) ^ block.crc
-            working.append((start, block, pool.submit(_unpack, block, level)))
+            working.append((start, block, pool.submit(unpack, block, level)))
             if len(working) > ahead:
                 yield first()
         start = stop
@@ -153,19 +146,11 @@ def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) 
         yield first()
 
 
-def _block(source: Extent, start: int, stop: int) -> Bits:
-    first = start >> 3
-    value = bits(source.read(first, (stop + 7 >> 3) - first), start & 7, stop - 8 * first)
-    if stop - start <= _FOOTER_BITS + 25 or value >> (stop - start - 81) & 1:
-        raise Unfit("a block is randomised, or none")
-    return Bits(value, stop - start, 1, value >> (stop - start - 80) & _MASK)
-
-
 def _touched(
     source: Extent, marks: Sequence[Mark], splices: Sequence[Splice], level: int, pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[tuple[Bits | None, Mark, bytes | None]]:
     """Yield every block: with its content if a splice touches it, without its bits if nothing of it is left."""
-    working: deque[tuple[Bits | None, Mark, Future[_Unpacking] | None]] = deque()
+    working: deque[tuple[Bits | None, Mark, Future[Unpacking] | None]] = deque()
 
     def first() -> tuple[Bits | None, Mark, bytes | None]:
         block, mark, unpacking = working.popleft()
@@ -180,10 +165,10 @@ def _touched(
         while waiting and waiting[0].start < at:
             skip = waiting.popleft().stop
             touched = True
-        block = None if gone and not touched else _block(source, mark.start, mark.stop)
+        block = None if gone and not touched else block_at(source, mark.start, mark.stop)
         if block is not None and block.crc != mark.block_crc:
             raise Unfit("a block is not what it was")
-        working.append((block, mark, pool.submit(_unpack, block, level) if block and touched else None))
+        working.append((block, mark, pool.submit(unpack, block, level) if block and touched else None))
         if len(working) > ahead:
             yield first()
     while working:
@@ -194,93 +179,6 @@ def _combined(crc: int, mark: Mark) -> int:
     """Return the CRC-32 of what `crc` is of and the block's content, from their own: CRCs are linear."""
     zeros = bytes(mark.size)
     return zlib.crc32(zeros, crc) ^ zlib.crc32(zeros) ^ mark.crc
-
-
-def _footer(data: bytes) -> tuple[int, int]:
-    """Return where in the bits of a stream's last bytes its footer starts, and the combined CRC in it."""
-    for padding in range(8):
-        start = 8 * len(data) - padding - _FOOTER_BITS
-        if start >= 0:
-            footer = bits(data, start, start + _FOOTER_BITS)
-            if footer >> 32 == _END:
-                return start, footer & _MASK
-    raise Unfit("the stream has no footer")
-
-
-def positions(source: Extent, end: int, chunk: int = CHUNK) -> Iterator[int]:
-    """Yield the bit offsets of all block magic numbers before the bit offset `end`, in order, and `end`."""
-    for at in range(0, source.size, chunk):
-        for start in find(source.read(at, chunk + 6)):
-            if start < 8 * chunk and 8 * at + start < end:
-                yield 8 * at + start
-    yield end
-
-
-def find(data: bytes) -> list[int]:
-    """Return the bit offsets of all block magic numbers that lie in `data`, in order."""
-    found = []
-    for shift in range(1, 9):
-        # Wherever it starts, a magic number fills five bytes; they follow the byte that has its first `9 - shift` bits.
-        core = (_MAGIC >> shift & (1 << 40) - 1).to_bytes(5, "big")
-        index = data.find(core)
-        while index >= 0:
-            start = 8 * index - 8 + shift
-            if 0 <= start <= 8 * len(data) - 48 and bits(data, start, start + 48) == _MAGIC:
-                found.append(start)
-            index = data.find(core, index + 1)
-    return sorted(found)
-
-
-def bits(data: bytes, start: int, stop: int) -> int:
-    """Return the bits `start` to `stop` of `data` as a number."""
-    value = int.from_bytes(data[start >> 3 : (stop + 7) >> 3], "big") >> (-stop & 7)
-    return value & (1 << (stop - start)) - 1
-
-
-def rotated(crc: int, count: int) -> int:
-    """Return a combined CRC moved on by `count` blocks, before their own CRCs are added."""
-    count %= 32
-    return (crc << count | crc >> (32 - count)) & _MASK
-
-
-class _Unpacking:
-    """A block's content; of one that unpacks to 50 times its size, only the beginning, until the rest is wanted."""
-
-    def __init__(self, stream: bytes) -> None:
-        self._decompressor = bz2.BZ2Decompressor()
-        self._head = self._more(stream, _LARGEST)
-
-    def rest(self) -> bytes:
-        """Return all of the content; raise Unfit where the bits were no block."""
-        if not self._decompressor.eof:
-            self._head += self._more(b"", -1)
-        if not self._decompressor.eof or self._decompressor.unused_data:
-            raise Unfit("a magic number starts no block")
-        return self._head
-
-    def _more(self, stream: bytes, most: int) -> bytes:
-        try:
-            return self._decompressor.decompress(stream, most)
-        except OSError as error:
-            raise Unfit("a magic number starts no block") from error
-
-
-def _unpack(block: Bits, level: int) -> _Unpacking:
-    padding = -(block.length + _FOOTER_BITS) & 7
-    value = (block.value << _FOOTER_BITS | _END << 32 | block.crc) << padding
-    return _Unpacking(b"BZh%d" % level + value.to_bytes((block.length + _FOOTER_BITS + padding) >> 3, "big"))
-
-
-def _pack(content: bytes, level: int) -> Bits:
-    packed = bz2.compress(content, level)
-    end, combined = _footer(packed)
-    starts = [start for start in find(packed) if start < end]
-    crc = 0
-    for start in starts:
-        crc = rotated(crc, 1) ^ bits(packed, start + 48, start + 80)
-    if crc != combined:
-        raise Unfit("a magic number in new data starts no block")
-    return Bits(bits(packed, _HEADER_BITS, end), end - _HEADER_BITS, len(starts), crc)
 
 
 class _Writer:
@@ -323,7 +221,7 @@ class _Writer:
         self._pack(0)
         while self._waiting:
             self._put(self._waiting.popleft().result())
-        self._shift(_END << 32 | self._blocks_crc, _FOOTER_BITS)
+        self._shift(END << 32 | self._blocks_crc, FOOTER_BITS)
         self._shift(0, -(self._rest.bit_length() - 1) & 7)
         self._drain()
 
@@ -332,7 +230,7 @@ class _Writer:
         while self._content and len(self._content) >= least:
             piece = bytes(self._content[: self._piece])
             del self._content[: self._piece]
-            self._append(self._pool.submit(_pack, piece, self._level))
+            self._append(self._pool.submit(pack, piece, self._level))
 
     def _append(self, part: Future[Bits]) -> None:
         self._waiting.append(part)
