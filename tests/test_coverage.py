@@ -1,0 +1,58 @@
+"""What `python -m tests.coverage` says is true: of statements, of processes that tests start, and of what is short."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import coverage as installed
+
+from .coverage import ROOT, raises_of, table, unreached
+
+SOURCE = """\
+import subprocess, sys
+
+def first(number):
+    if number == 1:
+        raise ValueError(
+            "one"
+        )
+    if number == 2:
+        raise TypeError("two")
+
+try:
+    first(1)
+except ValueError:
+    if sys.argv[1:]:
+        raise
+    subprocess.run([sys.executable, __file__, "again"], stderr=subprocess.DEVNULL)
+"""
+
+
+def test_every_raise_is_found_and_those_are_told_that_no_process_reached(tmp_path: Path) -> None:
+    module = tmp_path / "sample.py"
+    module.write_text(SOURCE)
+    settings = "[run]\nbranch = true\nparallel = true\npatch = subprocess\nsource = .\n"
+    (tmp_path / ".coveragerc").write_text(settings)
+    for arguments in (["run", "sample.py"], ["combine", "-q"], ["json", "-q", "-o", "report.json"]):
+        subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=tmp_path, check=True)
+    files = json.loads((tmp_path / "report.json").read_text())["files"]
+    raises = list(raises_of("sample.py", SOURCE))
+    assert [(one.line, one.text) for one in raises] == [
+        (5, "raise ValueError('one')"), (9, "raise TypeError('two')"), (15, "raise"),
+    ]  # fmt: skip
+    # The last one is reached by the process that was started alone.
+    assert [one.line for one in unreached(raises, files)] == [9]
+    assert len(unreached(raises, {})) == 3
+    lines, of_lines, of_branches = table(files)
+    assert lines[-1].startswith("all")
+    assert 0 < of_lines < 100
+    assert 0 < of_branches < 100
+
+
+def test_the_settings_measure_processes_and_branches() -> None:
+    settings = installed.Coverage(config_file=str(ROOT / "pyproject.toml"))
+    assert settings.get_option("run:branch") is True
+    assert "subprocess" in str(settings.get_option("run:patch"))
