@@ -83,7 +83,7 @@ def _coverage(*arguments: str, data: Path) -> int:
 def _measure(arguments: list[str], data: Path) -> int:
     """Run the suite, leave what it ran in `data`, and return pytest's exit code."""
     with tempfile.TemporaryDirectory() as scratch:
-        code = _coverage("run", "-m", "pytest", "-q", *arguments, data=Path(scratch, "coverage"))
+        code = _coverage("run", "-m", "pytest", "-q", *arguments, data=Path(scratch, data.name))
         # Thousands of processes have written a file each.
         return _coverage("combine", "-q", scratch, data=data) or code
 
