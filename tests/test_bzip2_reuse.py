@@ -408,7 +408,7 @@ def test_half_a_block_is_none() -> None:
 @pytest.mark.parametrize("wrong", [-1, 1])
 def test_blocks_of_another_size_than_the_content_are_not_kept(tmp_path: Path, wrong: int) -> None:
     old = originals()["text"]
-    extent = open_extent(tmp_path, old.packed)
+    extent, size = open_extent(tmp_path, old.packed), len(old.content) + wrong
+    asked = recipe.asked("bzip2", 1)
     with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(Unfit, match="do not make up"):
-        settings = recipe.recover(extent, "bzip2")
-        bzip2_reuse.rewrite(extent, [Splice(0, 1)], settings, len(old.content) + wrong, out, 1, lambda done: None)
+        bzip2_reuse.rewrite(extent, [Splice(0, 1)], asked, size, out, 1, lambda done: None)

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import coverage as installed
+import pytest
 
-from .coverage import ROOT, raises_of, table, unreached
+from .coverage import ROOT, UNMEASURED, raises_of, table, unreached
 
 SOURCE = """\
 import subprocess, sys
@@ -50,6 +51,12 @@ def test_every_raise_is_found_and_those_are_told_that_no_process_reached(tmp_pat
     assert lines[-1].startswith("all")
     assert 0 < of_lines < 100
     assert 0 < of_branches < 100
+
+
+@pytest.mark.parametrize("test", UNMEASURED)
+def test_what_is_not_measured_is_there(test: str) -> None:
+    path, _, name = test.partition("::")
+    assert f"def {name}" in (ROOT / path).read_text("utf-8")
 
 
 def test_the_settings_measure_processes_and_branches() -> None:

@@ -20,7 +20,7 @@ def test_what_the_producer_raises_arrives_behind_what_it_gave() -> None:
         yield 1
         raise OSError("no more")
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(OSError, match="no more"):
         seen.extend(thing for thing in ahead(things(), 3))
     with closing(ahead(things(), 3)) as given:

@@ -572,11 +572,11 @@ class FullAtOnce(io.BytesIO):
 
 def test_a_disk_that_is_full_from_the_start_ends_the_work_with_its_own_reason(tmp_path: Path) -> None:
     """Long before everything was read: whoever sends parts to a writer that gave up is told why it did."""
-    content = random.Random(1).randbytes(80 * MIB)
+    content = random.Random(1).randbytes(24 * MIB)
     extent = open_extent(tmp_path, frame(content, 1, 2, 19))
     told: list[int] = []
+    recipe, splices = Recipe("zstd", 1, "reproduced", threaded=True), [Splice(len(content) - 9, len(content))]
     with extent.file, pytest.raises(OSError, match="No space"):
-        recipe, splices = Recipe("zstd", 1, "reproduced", threaded=True), [Splice(len(content) - 9, len(content))]
         zstd_reuse.rewrite(extent, splices, recipe, len(content), FullAtOnce(), 2, told.append)
     assert sum(told) < len(content)
 

@@ -113,7 +113,7 @@ def in_component(id: str, component: str, member: bytes, *reasons: str) -> Hosti
 
 TARS += (
     in_component("tar-stranger-in-info", "info", EXTRA, "not below info/"),
-    in_component("tar-in-both-components", "pkg", tar_member("info/LICENSE", b"other"), "both"),
+    in_component("tar-in-both-components", "pkg", tar_member("info/about.json", b"{}"), "both"),
     in_component("tar-index-in-pkg", "pkg", tar_member("info/index.json", b"{}"), "info component"),
 )
 
