@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,10 @@ def test_every_raise_is_found_and_those_are_told_that_no_process_reached(tmp_pat
     module.write_text(SOURCE)
     settings = "[run]\nbranch = true\nparallel = true\npatch = subprocess\nsource = .\n"
     (tmp_path / ".coveragerc").write_text(settings)
+    # Where this test is measured itself, its processes are not: they have settings and data of their own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     for arguments in (["run", "sample.py"], ["combine", "-q"], ["json", "-q", "-o", "report.json"]):
-        subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=tmp_path, check=True)
+        subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=tmp_path, env=environment, check=True)
     files = json.loads((tmp_path / "report.json").read_text())["files"]
     raises = list(raises_of("sample.py", SOURCE))
     assert [(one.line, one.text) for one in raises] == [
