@@ -599,16 +599,17 @@ def test_a_frame_without_blocks_is_none(tmp_path: Path) -> None:
 
 def test_a_frame_that_is_written_to_while_it_is_read_does_not_pass_for_whole(tmp_path: Path) -> None:
     """libzstd waits for more of a block that is cut, and its reader then ends without a word."""
-    content = random.Random(1).randbytes(3 * MIB)
+    content = random.Random(1).randbytes(3 * MIB // 2).hex().encode()
     packed = zstandard.ZstdCompressor().compress(content)
     extent = open_extent(tmp_path, packed)
     with extent.file:
         last = list(zstd.walk_blocks(extent, zstd.read_frame(extent)))[-1]
+        assert last.type == zstd.COMPRESSED
         pieces = zstd.decompress(extent)
         next(pieces)
         longer = (1 | last.type << 1 | (last.size + 100) << 3).to_bytes(3, "little")
         with (tmp_path / "source").open("r+b") as file:
             file.seek(6 + last.start)
             file.write(longer)
-        with pytest.raises(Damaged, match=r"claims|damaged"):
+        with pytest.raises(Damaged, match="claims"):
             list(pieces)
