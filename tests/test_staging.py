@@ -535,12 +535,6 @@ def test_a_temporary_file_that_somebody_removed_is_no_error(
     assert names(target) == ["elsewhere", target.name]
 
 
-@pytest.mark.skipif(sys.platform != "darwin", reason="only macOS needs a command of its own to reach the disk")
-def test_macos_reaches_the_disk(target: Path) -> None:
-    replace(target)
-    assert target.read_bytes() == NEW
-
-
 @posix
 def test_the_command_that_reaches_the_disk_is_used_where_there_is_one(
     target: Path, monkeypatch: pytest.MonkeyPatch
@@ -558,9 +552,10 @@ def test_windows_syncs_names_by_itself(target: Path, monkeypatch: pytest.MonkeyP
     def fails(*arguments: object) -> int:
         raise PermissionError(errno.EACCES, "a directory cannot be opened")
 
+    directory = str(target.parent)
     monkeypatch.setattr(os, "open", fails)
     monkeypatch.setattr(os, "name", "nt")
-    system.sync_directory(str(target.parent))
+    system.sync_directory(directory)
 
 
 @posix
