@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import coverage as installed
 import pytest
 
 from .coverage import ROOT, UNMEASURED, raises_of, table, unreached
@@ -60,9 +59,3 @@ def test_every_raise_is_found_and_those_are_told_that_no_process_reached(tmp_pat
 def test_what_is_not_measured_is_there(test: str) -> None:
     path, _, name = test.partition("::")
     assert f"def {name}" in (ROOT / path).read_text("utf-8")
-
-
-def test_the_settings_measure_processes_and_branches() -> None:
-    settings = installed.Coverage(config_file=str(ROOT / "pyproject.toml"))
-    assert settings.get_option("run:branch") is True
-    assert "subprocess" in str(settings.get_option("run:patch"))
