@@ -52,16 +52,19 @@ def compress_again(package: str, level: str, threads: str) -> None:
             zstandard.ZstdCompressor(level=int(level), threads=int(threads)).copy_stream(content, out, read_size=CHUNK)
 
 
+def extract(package: str) -> None:
+    """Extract a package with py-rattler, into a directory that is thrown away."""
+    from rattler.package_streaming import extract
+
+    with tempfile.TemporaryDirectory(dir=Path(package).parent) as folder:
+        extract(Path(package), Path(folder))
+
+
 def read_paths(package: str) -> None:
     """Read a package's paths.json with py-rattler."""
     import rattler
 
     rattler.PathsJson.from_package_archive(Path(package))
-
-
-def import_click() -> None:
-    """Start, import click, and end: what a command line costs before it does anything."""
-    import click  # noqa: F401
 
 
 def payload_of(archive: zipfile.ZipFile) -> str:
@@ -74,7 +77,7 @@ ALTERNATIVES: dict[str, Callable[..., None]] = {
     "repair-with-cph": repair_with_cph,
     "compress-again": compress_again,
     "read-paths": read_paths,
-    "import-click": import_click,
+    "extract": extract,
 }
 
 

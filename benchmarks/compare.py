@@ -205,6 +205,23 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
             0.6,
             runs,
         ),
+        Comparison(
+            "the same with one thread for each package",
+            lambda p: prune("fix", p, "--in-place", "--threads", "1", "-j", "2"),
+            lambda p: prune("fix", p, "--in-place", "--threads", "1"),
+            four,
+            0.6,
+            runs,
+        ),
+        Comparison(
+            "check --deep torch / extracting it with py-rattler",
+            lambda p: prune("check", "--deep", p),
+            lambda p: instead("extract", p),
+            torch,
+            1,
+            runs,
+            exits=(1,),
+        ),
     ]
 
 

@@ -6,7 +6,7 @@ carried out. Sizes and offsets are bytes; offsets count from the start of a comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -105,7 +105,7 @@ class Component:
 
     name: str
     files: tuple[File, ...]
-    spans: tuple[Span, ...]
+    spans: Sequence[Span]
     size: int
     headers: Mapping[str, bytes] = field(default_factory=dict)
 

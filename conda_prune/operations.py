@@ -136,9 +136,9 @@ def _twice(work: Callable[[], Result]) -> Result:
 
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
-    from .archive.pipe import helpers
     from .archive.rewriter import Rewriting, Settings, recover_recipes, rewrite_package
     from .archive.staging import Staging
+    from .archive.threads import helpers
     from .archive.verify import INSTALL_HINT, has_libarchive
     from .places.surroundings import sidecar_warnings
 
@@ -156,6 +156,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
                 _check_target(target)
                 settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
                 recovered = beside(partial(recover_recipes, archive, settings))
+            del package, plan  # A million files take a gigabyte.
         package, plan = _planned(archive, options, threads, deep=True, progress=progress)
         if plan.status != "findings" or plan.edits is None or writing.dry_run:
             result = _result(plan, plan.status, deep=True, seconds=time.perf_counter() - started)

@@ -8,7 +8,7 @@ import random
 import shutil
 import subprocess
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
-from conda_prune.archive import bzip2, bzip2_reuse, recipe
+from conda_prune.archive import bzip2, bzip2_blocks, bzip2_reuse, recipe
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
 from conda_prune.archive.reuse import Unfit
+from conda_prune.archive.threads import Turns
 from conda_prune.errors import PruneError
 from conda_prune.model import Recipe, Splice
 
@@ -200,15 +201,24 @@ def open_extent(directory: Path, packed: bytes) -> Extent:
 
 def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int = 2) -> tuple[Rewritten, bytes]:
     """Rewrite behind what a file has already; check all that holds of every result."""
-    told: list[int] = []
     extent = open_extent(directory, old.packed)
-    with extent.file, (directory / "out").open("wb+") as out:
-        out.write(b"here before")
+    with extent.file:
         settings = recipe.recover(extent, "bzip2")
-        done = recompress(extent, splices, settings, len(old.content), out, threads, told.append)
-        out.seek(0)
-        assert out.read(11) == b"here before"
-        packed = out.read()
+        marks: list[bzip2_reuse.Mark] = []
+        for _ in bzip2_reuse.decompress(extent, threads, marks):
+            pass
+        results = []
+        for known in ([], marks):
+            told: list[int] = []
+            with (directory / "out").open("wb+") as out:
+                out.write(b"here before")
+                size, turns = len(old.content), Turns(threads)
+                done = recompress(extent, splices, settings, size, out, turns, told.append, marks=known)
+                out.seek(0)
+                assert out.read(11) == b"here before"
+                packed = out.read()
+            results.append((done, packed))
+    assert results[0] == results[1], "blocks that are known need not be decompressed"
     content = expected(old.content, splices)
     assert done.size == len(content) == done.reused + done.recompressed
     assert done.crc == zlib.crc32(content)
@@ -298,7 +308,7 @@ def test_reading_on_many_cores_gives_the_same_content(tmp_path: Path, name: str,
     old = originals()[name]
     extent = open_extent(tmp_path, old.packed)
     with extent.file:
-        pieces = list(bzip2_reuse.decompress(extent, threads))
+        pieces = list(bzip2_reuse.decompress(extent, threads, []))
     assert b"".join(pieces) == old.content
     assert all(len(piece) <= 1 << 20 for piece in pieces)
 
@@ -320,7 +330,7 @@ def test_reading_on_many_cores_refuses_what_reading_on_one_refuses(tmp_path: Pat
         with pytest.raises(PruneError) as plain:
             list(bzip2.decompress(extent))
         with pytest.raises(PruneError) as parallel:
-            list(bzip2_reuse.decompress(extent, 2))
+            list(bzip2_reuse.decompress(extent, 2, []))
     assert str(plain.value) == str(parallel.value)
 
 
@@ -330,10 +340,10 @@ def test_magic_numbers_are_found_at_every_bit(tmp_path_factory: pytest.TempPathF
     bits += "0" * (-len(bits) % 8)
     wanted = [at for at in range(len(bits)) if bits.startswith(MAGIC, at)]
     data = int("1" + bits, 2).to_bytes(len(bits) // 8 + 1, "big")[1:]
-    assert bzip2_reuse.find(data) == wanted
+    assert bzip2_blocks.find(data) == wanted
     extent = open_extent(tmp_path_factory.getbasetemp(), data)
     with extent.file:
-        assert list(bzip2_reuse.positions(extent, len(bits), chunk=8)) == [*wanted, len(bits)]
+        assert list(bzip2_blocks.positions(extent, len(bits), chunk=8)) == [*wanted, len(bits)]
 
 
 def test_foreign_readers_read_it_to_the_end(tmp_path: Path) -> None:
@@ -383,7 +393,7 @@ def symbols_like_a_magic_number(size: int) -> bytes:
 
 def test_new_data_may_look_like_the_start_of_a_block(tmp_path: Path) -> None:
     new = symbols_like_a_magic_number(5000)
-    assert len(bzip2_reuse.find(bz2.compress(new, 1))) == 2
+    assert len(bzip2_blocks.find(bz2.compress(new, 1))) == 2
     done, packed = rewrite(tmp_path, originals()["noise"], [Splice(0, BLOCK, new)])
     assert done.reused == 0
     assert bz2.decompress(packed).startswith(new)
@@ -395,20 +405,33 @@ def test_old_data_may_look_like_the_start_of_a_block(tmp_path: Path) -> None:
     assert rewrite(tmp_path, old, [Splice(10, 20)])[0].reused == 0
     extent = open_extent(tmp_path, old.packed)
     with extent.file:
-        assert b"".join(bzip2_reuse.decompress(extent, 2)) == content
+        marks: list[bzip2_reuse.Mark] = []
+        assert b"".join(bzip2_reuse.decompress(extent, 2, marks)) == content
+    assert marks == []
 
 
 def test_half_a_block_is_none() -> None:
-    whole = bzip2_reuse._pack(noise(5000), 1)
+    whole = bzip2_blocks.pack(noise(5000), 1)
     half = whole.length // 2
     with pytest.raises(Unfit, match="starts no block"):
-        bzip2_reuse._unpack(bzip2_reuse.Bits(whole.value >> half, whole.length - half, 1, whole.crc), 1).rest()
+        bzip2_blocks.unpack(bzip2_blocks.Bits(whole.value >> half, whole.length - half, 1, whole.crc), 1).rest()
 
 
 @pytest.mark.parametrize("wrong", [-1, 1])
 def test_blocks_of_another_size_than_the_content_are_not_kept(tmp_path: Path, wrong: int) -> None:
     old = originals()["text"]
     extent, size = open_extent(tmp_path, old.packed), len(old.content) + wrong
-    asked = recipe.asked("bzip2", 1)
     with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(Unfit, match="do not make up"):
-        bzip2_reuse.rewrite(extent, [Splice(0, 1)], asked, size, out, 1, lambda done: None)
+        bzip2_reuse.rewrite(extent, [Splice(0, 1)], size, out, Turns(1), lambda done: None)
+
+
+def test_a_block_that_changed_since_it_was_read_is_not_kept(tmp_path: Path) -> None:
+    old = originals()["noise"]
+    extent = open_extent(tmp_path, old.packed)
+    marks: list[bzip2_reuse.Mark] = []
+    with extent.file, (tmp_path / "out").open("wb") as out:
+        for _ in bzip2_reuse.decompress(extent, 2, marks):
+            pass
+        marks[-1] = replace(marks[-1], block_crc=marks[-1].block_crc ^ 1)
+        with pytest.raises(Unfit, match="a block is not what it was"):
+            bzip2_reuse.rewrite(extent, [Splice(0, 1)], len(old.content), out, Turns(1), lambda done: None, marks)

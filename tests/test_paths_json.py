@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conda_prune.errors import BadMetadata
+from conda_prune.judgement import paths_json
 from conda_prune.judgement.json_text import following, key_at
 from conda_prune.judgement.paths_edit import edit_listing
 from conda_prune.judgement.paths_json import Listing, parse_listing
@@ -62,7 +64,8 @@ ACCEPTED = [
 def test_odd_listings_are_read_as_json_reads_them(raw: bytes) -> None:
     found = parse_listing(raw)
     assert list(found.rows.values()) == json.loads(raw)["paths"]
-    assert [json.loads(found.text[slice(*span)]) for span in found.places.entries] == json.loads(raw)["paths"]
+    text, places = found.walked()
+    assert [json.loads(text[slice(*span)]) for span in places.entries] == json.loads(raw)["paths"]
 
 
 REFUSED = [
@@ -153,8 +156,20 @@ def test_reading_agrees_with_json(raw: bytes) -> None:
     assert list(parse_listing(raw).rows.values()) == json.loads(raw)["paths"]
 
 
+@given(documents())
+def test_a_large_listing_is_read_and_edited_like_a_small_one(raw: bytes) -> None:
+    small = parse_listing(raw)
+    with mock.patch.object(paths_json, "_LARGE", 0):
+        large = parse_listing(raw)
+    assert list(large.rows.items()) == list(small.rows.items())
+    assert dict(large.files) == dict(small.files)
+    for gone in small.rows:
+        assert edit_listing(large, {gone}, {}, (), []) == edit_listing(small, {gone}, {}, (), [])
+
+
 def entry_texts(found: Listing) -> dict[str, str]:
-    return {path: found.text[slice(*span)] for path, span in zip(found.rows, found.places.entries, strict=True)}
+    text, places = found.walked()
+    return {path: text[slice(*span)] for path, span in zip(found.rows, places.entries, strict=True)}
 
 
 @given(documents(), st.data())
@@ -169,7 +184,7 @@ def test_an_edit_changes_what_was_planned_and_nothing_else(raw: bytes, data: st.
     }
     new = data.draw(st.lists(names.filter(lambda name: name not in paths), unique=True, max_size=2), "added")
     added = [File(path, FileKind.FILE, 5, "a" * 64) for path in new]
-    edited = edit_listing(found, dropped, true, shortened, added)
+    edited = edit_listing(found, dropped, true, shortened, added).decode()
 
     expected = json.loads(raw)
     kept = [entry for entry in expected["paths"] if entry["_path"] not in dropped]
@@ -184,14 +199,14 @@ def test_an_edit_changes_what_was_planned_and_nothing_else(raw: bytes, data: st.
     assert list(json.loads(edited)) == list(expected), "the keys' order stays"
 
     # Outside the list nothing changed; inside, every entry that was not to change is there as it was written.
-    places = found.places
-    assert edited.startswith(found.text[: places.start])
-    assert edited.endswith(found.text[places.stop :])
+    text, places = found.walked()
+    assert edited.startswith(text[: places.start])
+    assert edited.endswith(text[places.stop :])
     before, after = entry_texts(found), entry_texts(parse_listing(edited.encode()))
     for path in before.keys() - dropped - true.keys() - shortened:
         assert after[path] == before[path]
     if not (dropped or true or shortened or added):
-        assert edited == found.text
+        assert edited == text
 
 
 @given(documents(), st.data())
@@ -201,8 +216,8 @@ def test_a_drop_takes_no_more_than_its_lines(raw: bytes, data: st.DataObject) ->
     if not found.rows:
         return
     left = edit_listing(found, data.draw(st.sets(st.sampled_from(list(found.rows)))), {}, (), [])
-    rest = iter(found.text)
-    assert all(character in rest for character in left)
+    rest = iter(found.raw)
+    assert all(byte in rest for byte in left)
 
 
 STYLES = [
@@ -219,7 +234,7 @@ def test_what_is_left_is_what_the_writer_would_have_written(style: dict[str, Any
     document = {"paths": [row("a"), row("b"), row("c")], "paths_version": 1}
     found = parse_listing(json.dumps(document, **style).encode())
     left = {"paths": [row(path) for path in "abc" if path not in gone], "paths_version": 1}
-    assert edit_listing(found, gone, {}, (), []) == json.dumps(left, **style)
+    assert edit_listing(found, gone, {}, (), []) == json.dumps(left, **style).encode()
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -227,7 +242,9 @@ def test_a_new_entry_is_written_in_the_style_of_the_others(style: dict[str, Any]
     document = {"paths": [row("a"), row("b")], "paths_version": 1}
     found = parse_listing(json.dumps(document, **style).encode())
     more = {"paths": [row("a"), row("b"), row("c")], "paths_version": 1}
-    assert edit_listing(found, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)]) == json.dumps(more, **style)
+    assert (
+        edit_listing(found, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)]) == json.dumps(more, **style).encode()
+    )
 
 
 def test_inode_paths_that_are_no_names_stay() -> None:

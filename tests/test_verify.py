@@ -43,7 +43,7 @@ def plan_of(package: Path) -> tuple[Format, dict[str, list[Expected]], tuple[str
     """What the verification of this package must be told to accept it."""
     with Archive(str(package), Limits()) as archive:
         found = read_package(archive, lambda name: 0, payload=True)
-        expected = {component.name: rewriter.expected_members(component, {}) for component in found.components}
+        expected = {component.name: list(rewriter.expected_members(component, {})) for component in found.components}
         return archive.format, expected, archive.entry_names
 
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 from . import zstd
 from .extent import Extent
 
-_LARGE = 1 << 20
+if TYPE_CHECKING:
+    from .bzip2_reuse import Mark
+
+LARGE = 1 << 20
 """Compressed bytes from which on it is worth to start threads."""
 _DEPTH = 8
 """Pieces of content, of at most 1 MiB, that wait for who takes them."""
 
 
-def decompress(codec: str, source: Extent, threads: int) -> Generator[bytes, None, None]:
+def decompress(codec: str, source: Extent, threads: int, marks: list[Mark]) -> Generator[bytes, None, None]:
     """Yield the whole content of a stream in pieces of at most 1 MiB, made beside whoever takes them if `threads` > 1.
 
-    Raises Damaged or Unsupported unless all of it is there and true. Close it where not all of it is taken.
+    `marks` become those of a bz2 stream's blocks, where they are found on the way. Raises Damaged or Unsupported unless
+    all of it is there and true. Close it where not all of it is taken.
     """
-    threaded = threads > 1 and source.size >= _LARGE
+    threaded = threads > 1 and source.size >= LARGE
     if codec == "zstd":
         if not threaded:
             return zstd.decompress(source)
-        from .pipe import ahead
+        from .threads import ahead
 
         return ahead(zstd.decompress(source), _DEPTH)
     if not threaded:
@@ -31,4 +36,4 @@ def decompress(codec: str, source: Extent, threads: int) -> Generator[bytes, Non
         return bzip2.decompress(source)
     from . import bzip2_reuse
 
-    return bzip2_reuse.decompress(source, threads)
+    return bzip2_reuse.decompress(source, threads, marks)

@@ -8,15 +8,18 @@ import stat
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
 from ..model import Format, Identity, Limits
 from . import zip as zips
 from . import zstd
 from .extent import Extent
+
+if TYPE_CHECKING:
+    from .bzip2_reuse import Mark
 
 _METADATA = "metadata.json"
 _METADATA_LIMIT = 1 << 20
@@ -27,7 +30,8 @@ _CHANGED, _AGAIN = "the file was changed while it was being read", "try again wh
 class Part:
     """One compressed tar stream: `component` is `info`, `pkg` or `tar`; `entry` its name in the zip.
 
-    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `extent` holds the compressed bytes.
+    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `extent` holds the compressed bytes; `marks` tell of
+    the blocks of a bz2 stream once it was read.
     """
 
     component: str
@@ -35,6 +39,7 @@ class Part:
     codec: Literal["zstd", "bzip2"]
     extent: Extent
     crc: int | None
+    marks: list[Mark] = field(default_factory=list)
 
 
 class Archive:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, FileKind, Package
-from .codecs import decompress
+from .codecs import LARGE, decompress
 from .container import Archive, Part
-from .tar import TarReader
+from .tar import Later, TarReader, now
 from .tar_header import REBUILD, place
 
+T = TypeVar("T")
 Keep = Callable[[str], int]
 """Tells how many leading bytes of a member's content to keep; a reader of names only says 0."""
 Progress = Callable[[int], None]
 """Is called with the bytes of content done since the last call."""
 
+_DEPTH = 4
+"""Pieces of content that wait to be hashed, of at most 1 MiB each."""
 _READ_FROM_INFO = frozenset({"info/index.json", "info/paths.json"})
 """What clients look for in the info component only, whatever else holds it."""
 
@@ -42,16 +46,48 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
     archive.check_crc(part)
     if (archive.stated_size(part) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
-    reader = TarReader(keep, archive.limits)
     size = 0
-    with closing(decompress(part.codec, part.extent, threads)) as pieces:
+    threaded = threads > 1 and part.extent.size >= LARGE
+    with (
+        closing(decompress(part.codec, part.extent, threads, part.marks)) as pieces,
+        _hashing(threaded) as (later, flush),
+    ):
+        reader = TarReader(keep, archive.limits, later)
         for piece in pieces:
             size += len(piece)
             if size > archive.limits.unpacked:
                 raise _too_large(archive)
             reader.feed(piece)
+            flush()
             progress(len(piece))
     return reader.finish(part.component)
+
+
+@contextmanager
+def _hashing(threaded: bool) -> Iterator[tuple[Later, Callable[[], None]]]:
+    """Give what a reader of tars may do later, and what has that begun; all is done when this ends."""
+    if not threaded:
+        yield now, lambda: None
+        return
+    from .threads import sink
+
+    waiting: list[tuple[Callable[[Any], object], Any]] = []
+
+    def later(do: Callable[[T], object], what: T) -> None:
+        waiting.append((do, what))
+
+    def flush() -> None:
+        if waiting:
+            put(waiting.copy())
+            waiting.clear()
+
+    with sink(_do, _DEPTH) as put:
+        yield later, flush
+
+
+def _do(batch: list[tuple[Callable[[Any], object], Any]]) -> None:
+    for do, what in batch:
+        do(what)
 
 
 def _too_large(archive: Archive) -> LimitExceeded:

@@ -8,29 +8,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from ..model import Recipe, Splice
 from . import bzip2, bzip2_reuse, zstd, zstd_reuse
 from .codecs import decompress
 from .extent import Extent
-from .reuse import Reused, Splicer, Unfit
-
-
-class _Reuse(Protocol):
-    def __call__(
-        self,
-        source: Extent,
-        splices: Sequence[Splice],
-        recipe: Recipe,
-        size: int,
-        out: BinaryIO,
-        threads: int,
-        progress: Callable[[int], None],
-    ) -> Reused: ...
-
-
-_REUSE: dict[str, _Reuse] = {"zstd": zstd_reuse.rewrite, "bzip2": bzip2_reuse.rewrite}
+from .reuse import Splicer, Unfit
+from .threads import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +34,18 @@ def recompress(
     recipe: Recipe,
     size: int,
     out: BinaryIO,
-    threads: int,
+    turns: Turns,
     progress: Callable[[int], None],
     plain: bool = False,
+    marks: Sequence[bzip2_reuse.Mark] = (),
 ) -> Rewritten:
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
 
-    `splices` are sorted and do not overlap. `progress` is called with the bytes of content done since the last call.
-    Compressed data that no splice touches is copied; where that does not work, `out` is emptied again, `progress` takes
-    back what it said, and the content is compressed as a whole, as it is where the level was asked for, where `out`
-    cannot be rewound, and where `plain` says so. The result is to be read back: nothing of it was decompressed here.
+    `splices` are sorted and do not overlap. `marks` are those of a bz2 stream's blocks, if they are known. `progress`
+    is called with the bytes of content done since the last call. Compressed data that no splice touches is copied;
+    where that does not work, `out` is emptied again, `progress` takes back what it said, and the content is compressed
+    as a whole, as it is where the level was asked for, where `out` cannot be rewound, and where `plain` says so. The
+    result is to be read back: nothing of it was decompressed here.
     """
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
     if not plain and recipe.source != "asked" and out.seekable():
@@ -71,14 +58,17 @@ def recompress(
             progress(more)
 
         try:
-            kept = _REUSE[recipe.codec](source, splices, recipe, size, out, threads, count)
+            if recipe.codec == "zstd":
+                kept = zstd_reuse.rewrite(source, splices, recipe, size, out, turns, count)
+            else:
+                kept = bzip2_reuse.rewrite(source, splices, size, out, turns, count, marks)
             return Rewritten(new_size, kept.crc, kept.reused, new_size - kept.reused)
         except Unfit:
             out.seek(start)
             out.truncate()
             if done:
                 progress(-done)
-    return _whole(source, splices, recipe, new_size, out, threads, progress)
+    return _whole(source, splices, recipe, new_size, out, turns, progress)
 
 
 def _whole(
@@ -87,20 +77,21 @@ def _whole(
     recipe: Recipe,
     new_size: int,
     out: BinaryIO,
-    threads: int,
+    turns: Turns,
     progress: Callable[[int], None],
 ) -> Rewritten:
     crc = 0
 
     def pieces() -> Iterator[bytes]:
         nonlocal crc
-        content = decompress(recipe.codec, source, threads)
+        content = decompress(recipe.codec, source, turns.count, [])
         for piece in spliced(_watched(content, progress), splices):
             crc = zlib.crc32(piece, crc)
             yield piece
 
     if recipe.codec == "zstd":
-        zstd.compress(pieces(), new_size, recipe, threads, out)
+        with turns.take(turns.count if recipe.threaded else 1):
+            zstd.compress(pieces(), new_size, recipe, turns.count, out)
     else:
         bzip2.compress(pieces(), recipe.level, out)
     return Rewritten(new_size, crc, 0, new_size)

@@ -44,6 +44,10 @@ class Splicer:
         if at < self.old:
             yield piece[at - start :] if at > start else piece
 
+    def pass_over(self, size: int) -> None:
+        """Take the next `size` bytes as ones that stay, or go, as a whole, and that no splice begins in."""
+        self.old += size
+
     def expected(self, stop: int) -> int:
         """Return how many bytes the rest of the stream before `stop` becomes."""
         start = max(self.old, self._skip)

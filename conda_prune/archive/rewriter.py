@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
@@ -30,9 +30,9 @@ from . import recipe as recipes
 from . import tar_header
 from .container import Archive, Part
 from .extent import Extent
-from .pipe import Beside
 from .recompress import Rewritten, recompress
 from .staging import Staging
+from .threads import Beside, Turns
 from .verify import Expected, verify
 
 Progress = Callable[[int], None]
@@ -79,7 +79,6 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
     """
     archive = work.archive
     before = work.beside(partial(digest, archive.whole))
-    expected = {component.name: expected_members(component, work.edits) for component in work.package.components}
     done: dict[str, Rewritten] = {}
     for plain in (False, True):
         done.clear()
@@ -87,6 +86,7 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
         staging.finish()
         after = work.beside(partial(digest, staging.content))
         try:
+            expected = {part.name: expected_members(part, work.edits) for part in work.package.components}
             crcs = {component: rewritten.crc for component, rewritten in done.items()}
             verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, work.progress)
             break
@@ -113,15 +113,16 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
     """
 
     def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: BinaryIO) -> None:
-        recipe, threads = work.recipes[component.name], work.settings.threads
+        recipe = work.recipes[component.name]
         done[component.name] = recompress(
-            part.extent, splices, recipe, component.size, out, threads, work.progress, plain
+            part.extent, splices, recipe, component.size, out, turns, work.progress, plain, part.marks
         )
 
     def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
         rewrite(component, part, splices, out := io.BytesIO())
         return out.getvalue()
 
+    turns = Turns(work.settings.threads)
     contents: dict[str, Callable[[BinaryIO], object]] = {}
     for component in work.package.components:
         splices = splices_of(component, work.edits)
@@ -155,35 +156,38 @@ def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
 
 def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice, ...]:
     """Return a component's edits as splices of its tar stream, in order."""
-    splices = []
+    splices: list[Splice] = []
     for file, span in zip(component.files, component.spans, strict=True):
         edit = edits.get(file.path)
         if isinstance(edit, Drop):
-            splices.append(Splice(span.start, span.stop))
+            start = span.start
+            if splices and splices[-1].stop == start and not splices[-1].new:
+                start = splices.pop().start
+            splices.append(Splice(start, span.stop))
         elif isinstance(edit, Rewrite):
-            raw = component.headers[file.path]
-            member = tar_header.with_content(raw, edit.content, regular=file.kind is FileKind.HARDLINK)
-            splices.append(Splice(span.start, span.stop, member))
+            raw, size = component.headers[file.path], len(edit.content)
+            headers = tar_header.with_size(raw, size, regular=file.kind is FileKind.HARDLINK)
+            splices.append(Splice(span.start, span.content, headers))
+            splices.append(Splice(span.content, span.stop, edit.content))
+            splices.append(Splice(span.stop, span.stop, tar_header.padding(size)))
         elif isinstance(edit, Patch):
             splices.append(Splice(span.content, span.content + len(edit.head), edit.head))
     return tuple(splices)
 
 
-def expected_members(component: Component, edits: Mapping[str, Edit]) -> list[Expected]:
-    """Return what a foreign reader must find in the result's component."""
-    members = []
+def expected_members(component: Component, edits: Mapping[str, Edit]) -> Iterator[Expected]:
+    """Yield what a foreign reader must find in the result's component."""
     for file, span in zip(component.files, component.spans, strict=True):
         edit = edits.get(file.path)
         name = span.name.rstrip("/")
         if isinstance(edit, Drop):
             continue
         if isinstance(edit, Rewrite):
-            members.append(Expected(name, FileKind.FILE, len(edit.content), edit.sha256, ""))
+            yield Expected(name, FileKind.FILE, len(edit.content), edit.sha256, "")
         elif isinstance(edit, Patch):
-            members.append(Expected(name, file.kind, file.size or 0, edit.sha256, ""))
+            yield Expected(name, file.kind, file.size or 0, edit.sha256, "")
         else:
-            members.append(Expected(name, file.kind, file.size or 0, file.sha256, file.link))
-    return members
+            yield Expected(name, file.kind, file.size or 0, file.sha256, file.link)
 
 
 def digest(content: Extent) -> Size:

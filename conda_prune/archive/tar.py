@@ -7,8 +7,10 @@ cutting byte ranges for all. So this parser keeps spans, and refuses what two re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator
-from typing import TypeAlias
+from array import array
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, overload
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, File, FileKind, Limits, Span
@@ -36,25 +38,43 @@ _HARMLESS_GLOBALS = frozenset({"comment", "mtime", "atime", "ctime", "uid", "gid
 _LONG_LIMIT = 1 << 21
 """Bytes of a long name or of extended attributes that are read at most."""
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+T = TypeVar("T")
 Piece: TypeAlias = "bytes | memoryview"
 Steps: TypeAlias = "Generator[int, Piece, None]"
 
+
+class Later(Protocol):
+    """Calls functions with an argument: now or later, but in order, and all before `finish` is called."""
+
+    def __call__(self, do: Callable[[T], object], what: T, /) -> object: ...
+
+
 _SPARSE = ("GNU.sparse", "SCHILY.realsize", "SUN.holesdata")
+
+
+def now(do: Callable[[T], object], what: T) -> None:
+    """Call a function at once."""
+    do(what)
 
 
 class TarReader:
     """Takes a tar stream in pieces of any size and tells its members.
 
     Call `feed` with each piece, then `finish`. `keep` names how many leading bytes of a member's content to keep.
+    `later` hashes beside the parsing.
     `finish` raises Damaged unless the stream ended with its two zero blocks: a tar cut between two members is an error.
     """
 
-    def __init__(self, keep: Callable[[str], int], limits: Limits, *, hashing: bool = True) -> None:
+    def __init__(self, keep: Callable[[str], int], limits: Limits, later: Later = now) -> None:
         self._keep = keep
         self._limits = limits
-        self._hashing = hashing
+        self._later = later
         self._files: list[File] = []
-        self._spans: list[Span] = []
+        self._hashed: list[str] = []
+        self._spans = Spans()
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
         self._texts = 0
@@ -88,7 +108,12 @@ class TarReader:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
-        return Component(name, tuple(self._files), tuple(self._spans), self._position + len(self._held), self._headers)
+        hashed = iter(self._hashed)
+        for at, file in enumerate(self._files):
+            if file.kind is FileKind.FILE:
+                self._files[at] = replace(file, sha256=next(hashed))
+        files = tuple(self._files)
+        return Component(name, files, self._spans, self._position + len(self._held), self._headers)
 
     def _members(self) -> Steps:
         """Ask for the bytes of a block (positive) or of a content (negative), and make members of what comes."""
@@ -133,16 +158,16 @@ class TarReader:
         raw = b"".join(member.headers)
         self._hold(len(raw) - BLOCK)
         content_at = self._position
-        content, sha256 = b"", None
+        content = b""
         if kind is FileKind.FILE:
             keep = min(self._keep(path), size)
             self._hold(keep)
-            content, sha256 = yield from self._content(size, keep)
+            content = yield from self._content(size, keep)
         whole = size if kind is FileKind.FILE else None
-        self._files.append(File(path, kind, whole, sha256, link, pax_mtime(member.pax, header), content))
+        self._files.append(File(path, kind, whole, None, link, pax_mtime(member.pax, header), content))
         if kind is FileKind.HARDLINK or (content and len(content) == size):
             self._headers[path] = raw
-        self._spans.append(Span(stored, member.start, content_at, self._position))
+        self._spans.append(stored, member.start, content_at, self._position)
 
     def _take_name(self, path: str) -> None:
         where = place(path)
@@ -160,20 +185,57 @@ class TarReader:
                 f"more than {self._limits.text} bytes of metadata to hold in memory", "raise --max-text if you trust it"
             )
 
-    def _content(self, size: int, keep: int) -> Generator[int, Piece, tuple[bytes, str | None]]:
-        digest = hashlib.sha256() if self._hashing else None
+    def _content(self, size: int, keep: int) -> Generator[int, Piece, bytes]:
+        digest = hashlib.sha256()
         kept = bytearray()
         left = size
         while left:
             piece = yield -left
             left -= len(piece)
-            if digest:
-                digest.update(piece)
+            self._later(digest.update, piece)
             if len(kept) < keep:
                 kept += piece[: keep - len(kept)]
         if size % BLOCK:
             yield BLOCK - size % BLOCK
-        return bytes(kept), digest.hexdigest() if digest else None
+        self._later(self._hash, digest)
+        return bytes(kept)
+
+    def _hash(self, digest: _Hash) -> None:
+        self._hashed.append(digest.hexdigest())
+
+
+class Spans(Sequence[Span]):
+    """Spans in order, made when they are asked for: a package may have a million."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._bounds = array("Q")
+
+    def append(self, name: str, start: int, content: int, stop: int) -> None:
+        """Add a span behind the others."""
+        self._names.append(name)
+        self._bounds.extend((start, content, stop))
+
+    @overload
+    def __getitem__(self, at: int) -> Span: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Span]: ...
+    def __getitem__(self, at: int | slice) -> Span | Sequence[Span]:
+        """Return the span, or the spans, at a place."""
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        at = range(len(self))[at]
+        return Span(self._names[at], *self._bounds[3 * at : 3 * at + 3])
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._names)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same spans."""
+        return isinstance(other, Spans) and (self._names, self._bounds) == (other._names, other._bounds)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class _Member:

@@ -60,21 +60,26 @@ def checksum_of(block: bytes) -> int:
     return sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ")
 
 
-def with_content(raw: bytes, content: bytes, *, regular: bool) -> bytes:
-    """Return a whole member (headers, content, padding) with another content.
+def with_size(raw: bytes, size: int, *, regular: bool) -> bytes:
+    """Return a member's headers for another content of `size` bytes.
 
-    `raw` is the member's headers as they are, whose last block is the one to patch. With `regular` a hard link becomes
-    a regular file and loses its target. Raises Unsupported where a PAX record states the size.
+    `raw` is the headers as they are, whose last block is the one to patch. With `regular` a hard link becomes a regular
+    file and loses its target. Raises Unsupported where a PAX record states the size.
     """
     extended, block = raw[:-BLOCK], bytearray(raw[-BLOCK:])
     if extended:
         extended = b"".join(_patched_extensions(extended, without_link=regular))
-    block[124:136] = b"%011o\0" % len(content) if len(content) < 8**11 else _base256(len(content))
+    block[124:136] = b"%011o\0" % size if size < 8**11 else _base256(size)
     if regular:
         block[156:157] = b"0"
         block[157:257] = bytes(100)
     block[_CHECKSUM] = b"%06o\0 " % checksum_of(bytes(block))
-    return extended + bytes(block) + content + bytes(-len(content) % BLOCK)
+    return extended + bytes(block)
+
+
+def padding(size: int) -> bytes:
+    """Return what fills the last block of a content of `size` bytes."""
+    return bytes(-size % BLOCK)
 
 
 def _patched_extensions(raw: bytes, *, without_link: bool) -> Iterator[bytes]:
@@ -93,7 +98,7 @@ def _patched_extensions(raw: bytes, *, without_link: bool) -> Iterator[bytes]:
             if without_link and "linkpath" in records:
                 kept = b"".join(_pax_record(key, value) for key, value in records.items() if key != "linkpath")
                 if kept:
-                    yield with_content(whole[:BLOCK], kept, regular=False)
+                    yield with_size(whole[:BLOCK], len(kept), regular=False) + kept + padding(len(kept))
                 continue
         elif header.type == b"K" and without_link:
             continue

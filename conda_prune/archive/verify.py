@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import zip_longest
 from threading import Event, Thread
 from typing import Any, BinaryIO, TypeAlias, cast
 from unicodedata import normalize
@@ -24,7 +25,7 @@ from ..errors import NotVerified
 from ..model import FileKind, Format
 from . import zstd
 from .extent import CHUNK, Extent
-from .pipe import ahead
+from .threads import ahead
 from .zip import STORED, read_zip
 
 INSTALL_HINT = (
@@ -65,7 +66,7 @@ def verify(
     path: str,
     name: str,
     format_: Format,
-    expected: Mapping[str, Sequence[Expected]],
+    expected: Mapping[str, Iterable[Expected]],
     crcs: Mapping[str, int],
     entries: Sequence[str],
     progress: Callable[[int], None] = lambda done: None,
@@ -107,7 +108,7 @@ def _verify(
     path: str,
     name: str,
     format_: Format,
-    expected: Mapping[str, Sequence[Expected]],
+    expected: Mapping[str, Iterable[Expected]],
     crcs: Mapping[str, int],
     entries: Sequence[str],
     progress: Callable[[int], None],
@@ -148,17 +149,12 @@ def _check_container(path: str) -> None:
 
 
 def _compare(
-    component: str, members: Iterable[Expected], expected: Sequence[Expected], progress: Callable[[int], None]
+    component: str, members: Iterable[Expected], expected: Iterable[Expected], progress: Callable[[int], None]
 ) -> None:
-    count = 0
-    for member in members:
-        if count >= len(expected) or not _same(member, expected[count]):
-            wanted = expected[count] if count < len(expected) else "nothing"
-            raise NotVerified(f"the result's {component} component holds {member} instead of {wanted}")
-        progress(member.size)
-        count += 1
-    if count != len(expected):
-        raise NotVerified(f"the result's {component} component holds {count} members instead of {len(expected)}")
+    for found, wanted in zip_longest(members, expected):
+        if found is None or wanted is None or not _same(found, wanted):
+            raise NotVerified(f"the result's {component} component holds {found} instead of {wanted}")
+        progress(found.size)
 
 
 class _Tar:

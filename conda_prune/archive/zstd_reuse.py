@@ -18,8 +18,8 @@ from typing import BinaryIO
 from ..model import Recipe, Splice
 from . import zstd
 from .extent import Extent
-from .pipe import Gone, Pipe
 from .reuse import Reused, Splicer, Unfit
+from .threads import Gone, Pipe, Turns
 from .zstd_reader import Reader
 from .zstd_writer import Compressing, Compressor, Part, Writer
 
@@ -121,7 +121,7 @@ def rewrite(
     recipe: Recipe,
     size: int,
     out: BinaryIO,
-    threads: int,
+    turns: Turns,
     progress: Callable[[int], None],
 ) -> Reused:
     """Write the frame in `source`, whose content has `size` bytes, to `out` with the splices made.
@@ -137,12 +137,12 @@ def rewrite(
         raise Unfit("there is nothing to keep")
     parts: Pipe[Part] = Pipe(_PARTS)
     reader = Reader(source, frame, Splicer(splices), progress)
-    compressor = Compressor(recipe, frame, size, threads)
+    compressor = Compressor(recipe, frame, size, turns)
     writer = Writer(source, frame, new_size, out)
     thread = threading.Thread(target=writer.run, args=(parts,), name="conda-prune zstd", daemon=True)
     thread.start()
     try:
-        reused = _Feed(reader, compressor, parts, layout).all(kept, size)
+        reused = _Feed(reader, compressor, parts, layout, size).all(kept)
         writer.checksum = reader.checksum()
         parts.close()
     except BaseException as error:
@@ -163,29 +163,30 @@ def rewrite(
 class _Feed:
     """Sends the new frame's parts down the pipe, in order."""
 
-    def __init__(self, reader: Reader, compressor: Compressor, parts: Pipe[Part], layout: Jobs) -> None:
+    def __init__(self, reader: Reader, compressor: Compressor, parts: Pipe[Part], layout: Jobs, size: int) -> None:
         self._reader = reader
         self._compressor = compressor
         self._parts = parts
         self._reach = layout.reach
         self._window = layout.window
+        self._size = size
         self._range: Compressing | None = None
 
-    def all(self, kept: Sequence[Kept], size: int) -> int:
+    def all(self, kept: Sequence[Kept]) -> int:
         """Send everything; return how many bytes of content are kept compressed."""
         reused = 0
         for keep in kept:
-            if self._start(keep, size):
+            if self._start(keep):
                 for run in self._reader.kept(keep.stop):
                     self._finish()
                     self._parts.put(run)
                     reused += run.length
-        self._compress(self._reader.anew(size), size)
-        self._compress(self._reader.rest(), size)
+        self._compress(self._reader.anew(self._size), self._size)
+        self._compress(self._reader.rest(), self._size)
         self._finish()
         return reused
 
-    def _start(self, keep: Kept, size: int) -> bool:
+    def _start(self, keep: Kept) -> bool:
         """Compress what stands before the range's first block that can be kept; return whether there is one."""
         reader = self._reader
         if keep.job is not None and not (keep.search and keep.clear < keep.job):
@@ -197,7 +198,7 @@ class _Feed:
         if not keep.search:
             return False
         self._compress(reader.anew(keep.clear), keep.clear)
-        self._compress(reader.until_independent(keep.stop, 0 if keep.stop == size else _LEAST_PREFIX), keep.stop)
+        self._compress(reader.until_independent(keep.stop, 0 if keep.stop == self._size else _LEAST_PREFIX), keep.stop)
         return reader.found
 
     def _compress(self, pieces: Iterable[bytes], stop: int) -> None:
@@ -205,7 +206,8 @@ class _Feed:
         for piece in pieces:
             if self._range is None:
                 length = len(piece) + self._reader.expected(stop)
-                self._range = self._compressor.start(self._reader.tail(prefix(self._reach, length)), length)
+                tail = self._reader.tail(prefix(self._reach, length))
+                self._range = self._compressor.start(tail, length, self._size - self._reader.position)
                 self._parts.put(self._range)
             self._range.put(piece)
             self._reader.count(piece)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
@@ -17,13 +16,16 @@ import zstandard
 from ..model import Recipe
 from . import zstd
 from .extent import Extent
-from .pipe import Gone, Pipe
 from .reuse import Unfit
+from .threads import Gone, Pipe, Turns
 from .zstd_reader import GROUP, Run, marked
 
 _MIN_JOB = 1 << 20
 _MAX_JOB = 1 << 22
 """Of what is compressed anew: libzstd holds five jobs in memory for two threads."""
+_FASTER = 64
+"""How many times a range's size must be left to decompress for one thread to compress it: so much faster is that, at
+least, at levels with large tables."""
 _RANGES = 64
 """Ranges that are compressed, or wait to be written, at a time: each holds some megabytes."""
 _SMALL = 1 << 24
@@ -41,27 +43,6 @@ class Packed:
 Part: TypeAlias = "Run | Compressing"
 
 
-class Turns:
-    """Lets ranges be compressed at the same time as long as they need no more than `free` turns together."""
-
-    def __init__(self, free: int) -> None:
-        self._free = free
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def take(self, count: int) -> Iterator[None]:
-        """Wait for `count` turns, and give them back."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= count)
-            self._free -= count
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += count
-                self._changed.notify_all()
-
-
 class Compressing:
     """A range of content on its way through libzstd; `output` has its blocks, which may follow any others.
 
@@ -77,6 +58,7 @@ class Compressing:
         self._settings = settings
         self._prefix = prefix
         self._turns = turns
+        self._place = turns.stand_in_line()
         threading.Thread(target=self._run, name="conda-prune zstd range", daemon=True).start()
 
     def put(self, piece: bytes) -> None:
@@ -94,7 +76,7 @@ class Compressing:
 
     def _run(self) -> None:
         try:
-            with self._turns.take(self._settings.threads if _tables(self._settings) > _SMALL else 1):
+            with self._turns.take(self._settings.threads if _tables(self._settings) > _SMALL else 1, self._place):
                 for packed in regroup(self._compressed()):
                     self.output.put(packed)
             self.output.close()
@@ -127,24 +109,27 @@ class Compressing:
 
 
 class Compressor:
-    """Compresses ranges by a recipe so that they fit a frame; at most `threads` of them at a time."""
+    """Compresses ranges by a recipe so that they fit a frame; each takes the turns that it needs."""
 
-    def __init__(self, recipe: Recipe, frame: zstd.Frame, size: int, threads: int) -> None:
+    def __init__(self, recipe: Recipe, frame: zstd.Frame, size: int, turns: Turns) -> None:
         self._recipe = recipe
         self._frame = frame
         self._size = frame.content_size or size
-        self._threads = max(1, threads)
-        self._turns = Turns(self._threads)
+        self._threads = turns.count
+        self._turns = turns
         self._room = threading.Semaphore(_RANGES)
         self._started: list[Compressing] = []
 
-    def start(self, prefix: bytes, length: int) -> Compressing:
+    def start(self, prefix: bytes, length: int, rest: int) -> Compressing:
         """Return a new range of about `length` bytes, behind content that ends with `prefix`.
 
-        Waits where many earlier ones were not taken yet.
+        `rest` bytes of old content are still to be decompressed meanwhile. Waits where many earlier ranges were not
+        taken yet.
         """
         self._room.acquire()
-        compressing = Compressing(self._settings(len(prefix), length), prefix, self._turns, self._room)
+        # A second thread takes as much memory again, for seconds at most: decompressing goes on meanwhile.
+        threads = 1 if rest >= _FASTER * length else self._threads
+        compressing = Compressing(self._settings(len(prefix), length, threads), prefix, self._turns, self._room)
         self._started.append(compressing)
         return compressing
 
@@ -154,12 +139,12 @@ class Compressor:
             compressing.finish(Gone())
             compressing.output.abandon()
 
-    def _settings(self, prefix: int, length: int) -> zstandard.ZstdCompressionParameters:
-        """Return the recipe's settings for a range: no larger tables than it can fill, jobs for all threads."""
+    def _settings(self, prefix: int, length: int, threads: int) -> zstandard.ZstdCompressionParameters:
+        """Return the recipe's settings for a range: no larger tables than it can fill, jobs for all of its threads."""
         whole = zstandard.ZstdCompressionParameters.from_level(self._recipe.level, source_size=self._size)
         window = min(whole.window_log, self._frame.window.bit_length() - 1)
         narrow = min(window, max(10, (prefix + length - 1).bit_length()))
-        job = min(_MAX_JOB, 4 << window, max(_MIN_JOB, -(-length // self._threads)))
+        job = min(_MAX_JOB, 4 << window, max(_MIN_JOB, -(-length // threads)))
         return zstandard.ZstdCompressionParameters.from_level(
             self._recipe.level,
             source_size=self._size,
@@ -169,7 +154,7 @@ class Compressor:
             # libzstd takes part of the window as prefix; where the window was made smaller, all of it is needed.
             overlap_log=9 if narrow < window else 0,
             job_size=max(job, prefix),
-            threads=self._threads,
+            threads=threads,
             write_content_size=False,
             write_checksum=False,
         )

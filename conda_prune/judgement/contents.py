@@ -12,7 +12,7 @@ from ..errors import BadMetadata, PruneError
 from ..model import File, FileKind, Package
 from .bytecode import Bytecode, parse_bytecode
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
-from .paths_json import PATHS_JSON, Listing, parse_listing
+from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
 
 INDEX = "info/index.json"
 _TEXTS = (PATHS_JSON, INDEX, FILES, HAS_PREFIX, NO_LINK, "info/hash_input.json")
@@ -87,7 +87,10 @@ class Contents:
         """Return what is left when these are taken out."""
         if not gone:
             return self
-        files = {path: file for path, file in self.files.items() if path not in gone}
+        if isinstance(self.files, ListedFiles):
+            files: Mapping[str, File] = self.files.without(gone)
+        else:
+            files = {path: file for path, file in self.files.items() if path not in gone}
         left = replace(self, files=files, gone=self.gone | frozenset(gone))
         vars(left)["bytecode"] = tuple(bytecode for bytecode in self.bytecode if bytecode.path not in gone)
         return left

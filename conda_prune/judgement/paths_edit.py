@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 from ..model import File, FileKind
 from .json_text import decode, following, key_at, opened, skip, string_end
-from .paths_json import Listing, Span
+from .paths_json import Listing, Places, Span
+
+_PIECE = 1 << 20
+"""Characters that are encoded at a time."""
 
 
 def edit_listing(
@@ -21,42 +25,70 @@ def edit_listing(
     changed: Mapping[str, File],
     shortened: Collection[str],
     added: Sequence[File],
-) -> str:
-    """Return the text with the edits made.
+) -> bytes:
+    """Return the file with the edits made.
 
     `dropped` entries go; `changed` ones get the file's true hash and size, where they state them; the
     `inode_paths` of `shortened` ones lose the names that are dropped; `added` files get an entry in the style of the
     others, after the last.
     """
-    text, places = listing.text, listing.places
-    entries = list(zip(listing.rows, places.entries, strict=True))
-    kept = [at for at, (path, _) in enumerate(entries) if path not in dropped]
-    if len(kept) == len(entries) and not (changed or shortened or added):
-        return text
-    if not kept and not added:
-        return text[: places.start] + text[places.stop :]
-    first, last = (places.entries[0][0], places.entries[-1][1]) if entries else (places.start, places.start)
-    pieces = [text[:first]]
-    for number, at in enumerate(kept):
-        path, span = entries[at]
-        if number:
-            pieces.append(text[places.entries[at - 1][1] : span[0]])  # what stood before it stays before it
-        if path in changed or path in shortened:
-            pieces.append(_edited(text, span, changed.get(path), dropped if path in shortened else ()))
-        else:
-            pieces.append(text[span[0] : span[1]])
-    separator = _separator(listing)
-    for number, file in enumerate(added, len(kept)):
-        pieces += [separator if number else "", _styled(listing, file)]
-    return "".join([*pieces, text[last:]])
+    if not (changed or shortened or added or any(path in dropped for path in listing.rows)):
+        return listing.raw
+    text, places = listing.walked()
+    new = _NewText(text)
+    new.copy(0, places.first)
+    kept = 0
+    start = stop = behind = places.first
+    for path, (begin, end) in zip(listing.rows, places.entries, strict=True):
+        if path not in dropped:
+            lead = behind if kept else begin  # what stood before it stays before it
+            if lead != stop:
+                new.copy(start, stop)
+                start = lead
+            if path in changed or path in shortened:
+                new.copy(start, begin)
+                new.write(_edited(text, (begin, end), changed.get(path), dropped if path in shortened else ()))
+                start = end
+            stop = end
+            kept += 1
+        behind = end
+    if not kept and not added:  # an empty list, without the space that stood in it
+        return (text[: places.start] + text[places.stop :]).encode()
+    new.copy(start, stop)
+    separator = _separator(text, places)
+    for number, file in enumerate(added, kept):
+        new.write((separator if number else "") + _styled(listing, text, places, file))
+    new.copy(behind, len(text))
+    return new.encoded
 
 
-def _separator(listing: Listing) -> str:
-    text, places = listing.text, listing.places
-    if len(places.entries) > 1:
-        return text[places.entries[0][1] : places.entries[1][0]]
-    lead = text[places.start : places.entries[0][0]] if places.entries else ""
-    return "," + (lead or " ")
+class _NewText:
+    """A text made of pieces of another and of new ones: a million entries are held twice then, and no more often."""
+
+    def __init__(self, old: str) -> None:
+        self._old = old
+        self._new = BytesIO()
+        self._new.seek(len(old))  # all the room at once: grown bit by bit, it would take an eighth more
+        self._new.write(b" ")
+        self._new.seek(0)
+
+    def copy(self, start: int, stop: int) -> None:
+        for at in range(start, stop, _PIECE):
+            self.write(self._old[at : min(at + _PIECE, stop)])
+
+    def write(self, new: str) -> None:
+        self._new.write(new.encode())
+
+    @property
+    def encoded(self) -> bytes:
+        self._new.truncate()
+        return self._new.getvalue()
+
+
+def _separator(text: str, places: Places) -> str:
+    if len(places.bounds) > 2:
+        return text[places.bounds[1] : places.bounds[2]]
+    return "," + (text[places.start : places.first] or " ")
 
 
 def _edited(text: str, span: Span, true: File | None, gone: Collection[str]) -> str:
@@ -98,17 +130,17 @@ def _shortened(text: str, start: int, gone: Collection[str]) -> str:
     return "".join([*pieces, text[spans[-1][1] : skip(text, spans[-1][1]) + 1]])
 
 
-def _styled(listing: Listing, file: File) -> str:
+def _styled(listing: Listing, text: str, places: Places, file: File) -> str:
     """Return a new entry, laid out like the first one there is with more than one key."""
     values: dict[str, Any] = {"_path": file.path, "path_type": "hardlink"}
     values |= {"sha256": file.sha256, "size_in_bytes": file.size}
     if file.kind is FileKind.SYMLINK:
         values["path_type"] = "softlink"
-    found = (span for row, span in zip(listing.rows.values(), listing.places.entries, strict=True) if len(row) > 1)
+    found = (span for row, span in zip(listing.rows.values(), places.entries, strict=True) if len(row) > 1)
     span = next(found, None)
     if span is None:
         return json.dumps(values)
-    text = listing.text[slice(*span)]
+    text = text[slice(*span)]
     opening = skip(text, 1)
     value = key_at(text, opening)[1]
     between = text[string_end(text, opening) : value]

@@ -130,7 +130,7 @@ def listing_edits(
             new = edit_lines(name, contents.texts[name], gone, added=added)
             yield from _rewritten(name, contents.texts[name], new)
     if contents.listing is not None:
-        new = _new_listing(contents, contents.listing, {**edits, **made}, stale, gone).encode("utf-8")
+        new = _new_listing(contents, contents.listing, {**edits, **made}, stale, gone)
         yield from _rewritten(PATHS_JSON, contents.texts[PATHS_JSON], new)
 
 
@@ -155,7 +155,7 @@ def _rewritten(path: str, old: bytes, new: bytes) -> Iterator[tuple[str, Edit]]:
 
 def _new_listing(
     contents: Contents, listing: Listing, edits: Mapping[str, Edit], stale: Collection[str], gone: Collection[str]
-) -> str:
+) -> bytes:
     changed, shortened = {}, set()
     edited = any(not isinstance(edit, Drop) for edit in edits.values())
     for path, row in listing.rows.items():

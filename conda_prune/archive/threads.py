@@ -99,6 +99,76 @@ def ahead(things: Iterable[T], depth: int) -> Generator[T, None, None]:
         thread.join()
 
 
+@contextmanager
+def sink(take: Callable[[T], object], depth: int) -> Iterator[Callable[[T], None]]:
+    """Give a function whose arguments `take` gets on a thread of its own, in order, at most `depth` behind.
+
+    All are taken when this ends, unless it ends by an error. What `take` raises is raised here.
+    """
+    pipe: Pipe[T] = Pipe(depth)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for thing in pipe:
+                take(thing)
+        except BaseException as error:
+            failures.append(error)
+            pipe.abandon()
+
+    thread = threading.Thread(target=work, name="conda-prune sink", daemon=True)
+    thread.start()
+    try:
+        yield pipe.put
+    except Gone:
+        pass
+    except BaseException:
+        pipe.abandon()
+        raise
+    finally:
+        pipe.close()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+class Turns:
+    """Lets work that takes much memory be done at the same time as long as it needs no more than `count` threads.
+
+    Who came first is served first: what comes later may wait for it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = max(1, count)
+        self._free = self.count
+        self._line: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    def stand_in_line(self) -> object:
+        """Return a place in the line."""
+        place = object()
+        with self._changed:
+            self._line.append(place)
+        return place
+
+    @contextmanager
+    def take(self, count: int, place: object = None) -> Iterator[None]:
+        """Wait for `count` turns, at a place in the line or at its end, and give them back."""
+        place = place or self.stand_in_line()
+        with self._changed:
+            while self._line[0] is not place or self._free < count:
+                self._changed.wait(_PATIENCE)
+            self._line.popleft()
+            self._free -= count
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += count
+                self._changed.notify_all()
+
+
 class Beside(Protocol):
     """Takes work, and returns a function that returns or raises what became of it."""
 

@@ -1,0 +1,136 @@
+"""Threads joined by pipes end with the work, whichever side gives up, and wait for nobody who waits for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from conda_prune.archive.threads import Turns, ahead, helpers, sink
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+def numbers(count: int, made: list[int] | None = None) -> Iterator[int]:
+    for number in range(count):
+        if made is not None:
+            made.append(number)
+        yield number
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 100])
+def test_what_is_made_ahead_comes_in_order(count: int) -> None:
+    assert list(ahead(numbers(count), 3)) == list(range(count))
+
+
+def test_no_more_is_made_ahead_than_told() -> None:
+    made: list[int] = []
+    things = ahead(numbers(100, made), 3)
+    assert next(things) == 0
+    time.sleep(0.05)
+    assert len(made) <= 5, "one taken, three waiting, one on its way"
+    things.close()
+
+
+def test_a_failure_comes_behind_what_was_made_before_it() -> None:
+    def failing() -> Iterator[int]:
+        yield 1
+        raise Broken
+
+    things = ahead(failing(), 3)
+    assert next(things) == 1
+    with pytest.raises(Broken):
+        next(things)
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_a_sink_takes_everything_in_order(count: int) -> None:
+    taken: list[int] = []
+    with sink(taken.append, 3) as put:
+        for number in range(count):
+            put(number)
+    assert taken == list(range(count))
+
+
+def test_a_failing_sink_ends_the_work() -> None:
+    def fail(number: int) -> None:
+        raise Broken
+
+    def work() -> None:
+        with sink(fail, 3) as put:
+            for number in range(1000):
+                put(number)
+
+    with pytest.raises(Broken):
+        work()
+
+
+def test_failing_work_ends_the_sink() -> None:
+    taken: list[int] = []
+
+    def work() -> None:
+        with sink(taken.append, 3) as put:
+            put(1)
+            raise Broken
+
+    with pytest.raises(Broken):
+        work()
+    assert taken in ([], [1])
+
+
+def test_turns_are_taken_in_the_order_of_the_line() -> None:
+    """Also where the second could have its turn while the first, who needs more, waits."""
+    turns = Turns(2)
+    order: list[str] = []
+
+    def work(name: str, count: int, place: object) -> None:
+        with turns.take(count, place):
+            order.append(name)
+
+    with turns.take(1):
+        places = [turns.stand_in_line(), turns.stand_in_line()]
+        second = threading.Thread(target=work, args=("second", 1, places[1]))
+        second.start()
+        first = threading.Thread(target=work, args=("first", 2, places[0]))
+        first.start()
+        time.sleep(0.05)
+        assert order == []
+    first.join()
+    second.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_work_beside_ones_own_is_done_once(threads: int) -> None:
+    done: list[int] = []
+
+    def work() -> int:
+        done.append(1)
+        return len(done)
+
+    with helpers(threads) as beside:
+        result = beside(work)
+        assert (result(), result()) == (1, 1)
+    assert done == [1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failure_beside_is_raised_where_its_result_is_asked_for(threads: int) -> None:
+    def fail() -> None:
+        raise Broken
+
+    with helpers(threads) as beside:
+        result = beside(fail)
+        with pytest.raises(Broken):
+            result()
