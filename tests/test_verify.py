@@ -123,8 +123,9 @@ def test_a_result_that_does_not_verify_is_never_used(
     real = rewriter.splices_of
 
     def one_too_many(component: Any, edits: Any) -> Any:
-        # A defect as it could be: the splice reaches one block too far.
-        return tuple(replace(splice, stop=splice.stop + 512) for splice in real(component, edits))
+        # A defect as it could be: the last splice reaches one block too far.
+        *others, last = real(component, edits)
+        return (*others, replace(last, stop=last.stop + 512))
 
     monkeypatch.setattr(rewriter, "splices_of", one_too_many)
     with pytest.raises(PruneError):
@@ -139,10 +140,20 @@ def test_kept_compressed_parts_that_do_not_fit_are_compressed_anew(
     package = write_package(BASE, tmp_path, format=format_)
     real, plains = recompress, []
 
-    def misfits(source: Any, splices: Any, recipe: Any, size: int, out: BinaryIO, *rest: Any) -> Any:
-        plains.append(rest[-1])
-        done = real(source, splices, recipe, size, out, *rest)
-        if rest[-1]:
+    def misfits(
+        source: Any,
+        splices: Any,
+        recipe: Any,
+        size: int,
+        out: BinaryIO,
+        turns: Any,
+        progress: Any,
+        plain: bool,
+        *rest: Any,
+    ) -> Any:
+        plains.append(plain)
+        done = real(source, splices, recipe, size, out, turns, progress, plain, *rest)
+        if plain:
             return done
         out.seek(-40, os.SEEK_END)
         out.write(b"misfit")
