@@ -266,3 +266,16 @@ def test_what_is_no_key_is_not_walked_over(text: str, message: str) -> None:
 def test_what_does_not_follow_a_member_is_not_walked_over() -> None:
     with pytest.raises(json.JSONDecodeError, match="',' is missing"):
         following("[1 2]", 2, "]")
+
+
+@pytest.mark.parametrize("space", [0, paths_json._LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("more", [{}, {"file_mode": "text"}], ids=["usual", "more keys"])
+def test_an_entry_has_its_keys_and_no_others(more: dict[str, str], space: int) -> None:
+    """Entries of large listings are held in another way, which shows in nothing."""
+    entry = {"_path": "a", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": 1, **more}
+    raw = json.dumps({"paths": [entry], "paths_version": 1}).encode()
+    found = parse_listing(raw + b" " * space).rows["a"]
+    assert dict(found) == entry
+    assert (len(found), "no_link" in found, found.get("no_link")) == (len(entry), False, None)
+    with pytest.raises(KeyError):
+        found["no_link"]

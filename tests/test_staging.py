@@ -571,3 +571,23 @@ def test_a_file_that_cannot_be_cut_is_an_error_in_words(target: Path) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (names(target), target.read_bytes()) == ([target.name], OLD)
+
+
+@posix
+def test_a_file_that_was_taken_for_abandoned_before_it_was_locked_is_made_again(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run cleans up between the two calls that make a file and lock it."""
+    real = system._lock
+    removed: list[str] = []
+
+    def late(descriptor: int, *, wait: bool) -> bool:
+        if not removed:
+            removed.append(temporary_of(str(target)))
+            os.unlink(removed[0])
+        return real(descriptor, wait=wait)
+
+    monkeypatch.setattr(system, "_lock", late)
+    replace(target)
+    assert removed
+    assert (names(target), target.read_bytes()) == ([target.name], NEW)
