@@ -8,7 +8,7 @@ import random
 import shutil
 import subprocess
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rattler.package_streaming import extract
 from conda_prune.archive import bzip2, bzip2_blocks, bzip2_reuse, recipe
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
+from conda_prune.archive.reuse import Unfit
 from conda_prune.archive.threads import Turns
 from conda_prune.errors import PruneError
 from conda_prune.model import Recipe, Splice
@@ -378,3 +379,59 @@ def test_the_level_is_the_headers(tmp_path: Path) -> None:
         with extent.file:
             assert bzip2.read_level(extent) == level
             assert recipe.recover(extent, "bzip2") == Recipe("bzip2", level, "recorded")
+
+
+def symbols_like_a_magic_number(size: int) -> bytes:
+    """Content of which every block's table of used bytes reads as a block's magic number.
+
+    The table has a bit for each byte, sixteen to a group: whoever chooses the bytes chooses the bits.
+    """
+    groups = (0x3141, 0x5926, 0x5359)
+    used = [16 * group + at for group, bits in enumerate(groups) for at in range(16) if bits >> (15 - at) & 1]
+    return bytes(used[at * at % len(used)] for at in range(size - len(used))) + bytes(used)
+
+
+def test_new_data_may_look_like_the_start_of_a_block(tmp_path: Path) -> None:
+    new = symbols_like_a_magic_number(5000)
+    assert len(bzip2_blocks.find(bz2.compress(new, 1))) == 2
+    done, packed = rewrite(tmp_path, originals()["noise"], [Splice(0, BLOCK, new)])
+    assert done.reused == 0
+    assert bz2.decompress(packed).startswith(new)
+
+
+def test_old_data_may_look_like_the_start_of_a_block(tmp_path: Path) -> None:
+    content = symbols_like_a_magic_number(5000)
+    old = Original(bz2.compress(content, 1), content, (0,))
+    assert rewrite(tmp_path, old, [Splice(10, 20)])[0].reused == 0
+    extent = open_extent(tmp_path, old.packed)
+    with extent.file:
+        marks: list[bzip2_reuse.Mark] = []
+        assert b"".join(bzip2_reuse.decompress(extent, 2, marks)) == content
+    assert marks == []
+
+
+def test_half_a_block_is_none() -> None:
+    whole = bzip2_blocks.pack(noise(5000), 1)
+    half = whole.length // 2
+    with pytest.raises(Unfit, match="starts no block"):
+        bzip2_blocks.unpack(bzip2_blocks.Bits(whole.value >> half, whole.length - half, 1, whole.crc), 1).rest()
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_blocks_of_another_size_than_the_content_are_not_kept(tmp_path: Path, wrong: int) -> None:
+    old = originals()["text"]
+    extent, size = open_extent(tmp_path, old.packed), len(old.content) + wrong
+    with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(Unfit, match="do not make up"):
+        bzip2_reuse.rewrite(extent, [Splice(0, 1)], size, out, Turns(1), lambda done: None)
+
+
+def test_a_block_that_changed_since_it_was_read_is_not_kept(tmp_path: Path) -> None:
+    old = originals()["noise"]
+    extent = open_extent(tmp_path, old.packed)
+    marks: list[bzip2_reuse.Mark] = []
+    with extent.file, (tmp_path / "out").open("wb") as out:
+        for _ in bzip2_reuse.decompress(extent, 2, marks):
+            pass
+        marks[-1] = replace(marks[-1], block_crc=marks[-1].block_crc ^ 1)
+        with pytest.raises(Unfit, match="a block is not what it was"):
+            bzip2_reuse.rewrite(extent, [Splice(0, 1)], len(old.content), out, Turns(1), lambda done: None, marks)

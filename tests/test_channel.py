@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bz2
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,8 +24,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from conda_prune import fix
-from conda_prune.places.channel import refresh_indexes
+from conda_prune import Result, fix
+from conda_prune.errors import NotAPackage
+from conda_prune.places.channel import refresh_indexes, write_index
 
 from .corpus.entries import PackageSpec
 from .corpus.packages import write_package
@@ -320,6 +323,7 @@ def add_ghost(value: dict[str, Any]) -> str:
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
     "does not parse": (lambda value: json.dumps(value)[:-7], "not valid JSON"),
     "empty": (lambda value: "", "not valid JSON"),
+    "nested too deeply": (lambda value: "[" * 200_000, "no index of packages"),
     "a list": (lambda value: "[]", "no index of packages"),
     "packages is a list": (lambda value: json.dumps(value | {"packages": []}), "no index of packages"),
     "a record is a text": (
@@ -514,3 +518,101 @@ def test_an_extracted_package_beside_its_archive_is_no_cache(tmp_path: Path) -> 
     package = STRAY[0].copy(tmp_path)
     (tmp_path / package.name.removesuffix(package.suffix) / "info").mkdir(parents=True)
     assert run("fix", "--in-place", package).returncode == 0
+
+
+def test_a_broken_index_beside_clean_packages_is_no_matter(tmp_path: Path) -> None:
+    """Nothing was replaced, so nothing in it became untrue by this run."""
+    for seed in CLEAN:
+        seed.copy(tmp_path)
+    (tmp_path / "repodata.json").write_text("{")
+    done = run("fix", "--in-place", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def fails_to_index(directory: Path, package: Path, message: str) -> None:
+    """An index that is to be written anew and cannot be is one line, and neither it nor a package is touched."""
+    before = state(directory)
+    done = run("fix", "--in-place", "--reindex", "always", package)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {directory}/repodata.json: the index was not refreshed: ")
+    assert message in line
+    assert state(directory) == before
+
+
+def test_a_damaged_package_beside_it_is_told_by_the_indexer(subdir: Path) -> None:
+    whole = CLEAN[0].path.read_bytes()
+    (subdir / f"broken-1.0-0{CLEAN[0].path.suffix}").write_bytes(whole[: len(whole) // 2])
+    fails_to_index(subdir, subdir / CLEAN[0].path.name, "the indexer failed: ")
+
+
+def test_a_link_to_nothing_beside_it_is_told(subdir: Path) -> None:
+    (subdir / "dead-1.0-0.conda").symlink_to("nowhere.conda")
+    fails_to_index(subdir, subdir / CLEAN[0].path.name, "No such file or directory")
+
+
+def test_a_directory_in_the_place_of_an_index_is_told(subdir: Path) -> None:
+    (subdir / "repodata.json").unlink()
+    (subdir / "repodata.json").mkdir()
+    fails_to_index(subdir, subdir / CLEAN[0].path.name, "it cannot be read: Is a directory")
+
+
+def test_a_package_that_the_indexer_does_not_take_is_told(subdir: Path) -> None:
+    """Its name has no version, so the indexer passes over it; another tool may have listed it all the same."""
+    stray = next(seed for seed in STRAY if seed.path.suffix == ".conda")
+    (subdir / stray.path.name).rename(subdir / "nameless.conda")
+    value = read(subdir)
+    value["packages.conda"]["nameless.conda"] = value["packages.conda"].pop(stray.path.name)
+    (subdir / "repodata.json").write_text(json.dumps(value))
+    before = (subdir / "repodata.json").read_bytes()
+    done = run("fix", "--in-place", subdir / "nameless.conda")
+    assert done.returncode == 3
+    assert "the indexer did not take nameless.conda" in done.stderr
+    assert (subdir / "repodata.json").read_bytes() == before
+    assert "fixed " in done.stdout
+
+
+def test_no_packages_are_no_index(tmp_path: Path) -> None:
+    with pytest.raises(NotAPackage, match="there are no packages beside it"):
+        write_index(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def refreshed(subdir: Path) -> list[Result]:
+    return list(refresh_indexes([fix(subdir / seed.path.name) for seed in STRAY]))
+
+
+def test_no_room_for_the_indexers_work_is_an_error_in_words(subdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**arguments: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    before = (subdir / "repodata.json").read_bytes()
+    (result,) = refreshed(subdir)
+    assert result.status == "error"
+    assert f"a directory cannot be made in {subdir}: No space left on device" in str(result.error)
+    assert (subdir / "repodata.json").read_bytes() == before
+
+
+def test_without_hard_links_packages_are_copied_for_the_indexer(subdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*arguments: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuses)
+    (result,) = refreshed(subdir)
+    assert result.status == "indexed"
+    assert_true(subdir)
+
+
+def test_a_record_without_a_size_is_not_taken_for_stale(tmp_path: Path) -> None:
+    seed = CLEAN[0]
+    (tmp_path / SUBDIR).mkdir()
+    package = seed.copy(tmp_path / SUBDIR)
+    index(tmp_path)
+    value = read(tmp_path / SUBDIR)
+    for record in records(value).values():
+        del record["size"]
+    (tmp_path / SUBDIR / "repodata.json").write_text(json.dumps(value))
+    before = state(tmp_path)
+    assert run("fix", "--in-place", package).returncode == 0
+    assert state(tmp_path) == before

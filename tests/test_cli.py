@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from conda_prune.cli import cli
 
 from .corpus.packages import PackageSpec, write_package
 from .seed import CLEAN, SEEDS, STRAY
@@ -100,6 +103,7 @@ def test_the_results_do_not_depend_on_the_jobs(output: Path, jobs: int) -> None:
         pytest.param(["check", "x.conda", "--select", "dust"], id="no-such-kind"),
         pytest.param(["check", "x.conda", "--format", "xml"], id="no-such-format"),
         pytest.param(["fix", "x.conda", "--in-place", "--backup", "a/b"], id="backup-is-a-path"),
+        pytest.param(["fix", "x.conda", "-o", "y", "--backup", ".orig"], id="backup-and-directory"),
         pytest.param(["sweep"], id="no-such-command"),
     ],
 )
@@ -268,3 +272,76 @@ def test_show_tells_the_variant_and_its_evidence() -> None:
     assert "python_abi" in done.stdout
     for path in STRAY[-1].stray:
         assert any(path in line and "drop" in line for line in done.stdout.splitlines())
+
+
+def test_paths_come_from_standard_input_too(output: Path) -> None:
+    for arguments in (["-"], ["--files-from", "-"]):
+        done = subprocess.run(
+            [EXECUTABLE, "check", *arguments], input=f"{output}\n\n", capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert done.stdout == run("check", output).stdout
+
+
+def test_an_empty_list_of_paths_is_nothing_to_do(tmp_path: Path) -> None:
+    (tmp_path / "list").touch()
+    done = run("check", "--files-from", tmp_path / "list")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_directory_without_packages_is_told(tmp_path: Path) -> None:
+    done = run("check", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"no conda packages in {tmp_path}\n"
+
+
+def test_a_wrong_value_of_a_variable_is_told_by_its_name(tmp_path: Path) -> None:
+    done = run("check", tmp_path, CONDA_PRUNE_SELECT="foreign")
+    assert done.returncode == 2
+    assert "CONDA_PRUNE_SELECT: there is no kind 'foreign'" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a directory that somebody is in")
+def test_the_current_directory_may_be_gone(tmp_path: Path) -> None:
+    package = CLEAN[0].copy(tmp_path)
+    (tmp_path / "gone").mkdir()
+    script = 'cd "$1" && rmdir "$1" && "$2" check "$3"'
+    command = ["sh", "-c", script, "sh", str(tmp_path / "gone"), EXECUTABLE, str(package)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle"),
+        (ZeroDivisionError("a defect"), "internal error: ZeroDivisionError: a defect (test_cli.py:"),
+        (RuntimeError("a defect"), "internal error: RuntimeError: a defect (test_cli.py:"),
+        (RuntimeError("can't start new thread"), "there is not enough memory"),
+        (MemoryError(), "there is not enough memory"),
+    ],
+    ids=["system", "defect", "another defect", "no threads", "no memory"],
+)
+def test_whatever_goes_wrong_costs_one_package(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system fails in a place where it hardly can, and so would a defect of ours there."""
+    packages = [seed.copy(tmp_path) for seed in STRAY[:2]]
+    inode = packages[0].stat().st_ino
+    real = os.fstat
+
+    def fails(descriptor: int) -> os.stat_result:
+        status = real(descriptor)
+        if status.st_ino == inode:
+            raise error
+        return status
+
+    monkeypatch.setattr(os, "fstat", fails)
+    with pytest.raises(SystemExit) as left:
+        cli.main(["check", *map(str, packages)], standalone_mode=False)
+    monkeypatch.undo()
+    printed = capsys.readouterr()
+    assert left.value.code == 3
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"error: {packages[0]}: {said}")
+    assert packages[1].name in printed.out

@@ -136,3 +136,7 @@ def test_help_fits_a_narrow_terminal() -> None:
 def test_the_version_and_help_have_short_forms() -> None:
     assert run("-h").stdout == run("--help").stdout
     assert run("-V").stdout == run("--version").stdout
+
+
+def test_files_are_left_to_the_shell() -> None:
+    assert completed("check", "out") == ["out"]

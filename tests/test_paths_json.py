@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from conda_prune.errors import BadMetadata
 from conda_prune.judgement import paths_json
+from conda_prune.judgement.json_text import following, key_at
 from conda_prune.judgement.paths_edit import edit_listing
 from conda_prune.judgement.paths_json import Listing, parse_listing
 from conda_prune.model import File, FileKind
@@ -250,3 +251,31 @@ def test_inode_paths_that_are_no_names_stay() -> None:
     raw = listing(row("a", inode_paths=["a", {"x": 1}, [], "b"]), row("b"))
     found = parse_listing(raw)
     assert json.loads(edit_listing(found, {"b"}, {}, {"a"}, []))["paths"][0]["inode_paths"] == ["a", {"x": 1}, []]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{a: 1}", "a key in double quotes is missing"), ('{"a" 1}', "':' is missing"), ("{1}", "a key in double")],
+)
+def test_what_is_no_key_is_not_walked_over(text: str, message: str) -> None:
+    """`json` has refused such a text long before; the walker does not rely on it."""
+    with pytest.raises(json.JSONDecodeError, match=message):
+        key_at(text, 1)
+
+
+def test_what_does_not_follow_a_member_is_not_walked_over() -> None:
+    with pytest.raises(json.JSONDecodeError, match="',' is missing"):
+        following("[1 2]", 2, "]")
+
+
+@pytest.mark.parametrize("space", [0, paths_json._LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("more", [{}, {"file_mode": "text"}], ids=["usual", "more keys"])
+def test_an_entry_has_its_keys_and_no_others(more: dict[str, str], space: int) -> None:
+    """Entries of large listings are held in another way, which shows in nothing."""
+    entry = {"_path": "a", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": 1, **more}
+    raw = json.dumps({"paths": [entry], "paths_version": 1}).encode()
+    found = parse_listing(raw + b" " * space).rows["a"]
+    assert dict(found) == entry
+    assert (len(found), "no_link" in found, found.get("no_link")) == (len(entry), False, None)
+    with pytest.raises(KeyError):
+        found["no_link"]

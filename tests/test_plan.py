@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from conda_prune import Result, check, fix
-from conda_prune.errors import Unsupported
-from conda_prune.judgement.plan import KINDS
+from conda_prune import Result, check, fix, model, operations
+from conda_prune.errors import PruneError, Unsupported
+from conda_prune.judgement.plan import KINDS, ContentNeeded, Options, _check
 from conda_prune.judgement.rules import RULES, rule_of
+from conda_prune.model import Component, Drop, FileKind, Format, Identity, Package, Plan
 
 from .corpus.bytecode import cached, modules, pyc
 from .corpus.entries import AnyEntry
@@ -398,3 +399,30 @@ def test_a_contradiction_refuses_only_where_there_is_bytecode(tmp_path: Path) ->
     assert done(fix(write_package(spec, tmp_path))) == {"share/x": "correct"}
     spec = PackageSpec("torn", depends=depends, files={"share/x": b"x", STRAY: CONTENT}, paths_json=wrong)
     assert fix(write_package(spec, tmp_path)).status == "refused"
+
+
+@pytest.mark.parametrize("kind", [FileKind.HARDLINK, FileKind.SYMLINK])
+def test_a_plan_that_would_leave_a_link_to_nothing_is_not_carried_out(kind: FileKind) -> None:
+    """No rule makes such a plan; should one ever, it ends before anything is written."""
+    files = (model.File("a.pyc", size=1), model.File("b.pyc", kind, link="a.pyc"))
+    component = Component("tar", files, (), 0)
+    package = Package("p.conda", Format.CONDA, Identity(0, 0, 0, 0), (component,), complete=True)
+    _check(package, {"b.pyc": Drop(), "a.pyc": Drop()})
+    with pytest.raises(PruneError, match=r"leave the link 'b.pyc' without its target; please report this"):
+        _check(package, {"a.pyc": Drop()})
+
+
+def test_a_plan_that_asks_for_what_it_has_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def never_content(package: Package, options: Options) -> Plan:
+        asked.append(package.complete)
+        raise ContentNeeded({STRAY})
+
+    package = write_package(for_311("p", OWN), tmp_path)
+    before = package.read_bytes()
+    monkeypatch.setattr(operations, "make_plan", never_content)
+    with pytest.raises(PruneError, match="too large to be held in memory"):
+        fix(package)
+    assert asked == [False, True]
+    assert package.read_bytes() == before

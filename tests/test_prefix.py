@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.errors import Changed
+from conda_prune.errors import CannotWrite, Changed
 from conda_prune.judgement.plan import Options
-from conda_prune.model import Drop
+from conda_prune.model import Drop, Rewrite
 from conda_prune.places import prune as pruning
 from conda_prune.places.prefix import build_of, judge_prefix
 from conda_prune.places.prune import Seen, prune
@@ -303,6 +304,11 @@ def a_record(text: str) -> Callable[[Path], object]:
     return lambda prefix: (prefix / "conda-meta" / "broken-1.0-0.json").write_text(text)
 
 
+def a_file_for_conda_meta(prefix: Path) -> None:
+    (prefix / "conda-meta").rmdir()
+    (prefix / "conda-meta").write_text("")
+
+
 BAD = {
     "no prefix at all": Bad(2, "PREFIX is not set", variables={"PREFIX": ""}),
     "no such directory": Bad(3, "there is no such directory", shutil.rmtree),
@@ -311,6 +317,10 @@ BAD = {
     "no PY_VER": Bad(2, "PY_VER is not set", variables={"PY_VER": "", "SP_DIR": ""}),
     "PY_VER is no version": Bad(2, "no version of Python", variables={"PY_VER": "three"}),
     "no such Python": Bad(2, "no such Python", arguments=("--python", "3.x")),
+    "conda-meta is a file": Bad(3, "its conda-meta cannot be read: Not a directory", a_file_for_conda_meta),
+    "record is a directory": Bad(
+        3, "broken-1.0-0.json cannot be read: Is a directory", lambda p: (p / "conda-meta/broken-1.0-0.json").mkdir()
+    ),
     "record cut": Bad(3, "broken-1.0-0.json is not valid JSON", a_record('{"name": "broken"')),
     "record empty": Bad(3, "broken-1.0-0.json is not valid JSON", a_record("")),
     "record is a list": Bad(3, "broken-1.0-0.json is no JSON object", a_record("[]")),
@@ -448,3 +458,87 @@ def test_both_ways_remove_the_same(tmp_path: Path) -> None:
     assert files(prefix) == {*OWN, own}
     assert not (prefix / "lib/python3.10").exists()
     assert "cpython-310" not in (prefix / own).read_text()
+
+
+@pytest.mark.usefixtures("ways")
+def test_a_file_that_vanished_after_it_was_judged_costs_no_other(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OLD_TREE)
+    first, second = (path for path in sorted(OLD_TREE) if path.endswith((".py", ".pyc")))
+    seen = {path: Seen.of(os.lstat(prefix / path)) for path in (first, second)}
+    (prefix / second).unlink()
+    with pytest.raises(Changed, match=f"{second} vanished while the prefix was judged"):
+        prune(str(prefix), {first: Drop(), second: Drop()}, seen, frozenset())
+    assert (prefix / first).exists()
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.skipif(os.name == "nt", reason="the size of files is limited as POSIX does")
+def test_a_list_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
+    import resource
+
+    path = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
+    prefix = unpack(tmp_path / "p", {path: "old", **OLD_TAG})
+    stray = next(path for path in OLD_TAG if path.endswith(".pyc"))
+    seen = {name: Seen.of(os.lstat(prefix / name)) for name in (path, stray)}
+    before, limits = tree(prefix), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        with pytest.raises(CannotWrite, match=f"{path} cannot be rewritten: File too large"):
+            prune(str(prefix), {path: Rewrite(bytes(1 << 21), ""), stray: Drop()}, seen, frozenset())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert tree(prefix) == before
+
+
+@pytest.mark.usefixtures("ways")
+def test_without_modes_a_list_is_rewritten_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no mode to give to an open file."""
+    monkeypatch.delattr(os, "fchmod", raising=False)
+    path = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
+    prefix = unpack(tmp_path / "p", {path: "old"})
+    prune(str(prefix), {path: Rewrite(b"new", "")}, {path: Seen.of(os.lstat(prefix / path))}, frozenset())
+    assert {name for name, content in tree(prefix).items() if content is not None} == {path}
+    assert (prefix / path).read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in directories")
+def test_a_pipe_with_bytecodes_name_is_not_waited_for(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    pipe = prefix / SITE_PACKAGES / "own/__pycache__/x.cpython-311.pyc"
+    os.mkfifo(pipe)
+    done = hook("--fix", build(prefix))
+    assert done.returncode == 0, done.stderr
+    assert pipe.exists()
+    assert not (prefix / "lib/python3.10/site-packages/own/__pycache__").exists()
+
+
+def test_a_file_that_cannot_be_read_is_judged_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TAG})
+    real = os.open
+
+    def denies(path: str, flags: int, *rest: int, **more: int) -> int:
+        if str(path).endswith(".pyc"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", denies)
+    result = judge_prefix(str(prefix), build_of(build(prefix)), Options())
+    assert {finding.path for finding in result.findings} == {path for path in OLD_TAG if path.endswith(".pyc")}
+
+
+@pytest.mark.skipif(os.mkdir not in os.supports_dir_fd, reason="needs directories that no path reaches")
+def test_a_directory_that_cannot_be_read_costs_no_file(tmp_path: Path) -> None:
+    """Directories below each other until no path reaches the last one (PATH_MAX)."""
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    at = os.open(prefix, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("d" * 250, dir_fd=at)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    done = hook("--fix", build(prefix))
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("cannot be read: File name too long")
+    assert all((prefix / path).exists() for path in OLD_TREE)

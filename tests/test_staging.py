@@ -441,3 +441,153 @@ def test_a_file_that_may_not_grow_that_large_is_an_error_in_words(tmp_path: Path
     assert "File too large" in line
     assert "bytes are needed" in line
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_run_that_has_its_file_open_is_waited_for(target: Path) -> None:
+    with Path(temporary_of(str(target))).open("wb") as at_work:
+        threading.Timer(0.3, at_work.close).start()
+        replace(target)
+        assert at_work.closed
+    assert (names(target), target.read_bytes()) == ([target.name], NEW)
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_run_that_has_its_file_open_keeps_it(target: Path) -> None:
+    left = Path(temporary_of(str(target)))
+    with left.open("wb"):
+        remove_leftover(str(target))
+        assert left.exists()
+
+
+class Denied(PermissionError):
+    """What Windows says of a file that is not ours to remove, as opposed to one that is open."""
+
+    winerror = 5
+
+
+@pytest.mark.usefixtures("windows")
+def test_a_leftover_of_somebody_else_is_an_error_in_words(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denies(path: str) -> None:
+        raise Denied(errno.EACCES, "Access is denied")
+
+    Path(temporary_of(str(target))).touch()
+    monkeypatch.setattr(os, "unlink", denies)
+    with pytest.raises(CannotWrite, match=r"a file cannot be made in .*: Access is denied"):
+        replace(target)
+    assert target.read_bytes() == OLD
+    remove_leftover(str(target))
+
+
+@posix
+def test_a_lock_that_fails_is_an_error_in_words(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def fails(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    with pytest.raises(CannotWrite, match=r"a file cannot be made in .*: Input/output error"):
+        replace(target)
+    assert (names(target), target.read_bytes()) == ([target.name], OLD)
+    Path(temporary_of(str(target))).touch()
+    remove_leftover(str(target))
+    assert len(names(target)) == 2, "what cannot be locked may be at work"
+
+
+@pytest.mark.parametrize("also", [(), ("fchown",), ("listxattr",), ("sched_getaffinity",)], ids=str)
+def test_it_works_where_the_system_offers_less(
+    target: Path, also: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows has neither locks, owners nor limits, macOS no attributes by that name."""
+    for name in ("fcntl", "resource"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in also:
+        monkeypatch.delattr(os, name, raising=False)
+    replace(target)
+    assert (names(target), target.read_bytes()) == ([target.name], NEW)
+    assert system.memory_limit() is None
+    assert system.cores() >= 1
+
+
+@posix
+@pytest.mark.parametrize("refused", ["listxattr", "getxattr", "setxattr"])
+def test_attributes_that_cannot_be_kept_are_no_reason_to_fail(
+    target: Path, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*arguments: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "listxattr", lambda path: ["user.kept"], raising=False)
+    monkeypatch.setattr(os, "getxattr", lambda path, name: b"value", raising=False)
+    monkeypatch.setattr(os, refused, refuses, raising=False)
+    replace(target)
+    assert target.read_bytes() == NEW
+
+
+@pytest.mark.parametrize("replaces_open_files", [True, False])
+def test_a_temporary_file_that_somebody_removed_is_no_error(
+    target: Path, replaces_open_files: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "REPLACES_OPEN_FILES", replaces_open_files)
+    with Staging(str(target), str(target)) as staging:
+        os.rename(staging.path, target.with_name("elsewhere"))
+    assert names(target) == ["elsewhere", target.name]
+
+
+@posix
+def test_the_command_that_reaches_the_disk_is_used_where_there_is_one(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    asked: list[int] = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: asked.append(command))
+    replace(target)
+    assert asked == [51]
+
+
+def test_windows_syncs_names_by_itself(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> int:
+        raise PermissionError(errno.EACCES, "a directory cannot be opened")
+
+    directory = str(target.parent)
+    monkeypatch.setattr(os, "open", fails)
+    monkeypatch.setattr(os, "name", "nt")
+    system.sync_directory(directory)
+
+
+@posix
+def test_a_file_that_cannot_be_cut_is_an_error_in_words(target: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Staging(str(target), str(target), 1 << 20) as staging:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+        try:
+            with pytest.raises(CannotWrite, match="File too large; up to 1048576 bytes are needed"):
+                staging.file.truncate(1 << 21)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (names(target), target.read_bytes()) == ([target.name], OLD)
+
+
+@posix
+def test_a_file_that_was_taken_for_abandoned_before_it_was_locked_is_made_again(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run cleans up between the two calls that make a file and lock it."""
+    real = system._lock
+    removed: list[str] = []
+
+    def late(descriptor: int, *, wait: bool) -> bool:
+        if not removed:
+            removed.append(temporary_of(str(target)))
+            os.unlink(removed[0])
+        return real(descriptor, wait=wait)
+
+    monkeypatch.setattr(system, "_lock", late)
+    replace(target)
+    assert removed
+    assert (names(target), target.read_bytes()) == ([target.name], NEW)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes.util
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -121,8 +123,9 @@ def test_a_result_that_does_not_verify_is_never_used(
     real = rewriter.splices_of
 
     def one_too_many(component: Any, edits: Any) -> Any:
-        # A defect as it could be: the splice reaches one block too far.
-        return tuple(replace(splice, stop=splice.stop + 512) for splice in real(component, edits))
+        # A defect as it could be: the last splice reaches one block too far.
+        *others, last = real(component, edits)
+        return (*others, replace(last, stop=last.stop + 512))
 
     monkeypatch.setattr(rewriter, "splices_of", one_too_many)
     with pytest.raises(PruneError):
@@ -137,10 +140,20 @@ def test_kept_compressed_parts_that_do_not_fit_are_compressed_anew(
     package = write_package(BASE, tmp_path, format=format_)
     real, plains = recompress, []
 
-    def misfits(source: Any, splices: Any, recipe: Any, size: int, out: BinaryIO, *rest: Any) -> Any:
-        plains.append(rest[-1])
-        done = real(source, splices, recipe, size, out, *rest)
-        if rest[-1]:
+    def misfits(
+        source: Any,
+        splices: Any,
+        recipe: Any,
+        size: int,
+        out: BinaryIO,
+        turns: Any,
+        progress: Any,
+        plain: bool,
+        *rest: Any,
+    ) -> Any:
+        plains.append(plain)
+        done = real(source, splices, recipe, size, out, turns, progress, plain, *rest)
+        if plain:
             return done
         out.seek(-40, os.SEEK_END)
         out.write(b"misfit")
@@ -188,3 +201,63 @@ def test_no_memory_is_no_wrong_result(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(PruneError, match="not enough memory"):
         fix(package)
     assert os.listdir(tmp_path) == [package.name]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_other_bytes_around_the_same_members_are_caught(reader: str, format_: Any, tmp_path: Path) -> None:
+    """Headers and padding have no reader that would miss them; the CRC-32 of the whole tar has them, too."""
+    package = write_package(BASE, tmp_path, format=format_)
+    parts, expected, entries = plan_of(package)
+    component = next(iter(expected))
+    with pytest.raises(NotVerified, match=f"the bytes of the result's {component} component are not those"):
+        verify.verify(str(package), "a", parts, expected, {component: 1}, entries)
+
+
+def test_what_a_callback_from_c_swallowed_is_told_in_the_end() -> None:
+    def blocks() -> Iterator[bytes]:
+        yield b"some"
+        raise NotVerified("the reason")
+
+    stream = verify._Blocks(blocks())
+    assert stream.readinto(bytearray(9)) == 4
+    assert stream.readinto(bytearray(9)) == -1
+    with pytest.raises(NotVerified, match="the reason"):
+        stream.drain()
+
+
+def test_what_is_left_behind_the_end_of_a_tar_is_read_too() -> None:
+    blocks = iter([b"one", b"two"])
+    verify._Blocks(blocks).drain()
+    assert next(blocks, None) is None
+
+
+def test_an_interrupted_verification_ends_by_itself(tmp_path: Path) -> None:
+    """The thread that verifies outlives the interruption for one member at most."""
+    package = write_package(BASE, tmp_path)
+    format_, expected, entries = plan_of(package)
+    told: list[int] = []
+
+    class Arrived(BaseException):
+        pass
+
+    def arrives(number: int, frame: object) -> None:
+        raise Arrived
+
+    def progress(done: int) -> None:
+        told.append(done)
+        os.kill(os.getpid(), signal.SIGTERM)
+        interrupted.wait(60)
+
+    interrupted = threading.Event()
+    previous = signal.signal(signal.SIGTERM, arrives)
+    try:
+        with pytest.raises(Arrived):
+            verify.verify(str(package), "a", format_, expected, {}, entries, progress)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        interrupted.set()
+    for thread in threading.enumerate():
+        if thread.name == "conda-prune verify":
+            thread.join(60)
+            assert not thread.is_alive()
+    assert len(told) == 1 < sum(map(len, expected.values()))

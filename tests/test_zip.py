@@ -15,13 +15,18 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from conda_prune import check
+from conda_prune.archive import zip_write
+from conda_prune.archive.container import Archive
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.zip import FULL32, Zip, inflate, read_zip
 from conda_prune.archive.zip_write import _CENTRAL as CENTRAL
 from conda_prune.archive.zip_write import _LOCAL as LOCAL
 from conda_prune.archive.zip_write import NeedsZip64, _stating, write_zip
 from conda_prune.errors import Damaged, LimitExceeded, NotAPackage
+from conda_prune.model import Limits
 
+from .corpus.crafted import from_zip
 from .corpus.zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive
 
 MEMBERS = [
@@ -163,6 +168,43 @@ def test_inflating_stops_where_it_must(data: bytes, error: type[Exception], tmp_
     opened = Opened(tmp_path / "a.zip", bytes(archive))
     with pytest.raises(error):
         list(inflate(opened.extent, opened.zip.entries[0], 100))
+
+
+@pytest.mark.parametrize("more", [-1, 4], ids=["cut", "bytes behind"])
+def test_a_deflated_entry_of_another_length_is_damaged(more: int, tmp_path: Path) -> None:
+    opened = Opened(tmp_path / "a.zip", zip_archive([ZipMember("a", b"content " * 9, method=DEFLATED)]))
+    entry = opened.zip.entries[0]
+    with pytest.raises(Damaged, match="is cut or has bytes behind its end"):
+        list(inflate(opened.extent, replace(entry, packed=entry.packed + more), 100))
+
+
+def test_a_directory_of_more_than_64_mebibytes_is_not_read(tmp_path: Path) -> None:
+    size = (64 << 20) + 1
+    path = tmp_path / "a.conda"
+    with open(path, "wb") as file:
+        file.write(b"PK\3\4")
+        file.seek(4 + size)
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, size, 4, 0))
+    with pytest.raises(LimitExceeded, match=f"the zip's directory takes {size} bytes"):
+        check(path)
+
+
+def test_a_component_that_grows_beyond_four_gigabytes_makes_the_zip_wide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the measured size is made up here: the long test below writes that many bytes."""
+    package = from_zip(zip_archive)(tmp_path)
+    size = 4 << 30
+    monkeypatch.setattr(zip_write, "_measured", lambda out, start: (7, size))
+    with Archive(str(package), Limits()) as archive, open(tmp_path / "out", "w+b") as out:
+        out.write(b"something longer from before" * 999)
+        out.seek(0)
+        archive.write(out, {"pkg": lambda out: out.write(b"content")})
+        names = archive.entry_names
+    with zipfile.ZipFile(tmp_path / "out") as read:
+        assert tuple(read.namelist()) == names
+        assert [info.file_size for info in read.infolist() if info.filename.startswith("pkg-")] == [size]
+        assert read.read("metadata.json") == b'{"conda_pkg_format_version": 2}'
 
 
 @pytest.mark.long

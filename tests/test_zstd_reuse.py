@@ -25,7 +25,8 @@ from conda_prune.archive import recipe as recipes
 from conda_prune.archive import zstd, zstd_reader, zstd_reuse, zstd_writer
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
-from conda_prune.archive.threads import Turns
+from conda_prune.archive.reuse import Splicer, Unfit
+from conda_prune.archive.threads import Pipe, Turns
 from conda_prune.errors import Damaged
 from conda_prune.model import Recipe, Splice
 
@@ -522,3 +523,93 @@ def test_frame_headers_say_what_they_must(size: int, checksum: bool) -> None:
     old = frame(bytes(1000), 3, 0, 20, checksum=checksum, sized=False)
     found = zstandard.get_frame_parameters(zstd_writer.frame_header(old, size) + bytes(4))
     assert (found.content_size, found.window_size, found.has_checksum) == (size, 1 << 20, checksum)
+
+
+@pytest.mark.parametrize(
+    ("splices", "message"),
+    [([Splice(5, 11)], "reaches behind"), ([Splice(11, 12)], "lies behind"), ([Splice(10, 11)], "lies behind")],
+)
+def test_a_splice_outside_of_the_stream_is_refused(splices: list[Splice], message: str) -> None:
+    splicer = Splicer(splices)
+    list(splicer.feed(bytes(10)))
+    with pytest.raises(ValueError, match=message):
+        list(splicer.finish())
+
+
+def test_a_splice_in_blocks_that_are_to_stay_is_noticed(tmp_path: Path) -> None:
+    old = originals()["threaded, noise"]
+    extent = open_extent(tmp_path, old.packed)
+    with extent.file:
+        splicer = Splicer([Splice(5, 6)])
+        reader = zstd_reader.Reader(extent, zstd.read_frame(extent), splicer, lambda done: None)
+        with pytest.raises(Unfit, match="in a kept range"):
+            list(reader.kept(len(old.content)))
+
+
+@pytest.mark.parametrize(("wrong", "message"), [(-MIB, "more than it did before"), (MIB, "less than it did before")])
+def test_a_frame_that_changed_after_it_was_measured_is_noticed(tmp_path: Path, wrong: int, message: str) -> None:
+    old = originals()["threaded, noise"]
+    extent = open_extent(tmp_path, old.packed)
+    size = len(old.content) + wrong
+    with extent.file, pytest.raises(Damaged, match=message):
+        zstd_reuse.rewrite(extent, [Splice(5, 6)], old.recipe, size, io.BytesIO(), Turns(2), lambda done: None)
+
+
+def test_splices_that_overlap_are_noticed(tmp_path: Path) -> None:
+    old = originals()["threaded, noise"]
+    extent = open_extent(tmp_path, old.packed)
+    splices = [Splice(5, 10), Splice(7, 12)]
+    with extent.file, pytest.raises(Unfit, match="not the size"):
+        zstd_reuse.rewrite(extent, splices, old.recipe, len(old.content), io.BytesIO(), Turns(2), lambda done: None)
+
+
+class FullAtOnce(io.BytesIO):
+    """A disk that is full."""
+
+    def write(self, data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_disk_that_is_full_from_the_start_ends_the_work_with_its_own_reason(tmp_path: Path) -> None:
+    """Long before everything was read: whoever sends parts to a writer that gave up is told why it did."""
+    content = random.Random(1).randbytes(24 * MIB)
+    extent = open_extent(tmp_path, frame(content, 1, 2, 19))
+    told: list[int] = []
+    recipe, splices = Recipe("zstd", 1, "reproduced", threaded=True), [Splice(len(content) - 9, len(content))]
+    with extent.file, pytest.raises(OSError, match="No space"):
+        zstd_reuse.rewrite(extent, splices, recipe, len(content), FullAtOnce(), Turns(2), told.append)
+    assert sum(told) < len(content)
+
+
+def test_blocks_that_end_within_one_are_no_blocks() -> None:
+    with pytest.raises(Unfit, match="within a block"):
+        list(zstd_writer.regroup([b"\x21\0"]))
+
+
+def test_a_frame_without_blocks_is_none(tmp_path: Path) -> None:
+    old = originals()["threaded, noise"]
+    extent = open_extent(tmp_path, old.packed)
+    with extent.file:
+        writer = zstd_writer.Writer(extent, zstd.read_frame(extent), 0, io.BytesIO())
+        parts: Pipe[zstd_writer.Part] = Pipe(1)
+        parts.close()
+        writer.run(parts)
+    assert isinstance(writer.failure, Unfit)
+
+
+def test_a_frame_that_is_written_to_while_it_is_read_does_not_pass_for_whole(tmp_path: Path) -> None:
+    """libzstd waits for more of a block that is cut, and its reader then ends without a word."""
+    content = random.Random(1).randbytes(3 * MIB // 2).hex().encode()
+    packed = zstandard.ZstdCompressor().compress(content)
+    extent = open_extent(tmp_path, packed)
+    with extent.file:
+        last = list(zstd.walk_blocks(extent, zstd.read_frame(extent)))[-1]
+        assert last.type == zstd.COMPRESSED
+        pieces = zstd.decompress(extent)
+        next(pieces)
+        longer = (1 | last.type << 1 | (last.size + 100) << 3).to_bytes(3, "little")
+        with (tmp_path / "source").open("r+b") as file:
+            file.seek(6 + last.start)
+            file.write(longer)
+        with pytest.raises(Damaged, match="claims"):
+            list(pieces)

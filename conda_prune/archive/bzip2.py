@@ -36,8 +36,6 @@ def decompress(extent: Extent) -> Generator[bytes, None, None]:
             if piece := decompressor.decompress(packed, CHUNK):
                 yield piece
     except OSError as error:
-        if error.errno is not None:
-            raise
         raise Damaged(f"the bz2 data is damaged: {error}", _AGAIN) from error
     behind = len(decompressor.unused_data) + extent.size - at
     if behind:

@@ -50,9 +50,8 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(f".{COMMANDS[name]}", __package__), name)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{COMMANDS[name]}.{name} is no command")
+        module = importlib.import_module(f".{COMMANDS[name]}", __package__)
+        command: click.Command = getattr(module, name)
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.envvar is None:
                 variable = _option(parameter).replace("-", "_").upper()

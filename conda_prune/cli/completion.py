@@ -16,12 +16,10 @@ def completion(shell: str) -> None:
       echo 'eval "$(conda-prune completion zsh)"' >> ~/.zshrc
       conda-prune completion fish > ~/.config/fish/completions/conda-prune.fish
     """
-    from click.shell_completion import ShellComplete, get_completion_class
+    from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
     from . import cli
 
-    class_ = get_completion_class(shell)
-    if class_ is None:
-        raise click.UsageError(f"this version of click has no completion for {shell}")
+    class_ = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}[shell]
     # The base class's source: bash's own starts a bash to ask for its version, and warns where there is none.
     print(ShellComplete.source(class_(cli, {}, "conda-prune", "_CONDA_PRUNE_COMPLETE")))

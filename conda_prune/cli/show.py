@@ -29,7 +29,7 @@ def show(package: str, deep: bool, format_: str, **flags: Any) -> None:
       conda-prune show --deep --format json numpy-2.1.0-py313h1234567_0.conda | jq .variant
       conda-prune show numpy-2.1.0-py313h1234567_0.conda | grep '^  drop'
     """
-    from ..errors import PruneError, UsageError
+    from ..errors import PruneError
     from ..operations import show_package
     from ..report import json_report, text
     from ..report.output import Style, print_line
@@ -38,8 +38,6 @@ def show(package: str, deep: bool, format_: str, **flags: Any) -> None:
     style = Style("show")
     try:
         result, plan, files = show_package(package, options_of(flags), deep=deep)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
     except (PruneError, OSError) as error:
         reason = str(error) if isinstance(error, PruneError) else error.strerror or str(error)
         result = failed(package, reason)

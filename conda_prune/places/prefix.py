@@ -16,16 +16,15 @@ from typing import Any
 
 from ..errors import PruneError, UsageError
 from ..judgement.contents import content_wanted
-from ..judgement.plan import ContentNeeded, Options, make_plan
+from ..judgement.plan import Options, make_plan
 from ..judgement.variant import detect_variant
-from ..model import File, FileKind, Package, Plan, Result
+from ..model import File, FileKind, Result
 from .installed import result_of
 from .prune import Seen, prune
 from .records import CONDA_META, Record, as_package, read_record, record_paths
 
 _SITE_PACKAGES = re.compile(r"[/\\]lib[/\\]((?:python|pypy)(\d\.\d+)(t?))[/\\]site-packages[/\\]?$")
 _STAMPS = "stale-stamp"
-_WHOLE = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,9 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
     seen: dict[str, Seen] = {}
     # The files' dates are not yet those that they get in the package, so no stamp can be judged.
     judged = replace(options, ignore=options.ignore | {_STAMPS})
-    package, plan = _planned(prefix, owned, metadata, judged, seen)
+    package = as_package(prefix, metadata.index, _files(prefix, owned, seen))
+    # Hard links are files of their own here, so nothing asks for more of a file's content.
+    plan = make_plan(package, judged)
     result = result_of(plan, plan.status, metadata.index, prefix)
     if fix and plan.status == "findings" and plan.edits is not None:
         prune(prefix, plan.edits, seen, owned)
@@ -135,22 +136,7 @@ def _metadata(build: Build, records: Sequence[Record], options: Options) -> _Met
     return _Metadata({**index, "depends": list(shown)}, shown)
 
 
-def _planned(
-    prefix: str, owned: Collection[str], metadata: _Metadata, options: Options, seen: dict[str, Seen]
-) -> tuple[Package, Plan]:
-    wanted: frozenset[str] = frozenset()
-    while True:
-        files = _files(prefix, owned, wanted, seen)
-        package = as_package(prefix, metadata.index, files)
-        try:
-            return package, make_plan(package, options)
-        except ContentNeeded as needed:
-            if not needed.paths - wanted:
-                raise
-            wanted |= needed.paths
-
-
-def _files(prefix: str, owned: Collection[str], wanted: Collection[str], seen: dict[str, Seen]) -> Iterator[File]:
+def _files(prefix: str, owned: Collection[str], seen: dict[str, Seen]) -> Iterator[File]:
     """Yield the files that nobody owns, with what judgement wants to see of them; `seen` notes which they are."""
     for path, status in _walk(prefix):
         if os.path.normcase(path) in owned:
@@ -160,7 +146,7 @@ def _files(prefix: str, owned: Collection[str], wanted: Collection[str], seen: d
         if stat.S_ISLNK(status.st_mode):
             yield File(path, FileKind.SYMLINK, link=os.readlink(full).replace(os.sep, "/"))
         elif stat.S_ISREG(status.st_mode):
-            content = _head(full, _WHOLE if path in wanted else content_wanted(path))
+            content = _head(full, content_wanted(path))
             yield File(path, FileKind.FILE, status.st_size, mtime=int(status.st_mtime), content=content)
         else:
             yield File(path, FileKind.OTHER)

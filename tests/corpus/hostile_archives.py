@@ -157,6 +157,16 @@ def of_another_size(tar: bytes) -> bytes:
     return frame[:at] + size.to_bytes(width, "little") + frame[at + width :]
 
 
+def header_size(tar: bytes) -> int:
+    return zstandard.frame_header_size(zstd_frame(tar))
+
+
+def reserved(tar: bytes) -> bytes:
+    """A frame whose descriptor has the bit set that RFC 8878 reserves."""
+    frame = zstd_frame(tar)
+    return frame[:4] + bytes([frame[4] | 8]) + frame[5:]
+
+
 def frame_case(id: str, edit: Callable[[bytes], bytes], *reasons: str) -> tuple[Hostile, ...]:
     """The fault in the info component, and in the pkg component."""
     return tuple(
@@ -174,6 +184,9 @@ FRAMES = (
     *frame_case("zstd-trailing-garbage", lambda tar: zstd_frame(tar) + b"garbage", "follow", "after", "trailing"),
     *frame_case("zstd-skippable-first", lambda tar: SKIPPABLE + zstd_frame(tar), "skippable"),
     *frame_case("zstd-skippable-last", lambda tar: zstd_frame(tar) + SKIPPABLE, "skippable", "frame", "follow"),
+    *frame_case("zstd-cut-before-its-blocks", lambda tar: zstd_frame(tar)[: header_size(tar) + 2], *TRUNCATED),
+    *frame_case("zstd-cut-in-its-checksum", lambda tar: checksummed(tar)[:-2], *TRUNCATED),
+    *frame_case("zstd-reserved-bit", reserved, "header", "damaged"),
     *frame_case("zstd-window", wide, "window", "memory"),
     *frame_case("zstd-dictionary", for_a_dictionary, "dictionary"),
     *frame_case("zstd-checksum", lambda tar: flipped(checksummed(tar), -1), "checksum", "damaged", "corrupt"),

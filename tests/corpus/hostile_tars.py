@@ -6,10 +6,10 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .crafted import BASE, from_spec, from_tar, pax_header, tar_of, with_field
-from .packages import FORMATS, tar_member
+from .crafted import BASE, from_frame, from_spec, from_tar, pax_header, tar_of, with_field
+from .packages import FORMATS, tar_member, zstd_frame
 from .refused import Hostile
-from .tars import BLOCK
+from .tars import BLOCK, END
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +102,19 @@ TARS = (
         "content",
         "size",
     ),
+)
+
+
+def in_component(id: str, component: str, member: bytes, *reasons: str) -> Hostile:
+    """A .conda with one more member in a component where it does not belong."""
+    make = from_frame(lambda tar: zstd_frame(tar.removesuffix(END) + member + END), component)
+    return Hostile(id, ".conda", make, payload=component == "pkg", reasons=reasons)
+
+
+TARS += (
+    in_component("tar-stranger-in-info", "info", EXTRA, "not below info/"),
+    in_component("tar-in-both-components", "pkg", tar_member("info/about.json", b"{}"), "both"),
+    in_component("tar-index-in-pkg", "pkg", tar_member("info/index.json", b"{}"), "info component"),
 )
 
 
