@@ -572,6 +572,16 @@ def test_a_package_that_the_indexer_does_not_take_is_told(subdir: Path) -> None:
     assert "fixed " in done.stdout
 
 
+def test_what_an_index_made_anew_leaves_out_is_told(subdir: Path) -> None:
+    stray = next(seed for seed in STRAY if seed.path.suffix == ".conda")
+    (subdir / stray.path.name).rename(subdir / "nameless.conda")
+    done = run("fix", "--in-place", "--reindex", "always", subdir)
+    assert done.returncode == 0
+    (line,) = [line for line in done.stderr.splitlines() if "nameless" in line]
+    assert line == "warning: nameless.conda is not in the index: the indexer cannot read it"
+    assert "nameless.conda" not in records(read(subdir))
+
+
 def test_no_packages_are_no_index(tmp_path: Path) -> None:
     with pytest.raises(NotAPackage, match="there are no packages beside it"):
         write_index(str(tmp_path))

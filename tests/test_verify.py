@@ -167,6 +167,24 @@ def test_kept_compressed_parts_that_do_not_fit_are_compressed_anew(
     assert set(plains) == {False, True}
 
 
+def test_a_result_that_is_spoiled_both_ways_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = write_package(BASE, tmp_path)
+    before = package.read_bytes()
+    real = recompress
+
+    def spoiled(source: Any, splices: Any, recipe: Any, size: int, out: BinaryIO, *rest: Any) -> Any:
+        done = real(source, splices, recipe, size, out, *rest)
+        out.seek(-40, os.SEEK_END)
+        out.write(b"misfit")
+        out.seek(0, os.SEEK_END)
+        return replace(done, reused=1)
+
+    monkeypatch.setattr(rewriter, "recompress", spoiled)
+    with pytest.raises(NotVerified):
+        fix(package)
+    assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
+
+
 def test_without_libarchive_the_standard_library_verifies_and_one_line_says_so(tmp_path: Path) -> None:
     packages = []
     for format_ in FORMATS:

@@ -92,7 +92,7 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
             break
         except NotVerified:
             # What was kept compressed did not fit together after all: once more, without that.
-            if not any(rewritten.reused for rewritten in done.values()):
+            if plain or not any(rewritten.reused for rewritten in done.values()):
                 raise
             staging.restart()
     payload = work.recipes["pkg" if "pkg" in work.recipes else "tar"]

@@ -13,7 +13,7 @@ from typing import IO, BinaryIO, cast
 
 import zstandard
 
-from ..errors import Damaged, Unsupported
+from ..errors import Damaged, NotVerified, Unsupported
 from ..model import Recipe
 from .extent import CHUNK, Extent, ExtentReader
 
@@ -134,7 +134,10 @@ def parameters(recipe: Recipe, size: int) -> zstandard.ZstdCompressionParameters
 
 
 def compress(pieces: Iterable[bytes], size: int, recipe: Recipe, threads: int, out: BinaryIO) -> None:
-    """Write one frame with the content size to `out`. `threads` counts only where the recipe is multi-threaded."""
+    """Write one frame with the content size to `out`. `threads` counts only where the recipe is multi-threaded.
+
+    Raises NotVerified where the content has not `size` bytes.
+    """
     settings = zstandard.ZstdCompressionParameters.from_level(
         recipe.level,
         source_size=size,
@@ -143,6 +146,9 @@ def compress(pieces: Iterable[bytes], size: int, recipe: Recipe, threads: int, o
         write_checksum=recipe.checksum,
     )
     compressor = zstandard.ZstdCompressor(compression_params=settings)
-    with compressor.stream_writer(out, size=size, closefd=False) as writer:
-        for piece in pieces:
-            writer.write(piece)
+    try:
+        with compressor.stream_writer(out, size=size, closefd=False) as writer:
+            for piece in pieces:
+                writer.write(piece)
+    except zstandard.ZstdError as error:
+        raise NotVerified(f"the content cannot be compressed: {error}") from error

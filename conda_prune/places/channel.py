@@ -143,7 +143,8 @@ def write_index(directory: str) -> Result:
     was = {name: str(old.record(name).get("sha256", "")) for name in old.records}
     now = {name: str(new.record(name).get("sha256", "")) for name in names if name in new.records}
     changed = tuple(IndexRecord(name, was.get(name, ""), now[name]) for name in now if was.get(name, "") != now[name])
-    return Result(path=path, status="indexed", subdir=new.subdir, records=changed)
+    left_out = tuple(f"{name} is not in the index: the indexer cannot read it" for name in names if name not in now)
+    return Result(path=path, status="indexed", subdir=new.subdir, records=changed, warnings=left_out)
 
 
 def _has_wrong_size(directory: str, name: str, index: Index) -> bool:
