@@ -94,11 +94,16 @@ def _interpreter() -> list[tuple[str, AnyEntry]]:
 
 MODULES = """
 import encodings.ascii, encodings.idna, encodings.latin_1, encodings.utf_8
-import argparse, compileall, gettext, importlib.metadata, importlib.util, json, py_compile, runpy, site, sys, sysconfig
+import argparse, compileall, gettext, importlib.metadata, importlib.util, json, locale, py_compile, runpy, site, sys
+import sysconfig, traceback
+from pathlib import Path
 sysconfig.get_config_vars()
 paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
 stdlib = sysconfig.get_path("stdlib")
-print(json.dumps([stdlib, sorted(path for path in paths if path and path.startswith(stdlib))]))
+paths = {Path(path) for path in paths if path and path.startswith(stdlib)}
+# 3.13's collections.abc says of itself that it is another module.
+paths |= {beside for path in paths if path.parent != Path(stdlib) for beside in path.parent.glob("*.py")}
+print(json.dumps([stdlib, sorted(map(str, paths))]))
 """
 
 SUBDIR = "from rattler.platform import Platform; print(Platform.current())"
