@@ -10,6 +10,7 @@ Ratios, not seconds, are what is worth keeping: the seconds belong to the machin
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -69,13 +71,22 @@ class Row:
 def measure(command: Command, exits: Sequence[int] = (0,)) -> Measured:
     """Run a command to its end and return what it took; raise RuntimeError where it fails."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=compiled())
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in exits:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
     return Measured(seconds, usage.ru_maxrss / 1024)
+
+
+@cache
+def compiled() -> dict[str, str]:
+    """Return an environment in which modules are compiled once, as they are where pip installed them."""
+    caches = tempfile.mkdtemp(prefix="conda-prune-benchmark-")
+    atexit.register(shutil.rmtree, caches)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": caches}
 
 
 def prune(*arguments: str | Path) -> Command:

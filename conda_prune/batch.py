@@ -16,22 +16,30 @@ from typing import Generic, TypeVar
 _PATIENCE = 30.0
 """Seconds that a worker gets to undo what it is at."""
 
+_AHEAD = 8
+"""Tasks a worker to choose the largest from: more would delay the first results."""
+
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 
 
 def run(
-    tasks: Sequence[Task], work: Callable[[Task], Outcome], died: Callable[[Task, str], Outcome], jobs: int
+    tasks: Sequence[Task],
+    work: Callable[[Task], Outcome],
+    died: Callable[[Task, str], Outcome],
+    jobs: int,
+    size: Callable[[Task], int] = lambda task: 0,
 ) -> Iterator[Outcome]:
     """Yield `work(task)` for every task, in the order of the tasks, as soon as all before it are done.
 
     `work` and the tasks go to other processes where `jobs` is more than one, so both can be pickled. `died` makes the
-    outcome for a task whose process ended under it, from how it ended.
+    outcome for a task whose process ended under it, from how it ended. Of those that come next, the largest by `size`
+    are begun first, so that no worker is left with a long one at the end.
     """
     if jobs <= 1 or len(tasks) <= 1:
         yield from map(work, tasks)
         return
-    pool = _Pool(tasks, work, died, min(jobs, len(tasks)))
+    pool = _Pool(tasks, work, died, min(jobs, len(tasks)), size)
     try:
         yield from pool.outcomes()
     finally:
@@ -45,10 +53,14 @@ class _Pool(Generic[Task, Outcome]):
         work: Callable[[Task], Outcome],
         died: Callable[[Task, str], Outcome],
         jobs: int,
+        size: Callable[[Task], int],
     ) -> None:
         self._tasks = tasks
         self._work = work
         self._died = died
+        self._size = size
+        self._ahead = _AHEAD * jobs
+        self._waiting: list[tuple[int, int]] = []
         self._next = 0
         self._context = multiprocessing.get_context("spawn")
         self._workers: dict[Connection, tuple[BaseProcess, int]] = {}
@@ -85,8 +97,19 @@ class _Pool(Generic[Task, Outcome]):
                 process.kill()
                 process.join()
 
+    def _take(self) -> int | None:
+        """Return the largest of the next tasks, or None when all were given out."""
+        while self._next < len(self._tasks) and len(self._waiting) < self._ahead:
+            self._waiting.append((self._size(self._tasks[self._next]), -self._next))
+            self._next += 1
+        if not self._waiting:
+            return None
+        largest = max(self._waiting)
+        self._waiting.remove(largest)
+        return -largest[1]
+
     def _start(self) -> None:
-        if self._next >= len(self._tasks):
+        if self._next >= len(self._tasks) and not self._waiting:
             return
         mine, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
@@ -96,12 +119,12 @@ class _Pool(Generic[Task, Outcome]):
             self._give(mine, process)
 
     def _give(self, connection: Connection, process: BaseProcess) -> None:
-        if self._next >= len(self._tasks):
+        index = self._take()
+        if index is None:
             self._workers.pop(connection, None)
             connection.close()
             process.join()
             return
-        index, self._next = self._next, self._next + 1
         self._workers[connection] = process, index
         try:
             connection.send(self._tasks[index])

@@ -14,8 +14,12 @@ import pytest
 import zstandard
 
 from conda_prune import check, fix
+from conda_prune.model import Size
 
-from .corpus.packages import read_tar_members
+from .corpus.crafted import tar_of
+from .corpus.entries import AnyEntry
+from .corpus.packages import component_tars, conda_archive, read_tar_members, zstd_frame
+from .corpus.scenario import for_311
 from .seed import CLEAN, SEEDS, STRAY, Seed
 
 clean_seeds = pytest.mark.parametrize("seed", CLEAN, ids=[seed.id for seed in CLEAN])
@@ -235,3 +239,31 @@ def test_what_a_glob_keeps_is_kept(seed: Seed, tmp_path: Path) -> None:
     fix(package, keep=["lib/python3.10/*"])
     assert {name for name in seed.stray if name.startswith("lib/python3.10/")} <= members(package).keys()
     assert not {name for name in seed.stray if not name.startswith("lib/python3.10/")} & members(package).keys()
+
+
+@stray_seeds
+def test_size_and_hash_are_those_of_the_file_before_and_after(seed: Seed, tmp_path: Path) -> None:
+    package = seed.copy(tmp_path)
+    result = fix(package)
+    for said, content in ((result.before, seed.path.read_bytes()), (result.after, package.read_bytes())):
+        assert said == Size(len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_component_in_which_nothing_changes_keeps_its_compressed_bytes(tmp_path: Path) -> None:
+    """Even those of a writer whose settings nobody can find out."""
+
+    def untrue(listing: bytes) -> bytes:
+        document = json.loads(listing)
+        document["paths"][0]["size_in_bytes"] += 1
+        return json.dumps(document).encode()
+
+    files: dict[str, AnyEntry] = {f"share/{number}": f"{number} squared is {number**2}\n" for number in range(99)}
+    spec = for_311("odd", files, paths_json=untrue)
+    info, pkg = map(tar_of, component_tars(spec))
+    settings = zstandard.ZstdCompressionParameters.from_level(5, min_match=6, target_length=5, search_log=2)
+    odd = zstandard.ZstdCompressor(compression_params=settings).compress(pkg)
+    package = tmp_path / f"{spec.stem}.conda"
+    package.write_bytes(conda_archive(spec.stem, zstd_frame(info), odd))
+    assert [finding.kind for finding in fix(package).findings] == ["stale-listing"]
+    with zipfile.ZipFile(package) as archive:
+        assert archive.read(f"pkg-{spec.stem}.tar.zst") == odd

@@ -19,6 +19,7 @@ import zstandard
 
 from conda_prune import Limits, PruneError, check, fix
 from conda_prune.errors import LimitExceeded
+from conda_prune.judgement.contents import content_wanted
 
 from .corpus.crafted import BASE, SITE, conda_members, from_tar, pax_header, tar_of
 from .corpus.packages import FORMATS, Format, component_tars, tar_member, write_package, zstd_frame
@@ -46,6 +47,19 @@ def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.C
     )  # fmt: skip
     *lines, peak = done.stderr.splitlines()
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout, "\n".join(lines)), int(peak) << 10
+
+
+@pytest.mark.parametrize(
+    ("path", "held"),
+    [
+        ("lib/m.so", 0), ("info/licenses/LICENSE", 0), ("info/recipe/build.sh", 0), ("share/RECORD", 0),
+        ("lib/__pycache__/m.cpython-311.pyc", 16), ("lib/m.pyc", 16),
+        ("info/paths.json", None), ("info/recipe/meta.yaml", None), ("lib/m-1.dist-info/RECORD", None),
+    ],
+)  # fmt: skip
+def test_of_a_file_no_more_is_held_than_says_what_it_is(path: str, held: int | None) -> None:
+    """None: all of it, since it may be edited."""
+    assert content_wanted(path) == held or (held is None and content_wanted(path) >= Limits().text)
 
 
 @pytest.mark.parametrize("format_", FORMATS)

@@ -15,7 +15,7 @@ from conda_prune import Result, check, fix, model, operations
 from conda_prune.errors import PruneError, Unsupported
 from conda_prune.judgement.plan import KINDS, ContentNeeded, Options, _check
 from conda_prune.judgement.rules import RULES, rule_of
-from conda_prune.model import Component, Drop, FileKind, Format, Identity, Package, Plan
+from conda_prune.model import Action, Component, Drop, FileKind, Format, Identity, Package, Plan
 
 from .corpus.bytecode import cached, modules, pyc
 from .corpus.entries import AnyEntry
@@ -98,6 +98,9 @@ LINKS = [
     pytest.param({f"{CACHE}/c.cpython-311.pyc": Symlink("b.cpython-311.pyc"),
                   f"{CACHE}/b.cpython-311.pyc": Symlink("a.cpython-310.pyc"), STRAY: CONTENT},
                  {STRAY, f"{CACHE}/b.cpython-311.pyc", f"{CACHE}/c.cpython-311.pyc"}, id="bytecode, by bytecode"),
+    pytest.param({f"{CACHE}/c.cpython-311.pyc": Symlink("b.cpython-310.pyc"),
+                  f"{CACHE}/b.cpython-310.pyc": Symlink("a.cpython-310.pyc"), STRAY: CONTENT},
+                 {STRAY, f"{CACHE}/b.cpython-310.pyc", f"{CACHE}/c.cpython-311.pyc"}, id="bytecode, by stray bytecode"),
     pytest.param({"share/cache": Symlink(f"../{CACHE}"), "share/a": Symlink("cache/a.cpython-310.pyc"), STRAY: CONTENT},
                  set(), id="by way of a linked directory"),
     pytest.param({"share/other": Symlink("p/__pycache__"), "share/p/__pycache__/x.cpython-310.pyc": CONTENT}, set(),
@@ -117,7 +120,28 @@ def test_symbolic_links(files: dict[str, AnyEntry], gone: set[str], format_: str
     assert check(path).status == ("findings" if gone else "clean")
     result = fixed(path)
     assert before - members(path) == gone
-    assert {name for name, action in done(result).items() if action == "drop"} == gone, "every drop is reported"
+    assert sorted(f.path for f in result.findings if f.action is Action.DROP) == sorted(gone), "each is reported once"
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["not listed", "listed as a file"])
+@pytest.mark.parametrize(
+    ("link", "target", "stays"),
+    [("share/a", f"../{STRAY}", True), (f"{CACHE}/b.cpython-311.pyc", STRAY.rpartition("/")[2], False)],
+    ids=["no bytecode", "bytecode"],
+)
+def test_a_link_is_one_whatever_the_listing_says(
+    link: str, target: str, stays: bool, listed: bool, tmp_path: Path
+) -> None:
+    def misled(by: dict[str, Any], all_: list[Any]) -> None:
+        by[link].update(path_type="hardlink")
+        if not listed:
+            all_.remove(by[link])
+
+    path = make(tmp_path, {link: Symlink(target), STRAY: CONTENT}, paths_json=edit(misled))
+    result = fix(path)
+    assert {link, STRAY} & members(path) == ({link, STRAY} if stays else set())
+    told = [finding.path for finding in result.findings]
+    assert len(told) == len(set(told)), "what goes is not corrected as well"
 
 
 def test_a_target_that_stays_is_reported_with_the_reason(tmp_path: Path) -> None:
@@ -163,6 +187,20 @@ def test_a_licence_below_info_may_be_a_name_of_what_goes(tmp_path: Path) -> None
     path.write_bytes(bz2.compress(b"".join([*pkg, *info, link, END])))
     assert done(fixed(path, select=["foreign-tree"])) == {licence: "drop"}
     assert contents(path)["info/licenses/LICENSE"] == b"Permission is granted\n"
+
+
+@pytest.mark.parametrize("target", ["m-1.dist-info/LICENSE", "m-1.dist-info"], ids=["file", "directory"])
+@pytest.mark.parametrize("link", ["info/licenses/LICENSE", "info/licenses/x.pyc"])
+def test_what_a_symbolic_link_below_info_leads_to_stays(link: str, target: str, tmp_path: Path) -> None:
+    licence = f"{OTHER}/m-1.dist-info/LICENSE"
+    spec = for_311("planned", OWN | {licence: b"Permission is granted\n", STRAY: CONTENT})
+    info, pkg = component_tars(spec)
+    path = tmp_path / f"{spec.stem}.tar.bz2"
+    member = tar_member(link, type=b"2", linkname=f"../../{OTHER}/{target}")
+    path.write_bytes(bz2.compress(b"".join([*pkg, *info, member, END])))
+    foretold = done(check(path, select=["foreign-tree"]))
+    assert done(fixed(path, select=["foreign-tree"])) == foretold == {STRAY: "drop", licence: "report"}
+    assert contents(path)[licence] == b"Permission is granted\n"
 
 
 def test_a_hard_link_to_nothing_is_refused(tmp_path: Path) -> None:
@@ -264,9 +302,13 @@ def test_a_listing_that_disagrees_is_corrected(change: Any, expected: dict[str, 
 
 def test_a_correction_that_was_not_asked_for_is_not_made(tmp_path: Path) -> None:
     wrong = edit(lambda by, all_: by["share/x"].update(size_in_bytes=9))
-    path = make(tmp_path, {"share/x": b"x", STRAY: CONTENT}, paths_json=wrong)
+    record = f"{SITE}/m-1.dist-info/RECORD"
+    names = f"m/a.py,,\nm/__pycache__/{STRAY.rpartition('/')[2]},,\n"
+    path = make(tmp_path, {"share/x": b"x", STRAY: CONTENT, record: names.encode()}, paths_json=wrong)
     assert done(fix(path, ignore=["stale-listing"])) == {STRAY: "drop"}
     assert rows(path)["share/x"]["size_in_bytes"] == 9
+    assert contents(path)[record] == b"m/a.py,,\n", "though entries of files that change are written anew"
+    assert rows(path)[record]["size_in_bytes"] == len(b"m/a.py,,\n")
 
 
 def test_a_new_entry_of_a_link_is_about_the_file_it_leads_to(tmp_path: Path) -> None:
@@ -376,9 +418,17 @@ def test_what_remains_of_another_tree_is_said_with_the_way_to_remove_it(tmp_path
     assert fixed(path, select=["foreign-tree"]).notes == ()
 
 
-def test_one_file_remains_in_the_singular(tmp_path: Path) -> None:
-    path = make(tmp_path, {f"{OTHER}/x": b"1", cached(f"{OTHER}/x.py", "cpython-310"): CONTENT})
-    assert check(path).notes == ("1 file of another Python's tree remains (1 B): --select foreign-tree",)
+@pytest.mark.parametrize(("size", "text"), [(1, "1 B"), (1 << 10, "1.0 KiB"), (1 << 20, "1.0 MiB")])
+def test_one_file_remains_in_the_singular(size: int, text: str, tmp_path: Path) -> None:
+    path = make(tmp_path, {f"{OTHER}/x": bytes(size), cached(f"{OTHER}/x.py", "cpython-310"): CONTENT})
+    assert check(path).notes == (f"1 file of another Python's tree remains ({text}): --select foreign-tree",)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_without_any_listing_the_payload_is_read_for_its_names(format_: str, tmp_path: Path) -> None:
+    path = make(tmp_path, {STRAY: CONTENT}, format=format_, paths_json=None)
+    assert "info/files" not in contents(path)
+    assert done(check(path)) == {STRAY: "drop"}
 
 
 # The kinds

@@ -48,6 +48,7 @@ CP311 = Python("cpython", 3, 11)
         pytest.param("3.11.9", (3, 11), id="patch-version"),
         pytest.param("3.14.0rc3", (3, 14), id="pre-release"),
         pytest.param("2.7.18", (2, 7), id="python-2"),
+        pytest.param("2.6.9", (2, 6), id="the-oldest-that-conda-had"),
     ],
 )
 def test_a_version_is_one_that_can_exist(text: str, expected: tuple[int, int] | None) -> None:
@@ -254,7 +255,15 @@ def test_released_magic_numbers(number: int, implementation: str, version: tuple
     assert (row.implementation, row.version, row.header) == (implementation, version, header)
 
 
-@pytest.mark.parametrize("number", [0, 1, 63, 65, 300, 2999, 3389, 3395, 3449, 21290, 59999, 62216, 65535])
+BETWEEN = (
+    *(0, 1, 63, 65, 111, 113, 159, 193, 223, 241, 255, 257, 300, 319, 337, 383, 385, 399, 433),
+    *(2999, 3132, 3140, 3152, 3159, 3181, 3189, 3231, 3249, 3311, 3319, 3352, 3359, 3380, 3389),
+    *(3395, 3399, 3414, 3419, 3426, 3429, 3440, 3449, 21269, 21271, 21290, 59999, 62170, 62212, 62217, 62219, 65535),
+)
+"""Numbers that no Python was released with, those beside the released ones among them."""
+
+
+@pytest.mark.parametrize("number", BETWEEN)
 def test_other_numbers_prove_nothing(number: int) -> None:
     assert magic_python(number) is None
 

@@ -135,6 +135,14 @@ def test_foreign_path(python: str, stays: Collection[str], goes: Collection[str]
     check("foreign-path", python, stays, goes, rest)
 
 
+def test_what_has_no_size_takes_no_bytes() -> None:
+    path = cached(SITE310, "a.cpython-310.pyc")
+    unknown = Contents({path: File(path)}, {}, {}, None, complete=False)
+    assert [finding.size for finding in found("foreign-path", "3.11", unknown)] == [0]
+    link = contents_with(links={path: "b.pyc"})
+    assert [finding.size for finding in found("foreign-path", "3.11", link)] == [0]
+
+
 def test_a_link_to_bytecode_is_bytecode_itself() -> None:
     contents = contents_with(
         links={f"{SITE310}/b.pyc": "a.pyc", cached(SITE, "b.cpython-310.pyc"): "a.cpython-311.pyc"}
@@ -209,9 +217,11 @@ def test_foreign_tag(python: str, stays: Collection[str], goes: Collection[str],
         pytest.param("3.11", f"{SITE}/test/bytecode_3.10", head(MAGIC_310), False, id="test-data"),
         pytest.param("3.11", f"{SITE}/bytecode_3.10", head(MAGIC_310), False, id="test-data-by-version"),
         pytest.param("3.11", f"{SITE}/Tests", head(MAGIC_310), False, id="test-data-by-directory"),
+        pytest.param("3.11", "lib/python3.11/test", head(MAGIC_310), False, id="test-data-of-the-standard-library"),
         pytest.param("3.11", "opt/app/lib/python3.10", head(MAGIC_310), False, id="embedded"),
         pytest.param("3.11", SITE, head(MAGIC_310, 4), True, id="four-bytes-are-enough"),
         pytest.param("3.11", SITE, head(MAGIC_310), True, id="another-minor-version"),
+        pytest.param("3.11", "lib/python3.10", head(MAGIC_310), True, id="directly-in-another-tree"),
         pytest.param("3.11", SITE, head(MAGIC_27, 8), True, id="python-2"),
         pytest.param("3.9", "lib/python3.9/site-packages", head(336), True, id="pypy's"),
         pytest.param("pypy3.9", "lib/python3.9/site-packages", head(3425), True, id="cpython's"),
@@ -322,6 +332,9 @@ def test_directories_go_by_themselves() -> None:
         case("own-suffix", "3.11", [f"{SITE}/a.cpython-311-x86_64-linux-gnu.so",
              "Lib/site-packages/a.cp311-win_amd64.pyd"]),
         case("stable-abi-and-none", "3.11", [f"{SITE}/a.abi3.so", f"{SITE}/a.so", f"{SITE}/a.pyd", "lib/libm.so.3.10"]),
+        case("files-that-python-does-not-load", "3.11", [
+            f"{SITE}/a.cpython-310-x86_64-linux-gnu.a", f"{SITE}/.cpython-310-x86_64-linux-gnu.so"
+        ]),
         case("own-suffix-of-pypy", "pypy3.9", ["lib/python3.9/site-packages/a.pypy39-pp73-x86_64-linux-gnu.so"]),
         case("gil-or-free-threaded-of-the-same-version-for-old-pythons", "3.7", [f"{SITE}/a.cpython-37m-darwin.so"]),
         case("an-interpreter-inside-the-package", "3.11", ["opt/python3.10/lib-dynload/a.cpython-310-darwin.so"]),
@@ -331,6 +344,7 @@ def test_directories_go_by_themselves() -> None:
             f"{SITE}/a.cpython-310-x86_64-linux-gnu.so", f"{SITE}/a.cp310-win_amd64.pyd",
             f"{SITE}/a.cpython-37m-darwin.so",
         ]),
+        case("directly-in-another-tree", "3.11", [], ["lib/python3.10/a.cpython-310-darwin.so"]),
         case("another-implementation", "3.9", [], [f"{SITE}/a.pypy39-pp73-darwin.so",
              f"{SITE}/a.graalpy230-39-native.so"]),
         case("free-threaded-for-the-gil", "3.13", [], [f"{SITE}/a.cpython-313t-darwin.so"]),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conda_prune import Result, check, fix
@@ -108,6 +108,7 @@ def importlib_ignores(bytecode: bytes) -> bool:
     return False
 
 
+@settings(deadline=None)
 @given(
     flags=st.sampled_from([0, 1, 2, 3, 4, 7, 2**31]),
     mtime=st.sampled_from([0, 1, BUILD_TIME - 1, BUILD_TIME, BUILD_TIME + 1, 2**32 - 1]),
@@ -147,6 +148,10 @@ FILES = [
                  id="source from 1970: rattler makes it 1980, conda does not"),
     pytest.param({SOURCE: File(TEXT, mtime=0), BYTECODE: header(mtime=315_532_800) + CODE}, {},
                  id="source from 1970, bytecode for rattler's 1980"),
+    pytest.param({SOURCE: File(TEXT, mtime=0), BYTECODE: header(mtime=0) + CODE}, {},
+                 id="source from 1970, bytecode for conda's 1970"),
+    pytest.param({SOURCE: b"", BYTECODE: header(size=0) + CODE}, {}, id="an empty source"),
+    pytest.param({SOURCE: File(TEXT, mtime=2**31 + 5), BYTECODE: header(mtime=2**31 + 5) + CODE}, {}, id="after 2038"),
     pytest.param({SOURCE: File(TEXT, mtime=2**32 + 5), BYTECODE: header(mtime=5) + CODE}, {},
                  id="after 2106: modulo 2**32"),
     pytest.param({SOURCE: File(b"p = '/placehold'\n", prefix_placeholder="/placehold"),
@@ -303,8 +308,16 @@ def test_the_note_counts_what_python_ignores_and_names_the_way_out(tmp_path: Pat
     assert fix(path).notes == (note,)
 
 
-def test_the_note_promises_nothing_where_no_stamp_could_be_right(tmp_path: Path) -> None:
-    path = package(tmp_path, {SOURCE: File(TEXT, mtime=0), BYTECODE: LATE})
+@pytest.mark.parametrize(
+    ("source", "head"),
+    [
+        pytest.param(File(TEXT, mtime=0), header(mtime=LATER), id="a source that installers date"),
+        pytest.param(File(TEXT), header(size=7), id="a source of another size"),
+        pytest.param(File(TEXT), header(flags=4), id="flags of no Python"),
+    ],
+)
+def test_the_note_promises_nothing_where_no_stamp_could_be_right(source: File, head: bytes, tmp_path: Path) -> None:
+    path = package(tmp_path, {SOURCE: source, BYTECODE: head + CODE})
     assert check(path, deep=True).notes == ("1 of 1 kept bytecode files will be ignored by Python",)
 
 

@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from conda_prune.archive.tar import TarReader
 from conda_prune.archive.tar_header import (
     BLOCK,
+    Header,
     checked_path,
     checksum_of,
     padded,
     padding,
     parse_header,
     parse_pax,
+    pax_size,
     place,
     with_size,
 )
-from conda_prune.errors import Damaged, PruneError, Unsupported
+from conda_prune.errors import Damaged, LimitExceeded, PruneError, Unsupported
 from conda_prune.model import Component, FileKind, Limits
 
 from .corpus.crafted import pax_header, pax_record, tar_of
@@ -96,6 +98,27 @@ def test_only_the_asked_leading_bytes_are_kept() -> None:
     assert found.headers.keys() == {"b"}
 
 
+@pytest.mark.parametrize(
+    ("limits", "within"),
+    [
+        pytest.param(Limits(members=2), True, id="as-many-members"),
+        pytest.param(Limits(members=1), False, id="a-member-more"),
+        # The member's three bytes, and a long name's header and block.
+        pytest.param(Limits(text=3 + 2 * BLOCK), True, id="as-much-text"),
+        pytest.param(Limits(text=2 + 2 * BLOCK), False, id="a-byte-more"),
+    ],
+)
+def test_a_limit_is_the_most_that_passes(limits: Limits, within: bool) -> None:
+    reader = TarReader(lambda name: 9, limits)
+    tar = tar_of([tar_member("a", b"abc"), tar_member("n" * 150, type=tarfile.DIRTYPE, dialect=GNU)])
+    if within:
+        reader.feed(tar)
+        assert len(reader.finish("pkg").files) == 2
+    else:
+        with pytest.raises(LimitExceeded):
+            reader.feed(tar)
+
+
 @DIALECTS
 @pytest.mark.parametrize("content", [b"", b"x", b"y" * BLOCK, b"z" * 99_999])
 def test_a_member_takes_another_content_and_keeps_its_header(dialect: Dialect, content: bytes) -> None:
@@ -124,16 +147,19 @@ def unnumbered(raw: bytes, at: int) -> bytes:
 
 
 @DIALECTS
-def test_a_hard_link_becomes_a_file(dialect: Dialect) -> None:
+@pytest.mark.parametrize("name", ["hard", DEEP[:140] + "n"], ids=["short", "long"])
+def test_a_hard_link_becomes_a_file(dialect: Dialect, name: str) -> None:
     target = "t/" * 80 if dialect != USTAR else "target"
-    raw = tar_member("hard", type=tarfile.LNKTYPE, linkname=target, dialect=dialect, pax={"SCHILY.dev": "1"})
+    raw = tar_member(name, type=tarfile.LNKTYPE, linkname=target, dialect=dialect, pax={"SCHILY.dev": "1"})
     old = read(tar_of([raw]))
     assert old.files[0].kind is FileKind.HARDLINK
-    made = member_of(old.headers["hard"], b"content", regular=True)
+    made = member_of(old.headers[name], b"content", regular=True)
     with tarfile.open(fileobj=io.BytesIO(tar_of([made]))) as archive:
         (info,) = archive.getmembers()
         stream = archive.extractfile(info)
-        assert (info.isreg(), info.linkname, stream and stream.read()) == (True, "", b"content")
+        assert (info.name, info.isreg(), info.linkname) == (name, True, "")
+        assert stream is not None
+        assert stream.read() == b"content"
     assert read(tar_of([made])).files[0].link == ""
 
 
@@ -144,9 +170,95 @@ def test_a_size_in_a_pax_record_is_not_patched() -> None:
         with_size(old.headers["a"], 1, regular=False)
 
 
-def test_a_large_size_is_written_base_256() -> None:
-    made = with_size(tar_member("a")[:BLOCK], 8**11, regular=False)
-    assert parse_header(made).size == 8**11
+LARGE = 8**11
+"""Bytes for which a header's eleven octal digits are too few."""
+
+
+@pytest.mark.parametrize(
+    ("field", "record", "size"),
+    [
+        pytest.param(5, None, 5, id="no-record"),
+        pytest.param(5, "5", 5, id="both-the-same"),
+        pytest.param(0, str(LARGE), LARGE, id="too-large-for-the-header"),
+        pytest.param(LARGE, str(LARGE), LARGE, id="base-256-and-a-record"),
+        pytest.param(5, "6", None, id="two-sizes"),
+        pytest.param(0, str(LARGE - 1), None, id="the-header-had-room"),
+        pytest.param(1, str(LARGE), None, id="two-sizes-one-of-them-large"),
+        pytest.param(0, "-1", None, id="negative"),
+        pytest.param(0, "\u0665", None, id="digits-of-another-script"),
+    ],
+)
+def test_a_member_has_one_size(field: int, record: str | None, size: int | None) -> None:
+    """Readers that look at the header alone must see the same (CVE-2025-62518)."""
+    pax = {} if record is None else {"size": record}
+    header = Header(b"a", b"0", field, b"", 0, True)
+    if size is not None:
+        assert pax_size(pax, header, "a") == size
+    else:
+        with pytest.raises(PruneError):
+            pax_size(pax, header, "a")
+
+
+@pytest.mark.parametrize(
+    ("size", "field"),
+    [
+        pytest.param(LARGE - 1, b"77777777777\0", id="octal-as-long-as-it-fits"),
+        pytest.param(LARGE, b"\x80" + LARGE.to_bytes(11, "big"), id="base-256-above"),
+    ],
+)
+def test_a_size_is_written_as_every_reader_reads_it(size: int, field: bytes) -> None:
+    block = tar_member("a")[:BLOCK]
+    made = with_size(block, size, regular=False)
+    assert made[124:136] == field
+    assert made[136:148] == block[136:148], "the next field stays where it was"
+    assert parse_header(made[:BLOCK]).size == size
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 5, 90, 91, 92, 93, 990, 991, 992])
+def test_a_record_of_any_length_stays_when_the_link_goes(length: int) -> None:
+    raw = pax_header({"linkpath": "t" * 200, "x": "y" * length}) + tar_member(
+        "hard", type=tarfile.LNKTYPE, linkname="t"
+    )
+    made = member_of(read(tar_of([raw])).headers["hard"], b"", regular=True)
+    assert parse_pax(made[BLOCK : BLOCK + parse_header(made[:BLOCK]).size]) == {"x": "y" * length}
+
+
+def dated(field: bytes) -> bytes:
+    """Return a header with this in the field of the time of change."""
+    block = bytearray(tar_member("a")[:BLOCK])
+    block[136:148] = field
+    block[148:156] = b"%06o\0 " % checksum_of(bytes(block))
+    return bytes(block)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        pytest.param(b"00000000017\0", id="octal"),
+        pytest.param(b"         17 ", id="spaces"),
+        pytest.param(bytes(12), id="nothing"),
+        pytest.param(b"\x80" + (2**40).to_bytes(11, "big"), id="base-256"),
+        pytest.param(b"\x80" + (2**63 - 1).to_bytes(11, "big"), id="as-large-as-64-bits-hold"),
+        pytest.param(b"\xff" * 12, id="before-1970"),
+    ],
+)
+def test_a_number_is_the_one_that_python_sees(field: bytes) -> None:
+    assert parse_header(dated(field)).mtime == tarfile.TarInfo.frombuf(dated(field), "utf-8", "strict").mtime
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        pytest.param(b"00000000018\0", id="no-octal-digit"),
+        pytest.param(b"0000000 017\0", id="a-space-inside"),
+        pytest.param(b"\x80" + (2**63).to_bytes(11, "big"), id="more-than-64-bits-hold"),
+        pytest.param(b"\x81" + bytes(11), id="bits-beside-the-mark"),
+        pytest.param(b"\xfe" + b"\xff" * 11, id="a-negative-one-with-a-hole"),
+    ],
+)
+def test_what_readers_take_for_different_numbers_is_refused(field: bytes) -> None:
+    with pytest.raises(Damaged):
+        parse_header(dated(field))
 
 
 @pytest.mark.parametrize(
@@ -208,6 +320,12 @@ def test_whatever_is_accepted_is_read_alike_by_python(files: list[tuple[str, byt
         for file, info in zip(found.files, archive.getmembers(), strict=True):
             stream = archive.extractfile(info)
             assert file.content == (stream.read() if stream else b"")
+
+
+@pytest.mark.parametrize("more", [1, 511, 512, 9000])
+def test_zeros_behind_the_end_belong_to_the_stream(more: int) -> None:
+    tar = tar_of([tar_member("a", b"a")]) + bytes(more)
+    assert read(tar).size == len(tar)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 511, 512, 1023])

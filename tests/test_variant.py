@@ -106,6 +106,8 @@ def test_no_python_is_named(index: Index, texts: Texts) -> None:
         pytest.param(package("python"), {"info/hash_input.json": b"[1]"}, "unknown", id="hash-input-of-another-type"),
         pytest.param(package("python"), hash_input(python=3.11), "unknown", id="hash-input-with-a-number"),
         pytest.param(package("python"), hash_input(python="3.99.*"), "unknown", id="hash-input-that-cannot-be"),
+        pytest.param(package("python"), {USED: b"python:\n- '3.10'\n- '3.11'\n"}, "unknown", id="a-list-of-several"),
+        pytest.param(package("python", constrains=[ABI]), {}, "unknown", id="an-abi-that-is-no-dependency"),
     ],
 )  # fmt: skip
 def test_which_python_cannot_be_told(index: Index, texts: Texts, text: str) -> None:
@@ -207,6 +209,9 @@ def test_interpreters_say_their_own_version(index: Index, python: str) -> None:
         pytest.param(package("python 3.11.* *_cpython"), {}, "3.11", id="pin-with-build"),
         pytest.param(package("python 3.9.* *_73_pypy"), {}, "pypy3.9", id="pin-with-pypy's-build"),
         pytest.param(package("python >=3.9", "python <3.10"), {}, "3.9", id="two-specs-that-leave-one"),
+        pytest.param(
+            package("python >=3.9,<3.12.0a0", "python 3.10.*"), {}, "3.10", id="a-spec-that-narrows-another-s-range"
+        ),
         pytest.param(
             package("python >=3.13,<3.14.0a0", "python >=3.13,<3.14.0a0 *_cp313", build="py313h1_0"), {}, "3.13",
             id="two-agreeing-specs-of-a-cross-build",

@@ -216,7 +216,14 @@ def _each(run: _Run, targets: list[Target], jobs: int) -> Iterable[Result]:
     # Processes and what they need take as long to import as all the rest.
     from ..batch import run as run_all
 
-    return run_all(targets, run, _died, jobs)
+    return run_all(targets, run, _died, jobs, _size)
+
+
+def _size(target: Target) -> int:
+    try:
+        return os.stat(target.path).st_size
+    except OSError:
+        return 0
 
 
 def _check_environment(name: str | None, prefix: str | None, deep: bool, flags: dict[str, Any]) -> NoReturn:

@@ -93,7 +93,7 @@ class Header:
 
 def parse_header(head: bytes | None) -> Header | None:
     """Return what a file's first bytes say as a bytecode header, or None where they are not known, too few, or none."""
-    if head is None or len(head) < 4 or head[2:4] != b"\r\n":
+    if head is None or head[2:4] != b"\r\n":
         return None
     magic = int.from_bytes(head[:2], "little")
     python = magic_python(magic)

@@ -34,7 +34,7 @@ def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[
     """
     drops = {finding.path: finding for finding in findings if finding.action is Action.DROP}
     stays: dict[str, str] = {}
-    if drops and contents.links:
+    if drops:
         stays = dict(_held_by_links(contents, drops, is_kept))
     stays |= _held_by_odd_hard_links(contents, drops.keys() - stays.keys())
     for path in stays:
@@ -65,10 +65,11 @@ def _held_by_links(
 ) -> Iterator[tuple[str, str]]:
     """Yield the drops that a symbolic link needs, and why they stay."""
     held: set[str] = set()
-    for link in contents.links:
-        if link in drops or (parse_bytecode(link) is not None and not is_kept(link)):
+    for link in every_link(contents):
+        goes_too = link in contents.links and parse_bytecode(link) is not None and not is_kept(link)
+        if link in drops or goes_too:
             continue
-        for path in trail(contents.files, link):
+        for path in trail(contents.members, link):
             if path in drops and path not in held:
                 held.add(path)
                 yield path, f"{link} links to it"
@@ -84,13 +85,21 @@ def _held_by_links(
                 yield path, f"{linked[directory]} links to its directory"
 
 
+def every_link(contents: Contents) -> Iterator[str]:
+    """Yield every symbolic link; those below `info/` may lead to something outside."""
+    yield from contents.links
+    for path, file in contents.members.items():
+        if file.kind is FileKind.SYMLINK and path not in contents.links:
+            yield path
+
+
 def _linked_directories(contents: Contents, drops: Collection[str]) -> dict[str, str]:
     """Return the directories that symbolic links lead to, each with the first such link."""
     found: dict[str, str] = {}
-    for link in contents.links:
+    for link in every_link(contents):
         if link not in drops:
-            *_, end = trail(contents.files, link)
-            file = contents.files.get(end)
+            *_, end = trail(contents.members, link)
+            file = contents.members.get(end)
             if end and (file is None or file.kind is FileKind.DIRECTORY):
                 found.setdefault(end, link)
     return found

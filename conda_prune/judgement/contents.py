@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import BadMetadata, PruneError
 from ..model import File, FileKind, Package
-from .bytecode import Bytecode, parse_bytecode
+from .bytecode import HEADER, Bytecode, parse_bytecode
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
 
@@ -25,7 +25,7 @@ def content_wanted(path: str) -> int:
         return _WHOLE if path in _TEXTS or (path.startswith("info/recipe/") and path.endswith(".yaml")) else 0
     if path.endswith(("/RECORD", "/installed-files.txt")):
         return _WHOLE if path.endswith((".dist-info/RECORD", ".egg-info/installed-files.txt")) else 0
-    return 16 if parse_bytecode(path) is not None else 0
+    return HEADER if parse_bytecode(path) is not None else 0
 
 
 class ContentNeeded(PruneError):

@@ -137,8 +137,9 @@ def _site_packages_evidence(path: object) -> Iterator[Evidence]:
 
 
 def _variant_evidence(where: str, variant: object) -> Iterator[Evidence]:
-    """Yield what a build variant's `python` says, with its `python_impl` where it has one."""
-    for value in _strings(_listed(_at(variant, "python")))[:1]:
+    """Yield what a build variant's `python` says, with its `python_impl` where it has one; several say nothing."""
+    values = _listed(_at(variant, "python"))
+    for value in _strings(values) if len(values) == 1 else ():
         implementation = _at(variant, "python_impl")
         for evidence in _pin_evidence(f"{where}: python {value}", value):
             known = implementation if implementation in ("cpython", "pypy", "graalpy") else None
@@ -163,7 +164,7 @@ def _items(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _listed(value: object) -> object:
+def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from ..errors import PruneError
 from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Variant
 from .bytecode import parse_bytecode
-from .consequences import follow
+from .consequences import every_link, follow
 from .contents import ContentNeeded as ContentNeeded
 from .contents import Contents, contents_of, has_listing
 from .links import regular_file, trail
@@ -91,7 +91,7 @@ def payload_wanted(package: Package, options: Options) -> bool:
             return True
     if options.wants(STALE_STAMP) and has_stamps(contents):
         return True
-    return any(parse_bytecode(path) is None or options.keeps(path) for path in contents.links) and any(
+    return any(parse_bytecode(path) is None or options.keeps(path) for path in every_link(contents)) and any(
         finding.action is Action.DROP for finding in _findings(contents, variant, options, of_rest=False)
     )
 

@@ -42,7 +42,7 @@ def _weighed(evidence: Sequence[Evidence]) -> Variant:
     if conflict:
         return Variant("contradictory", "contradictory", because=because, conflict=conflict)
     if merged.exact is not None:
-        return exact_variant(_python(merged), because)
+        return exact_variant(_python(merged, merged.exact), because)
     return Variant("unknown", _range_text(merged), because=because)
 
 
@@ -93,8 +93,7 @@ def _is_open(evidence: Sequence[Evidence]) -> bool:
     return not conflict and said.exact is None and not _is_range(said)
 
 
-def _python(said: Constraint) -> Python:
-    version = said.exact or (0, 0)
+def _python(said: Constraint, version: Version) -> Python:
     implementation = said.implementation or "cpython"
     threading = said.free_threaded if implementation == "cpython" and version >= FIRST_FREE_THREADED else None
     return Python(implementation, *version, threading)
