@@ -309,6 +309,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     axes.set_yticks(range(len(shown)), [row.name.replace(" / ", "\nagainst ") for row in shown], fontsize=8)
     axes.set_xlabel("seconds, logarithmic")
     axes.set_xscale("log")
+    axes.set_xlim(left=0.5)
     axes.legend(loc="lower right", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
