@@ -219,6 +219,41 @@ def test_an_output_directory_is_made(tmp_path: Path, target: Path) -> None:
     assert made.read_bytes() == NEW
 
 
+def test_an_output_directory_goes_with_what_fails(tmp_path: Path, target: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for made in ("a/b", "mine/b"):
+        with Staging(str(tmp_path / made / "package.conda"), str(target)) as staging:
+            staging.file.write(NEW)
+        assert sorted(os.listdir(tmp_path)) == ["mine", "work"]
+    assert os.listdir(tmp_path / "mine") == []
+
+
+def test_an_output_directory_that_holds_something_by_now_stays(tmp_path: Path, target: Path) -> None:
+    with Staging(str(tmp_path / "a" / "b" / "package.conda"), str(target)):
+        (tmp_path / "a" / "other").touch()
+    assert os.listdir(tmp_path / "a") == ["other"]
+
+
+def test_an_output_directory_that_a_failing_run_takes_away_is_made_again(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "a" / "b" / "package.conda"
+    real = system.remove_abandoned
+    failing = [made.parent, made.parent.parent]
+
+    def remove(path: str, *, wait: bool = True) -> None:
+        while failing:
+            failing.pop(0).rmdir()
+        real(path, wait=wait)
+
+    monkeypatch.setattr(system, "remove_abandoned", remove)
+    with Staging(str(made), str(target)) as staging:
+        staging.file.write(NEW)
+        staging.finish()
+        staging.commit(None)
+    assert made.read_bytes() == NEW
+
+
 def test_a_directory_that_cannot_be_made_is_an_error_in_words(tmp_path: Path, target: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CannotWrite, match="cannot be made"):

@@ -57,22 +57,26 @@ class Staging:
         self.original = original
         self.path = temporary_of(self.target)
         self._directory = os.path.dirname(self.target)
+        self._made: list[str] = []
         self._space = space
         self._open = False
         self._replaced = False
 
     def __enter__(self) -> Staging:
         try:
-            _make_directories(self._directory)
-        except OSError as error:
-            raise CannotWrite(f"{self._directory} cannot be made: {error.strerror}") from error
-        check_writable(self.target)
-        try:
+            self._make_directory()
+            check_writable(self.target)
             self._reserve()
         except BaseException:
             self._discard()
             raise
         return self
+
+    def _make_directory(self) -> None:
+        try:
+            _make_directories(self._directory, self._made)
+        except OSError as error:
+            raise CannotWrite(f"{self._directory} cannot be made: {error.strerror}") from error
 
     def _reserve(self) -> None:
         try:
@@ -83,6 +87,11 @@ class Staging:
                     try:
                         descriptor = system.create_locked(self.path)
                     except FileExistsError:
+                        continue
+                    except FileNotFoundError:
+                        if os.path.isdir(self._directory):
+                            raise
+                        self._make_directory()  # Another run had made it, failed and removed it.
                         continue
                     self._raw = cast("BinaryIO", _Reporting(descriptor, self._failed))
                     self.file = cast("BinaryIO", io.BufferedRandom(cast("Any", self._raw)))
@@ -102,16 +111,20 @@ class Staging:
 
     def _discard(self) -> None:
         with system.uninterrupted():
-            if not self._open:
-                return
-            self._open = False
-            if self._replaced:
-                system.close_quietly(self.file)
-            else:
+            if self._open:
+                self._open = False
+                if self._replaced:
+                    system.close_quietly(self.file)
+                    return
                 try:
                     system.discard(self.file, self.path)
                 except OSError:
                     pass  # The next run on the target removes it.
+            for made in reversed(self._made):
+                try:
+                    os.rmdir(made)
+                except OSError:
+                    break  # Something else is in it by now.
 
     def restart(self) -> None:
         """Throw away what was written, to write again."""
@@ -212,14 +225,20 @@ def check_writable(target: str) -> None:
             raise CannotWrite(f"{what} is read-only (mode {stat.S_IMODE(mode):04o})", "make it writable, or use -o DIR")
 
 
-def _make_directories(directory: str) -> None:
-    """Make a directory and those above it, and sync every name that this adds."""
+def _make_directories(directory: str, made: list[str]) -> None:
+    """Make a directory and those above it, and sync every name that this adds; `made` gets those made here."""
     missing = []
     while not os.path.isdir(directory):
         missing.append(directory)
         directory = os.path.dirname(directory)
     for new in reversed(missing):
-        os.makedirs(new, exist_ok=True)
+        with system.uninterrupted():
+            try:
+                os.mkdir(new)
+                made.append(new)
+            except FileExistsError:
+                if not os.path.isdir(new):
+                    raise
         system.sync_directory(os.path.dirname(new))
 
 

@@ -55,12 +55,12 @@ class Case:
         return self.harness.run(self.argv, self.directory, **fault)
 
     def files(self) -> dict[str, bytes]:
-        """Every file below the directory, with its content."""
-        return {
-            os.path.relpath(os.path.join(parent, name), self.directory): (Path(parent) / name).read_bytes()
-            for parent, _, names in os.walk(self.directory)
-            for name in names
-        }
+        """Every file below the directory, with its content, and every directory, whose name ends with a slash."""
+        found = {}
+        for path in self.directory.rglob("*"):
+            name = str(path.relative_to(self.directory))
+            found.update({f"{name}/": b""} if path.is_dir() else {name: path.read_bytes()})
+        return found
 
     @property
     def untouched(self) -> dict[str, bytes]:
