@@ -103,7 +103,8 @@ class Recorder:
         import coverage
 
         self.seconds: dict[str, float] = {}
-        self.coverage = coverage.Coverage(data_file=None, include=["conda_prune/*"])
+        # Not as pyproject.toml has it: processes that the tests start are not measured, so they are as they always are.
+        self.coverage = coverage.Coverage(data_file=None, config_file=False, include=["conda_prune/*"])
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
