@@ -325,6 +325,23 @@ def test_what_is_kept_fits_at_the_first_attempt(tmp_path: Path, name: str) -> No
             assert crc_of(out.read()) == done.crc == zlib.crc32(expected(old.content, splices))
 
 
+@pytest.mark.parametrize("level", [-5, 1, 3, 6, 7, 8, 9, 12, 13, 15, 16, 17, 18, 19, 22])
+@pytest.mark.parametrize("window_log", [18, 19, 20])
+def test_jobs_start_and_refer_back_where_libzstd_lets_them(level: int, window_log: int) -> None:
+    """Noise that comes again and again is a few bytes where it is seen, and itself where it lies too far back."""
+    recipe = Recipe("zstd", level, "reproduced", threaded=True)
+    size = 6 * MIB
+    layout = zstd_reuse.jobs(zstd.Frame(10, 1 << window_log, False, size, False), recipe, size)
+    assert layout.size == max(1 << window_log + 2, MIB)
+    lengths = []
+    for period in (layout.reach - 100, layout.reach + 3000):
+        content = random.Random(period).randbytes(period) * (size // period + 1)
+        found = {start: data for start, _, data in blocks(frame(content[:size], level, 2, window_log))}
+        lengths.append(len(found[layout.size]))
+    assert lengths[0] < 1000
+    assert lengths[1] >= 2500
+
+
 @pytest.mark.parametrize("name", [name for name in sorted(originals()) if name.startswith("threaded")])
 def test_untouched_jobs_are_the_originals_own_bytes(tmp_path: Path, name: str) -> None:
     old = originals()[name]
@@ -604,6 +621,24 @@ def test_a_disk_that_is_full_from_the_start_ends_the_work_with_its_own_reason(tm
     with extent.file, pytest.raises(OSError, match="No space"):
         zstd_reuse.rewrite(extent, splices, recipe, len(content), FullAtOnce(), Turns(2), told.append)
     assert sum(told) < len(content)
+
+
+@pytest.mark.parametrize("kind", [zstd.RAW, zstd.RLE])
+@pytest.mark.parametrize(("window", "largest"), [(b"\x00", 1 << 10), (b"\x38", 1 << 17), (b"\x40", 1 << 17)])
+def test_a_block_holds_no_more_than_the_window_and_128_kibibytes(
+    tmp_path: Path, kind: int, window: bytes, largest: int
+) -> None:
+    for size in (largest, largest + 1):
+        header = (size << 3 | kind << 1 | 1).to_bytes(3, "little")
+        packed = zstd.MAGIC + b"\0" + window + header + (b"a" if kind == zstd.RLE else b"a" * size)
+        extent = open_extent(tmp_path, packed)
+        with extent.file:
+            if size == largest:
+                assert b"".join(zstd.decompress(extent)) == b"a" * size
+                continue
+            with pytest.raises(Damaged, match="block header"):
+                list(zstd.walk_blocks(extent, zstd.read_frame(extent)))
+    assert crc_of(packed) is None, "libzstd thinks so, too"
 
 
 def test_blocks_that_end_within_one_are_no_blocks() -> None:

@@ -86,7 +86,7 @@ def walk_blocks(extent: Extent, frame: Frame) -> Iterator[Block]:
             raise Damaged("the zstd frame is truncated", _AGAIN)
         bits = int.from_bytes(raw, "little")
         last, kind, size = bool(bits & 1), bits >> 1 & 3, bits >> 3
-        if kind == 3 or size > max(MAX_BLOCK, frame.window):
+        if kind == 3 or size > min(MAX_BLOCK, frame.window):
             raise Damaged("a zstd block header is damaged", _AGAIN)
         stop = at + 3 + (1 if kind == RLE else size)
         if stop > extent.size:
