@@ -40,7 +40,8 @@ TESTED_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "archive": {
         "tar": ("tar", "tar_header"),
         "verify": ("rewriter",),
-        "zstd_reuse": ("zstd", "zstd_reader", "zstd_reuse", "zstd_writer"),
+        "zstd": ("zstd",),
+        "zstd_reuse": ("zstd_reader", "zstd_reuse", "zstd_writer"),
     },
 }
 """By package: the test modules, and the modules that each is about."""

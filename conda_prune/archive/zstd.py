@@ -21,8 +21,12 @@ MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_WINDOW = 1 << 27
 """Bytes of window that every client of conda packages accepts."""
 
-RAW, RLE, COMPRESSED = 0, 1, 2
+RLE = 1
+"""The type of a block that is one byte, to be repeated; all others are as long as their header says."""
 MAX_BLOCK = 1 << 17
+"""Bytes of content that a block holds at most."""
+_RESERVED = 3
+_MAX_HEADER = 18
 _AGAIN = "build or download it again"
 
 
@@ -39,23 +43,17 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block: its 3-byte header at `start`, the next block at `stop` (offsets in the compressed stream).
-
-    `size` is the header's own number: bytes of data, or of output for RLE blocks.
-    """
+    """One block: its 3-byte header at `start`, the next block at `stop` (offsets in the compressed stream)."""
 
     start: int
     stop: int
-    type: int
-    size: int
-    last: bool
 
 
 def read_frame(extent: Extent) -> Frame:
     """Return the frame header at the extent's start; raise Damaged or Unsupported when clients could not read on."""
-    raw = extent.read(0, 18)
+    raw = extent.read(0, _MAX_HEADER)
     if raw[:4] != MAGIC:
-        if len(raw) >= 4 and raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
+        if raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
             raise Unsupported("a skippable zstd frame stands before the data", "build the package again")
         raise Damaged("the data is not zstd-compressed", _AGAIN)
     try:
@@ -81,17 +79,14 @@ def walk_blocks(extent: Extent, frame: Frame) -> Iterator[Block]:
     at = frame.header
     last = False
     while not last:
-        raw = extent.read(at, 3)
-        if len(raw) < 3:
-            raise Damaged("the zstd frame is truncated", _AGAIN)
-        bits = int.from_bytes(raw, "little")
+        bits = int.from_bytes(extent.read(at, 3), "little")
         last, kind, size = bool(bits & 1), bits >> 1 & 3, bits >> 3
-        if kind == 3 or size > min(MAX_BLOCK, frame.window):
+        if kind == _RESERVED or size > min(MAX_BLOCK, frame.window):
             raise Damaged("a zstd block header is damaged", _AGAIN)
         stop = at + 3 + (1 if kind == RLE else size)
         if stop > extent.size:
             raise Damaged("the zstd frame is truncated", _AGAIN)
-        yield Block(at, stop, kind, size, last)
+        yield Block(at, stop)
         at = stop
     at += 4 * frame.checksum
     if at > extent.size:
@@ -122,12 +117,12 @@ def decompress(extent: Extent) -> Generator[bytes, None, None]:
         raise Damaged(f"the zstd frame holds {size} bytes and claims {frame.content_size}", _AGAIN)
 
 
-def parameters(recipe: Recipe, size: int) -> zstandard.ZstdCompressionParameters:
-    """Return libzstd's parameters for content of `size` bytes; one thread is as good as many for the output's bytes."""
+def parameters(recipe: Recipe, size: int, threads: int = 1) -> zstandard.ZstdCompressionParameters:
+    """Return libzstd's parameters for content of `size` bytes; the number of threads does not change the output."""
     return zstandard.ZstdCompressionParameters.from_level(
         recipe.level,
         source_size=size,
-        threads=1 if recipe.threaded else 0,
+        threads=threads if recipe.threaded else 0,
         write_content_size=True,
         write_checksum=recipe.checksum,
     )
@@ -138,14 +133,7 @@ def compress(pieces: Iterable[bytes], size: int, recipe: Recipe, threads: int, o
 
     Raises NotVerified where the content has not `size` bytes.
     """
-    settings = zstandard.ZstdCompressionParameters.from_level(
-        recipe.level,
-        source_size=size,
-        threads=max(1, threads) if recipe.threaded else 0,
-        write_content_size=True,
-        write_checksum=recipe.checksum,
-    )
-    compressor = zstandard.ZstdCompressor(compression_params=settings)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters(recipe, size, threads))
     try:
         with compressor.stream_writer(out, size=size, closefd=False) as writer:
             for piece in pieces:

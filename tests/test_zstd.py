@@ -1,0 +1,188 @@
+"""A zstd frame is walked to its end and read whole, or refused; what is written is what libzstd's own tools write."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from conda_prune.archive import zstd
+from conda_prune.archive.extent import Extent
+from conda_prune.errors import Damaged, NotVerified, Unsupported
+from conda_prune.model import Recipe
+
+SINGLE, CHECKSUM, DICTIONARY = 0x20, 0x04, 0x03
+"""Bits of a frame header's descriptor (RFC 8878, 3.1.1.1.1)."""
+RAW, RLE, COMPRESSED, RESERVED = range(4)
+CONTENT = b"".join(b"%d bottles, " % number for number in range(20_000))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "frame"
+
+
+def extent(path: Path, packed: bytes) -> Extent:
+    path.write_bytes(b"before" + packed + b"behind")
+    return Extent(path.open("rb", buffering=0), 6, len(packed))
+
+
+def header(descriptor: int = 0, window: int = 0x38, rest: bytes = b"") -> bytes:
+    return zstd.MAGIC + bytes([descriptor]) + (b"" if descriptor & SINGLE else bytes([window])) + rest
+
+
+def block(kind: int, size: int, data: bytes, *, last: bool = True) -> bytes:
+    return (size << 3 | kind << 1 | last).to_bytes(3, "little") + data
+
+
+def read(path: Path, packed: bytes) -> bytes:
+    whole = extent(path, packed)
+    with whole.file:
+        return b"".join(zstd.decompress(whole))
+
+
+def read_by_libzstd(packed: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("sized", [False, True])
+def test_a_frame_is_read_whole(path: Path, checksum: bool, sized: bool) -> None:
+    packed = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized).compress(CONTENT)
+    assert read(path, packed) == CONTENT
+    whole = extent(path, packed)
+    with whole.file:
+        frame = zstd.read_frame(whole)
+        assert (frame.checksum, frame.content_size) == (checksum, len(CONTENT) if sized else None)
+        found = [(0, frame.header), *((block.start, block.stop) for block in zstd.walk_blocks(whole, frame))]
+    assert [start for start, _ in found[1:]] == [stop for _, stop in found[:-1]], "one stands behind the other"
+    assert found[-1][1] == len(packed) - 4 * checksum
+
+
+def test_blocks_of_every_kind_are_read(path: Path) -> None:
+    packed = zstandard.ZstdCompressor(write_content_size=False).compress(b"ab" * 5000)
+    compressed = packed[zstandard.frame_header_size(packed) + 3 :]
+    parts = [
+        block(RAW, 0, b"", last=False),
+        block(COMPRESSED, len(compressed), compressed, last=False),
+        block(RAW, 3, b"raw", last=False),
+        block(RLE, 100_000, b"r"),
+    ]
+    assert read(path, header() + b"".join(parts)) == b"ab" * 5000 + b"raw" + b"r" * 100_000
+
+
+@pytest.mark.parametrize("size", [1 << 10, 5 << 24, zstd.MAX_WINDOW])
+def test_the_window_and_the_size_are_those_of_the_header(path: Path, size: int) -> None:
+    log, eighths = size.bit_length() - 1, 0 if not size & size - 1 else 2
+    for window, single in ((bytes([log - 10 << 3 | eighths]), 0), (b"", SINGLE)):
+        whole = extent(path, zstd.MAGIC + bytes([0x80 | single]) + window + size.to_bytes(4, "little"))
+        with whole.file:
+            frame = zstd.read_frame(whole)
+        assert (frame.window, frame.single_segment, frame.content_size) == (size, bool(single), size)
+
+
+def test_a_window_that_clients_do_not_accept_is_refused(path: Path) -> None:
+    whole = extent(path, header(window=27 - 10 << 3 | 2) + block(RAW, 1, b"x"))
+    with whole.file, pytest.raises(Unsupported, match=r"window of 160 MiB .* 128 MiB"):
+        zstd.read_frame(whole)
+
+
+def test_content_in_one_segment_may_be_larger_than_any_window(path: Path) -> None:
+    """Its window is all of it, and whoever reads it needs no more than the content itself."""
+    whole = extent(path, header(0x80 | SINGLE, rest=(1 << 31).to_bytes(4, "little")))
+    with whole.file:
+        assert zstd.read_frame(whole).window == 1 << 31
+
+
+@pytest.mark.parametrize("first", [*range(0x50, 0x60), 0x4F, 0x60])
+def test_sixteen_magic_numbers_begin_a_skippable_frame(path: Path, first: int) -> None:
+    whole = extent(path, bytes([first]) + b"\x2a\x4d\x18")
+    with whole.file, pytest.raises(Unsupported if 0x50 <= first < 0x60 else Damaged):
+        zstd.read_frame(whole)
+
+
+REFUSED = {
+    "nothing": (b"", Damaged, "not zstd"),
+    "another magic number": (b"\x28\xb5\x2f\xfc" + header()[4:], Damaged, "not zstd"),
+    "a header that is cut": (header()[:5], Damaged, "header is damaged"),
+    "a reserved bit": (header(0x08) + block(RAW, 1, b"x"), Damaged, "header is damaged"),
+    "the longest header": (header(0xC0 | DICTIONARY, rest=b"\1\2\3\4" + bytes(8)), Unsupported, "dictionary"),
+    "no block": (header(), Damaged, "truncated"),
+    "a block header that is cut": (header() + block(RAW, 1, b"x")[:2], Damaged, "truncated"),
+    "a block that is cut": (header() + block(RAW, 9, b"x" * 8), Damaged, "truncated"),
+    "an RLE block without its byte": (header() + block(RLE, 9, b""), Damaged, "truncated"),
+    "no last block": (header() + block(RAW, 1, b"x", last=False), Damaged, "truncated"),
+    "a checksum that is cut": (header(CHECKSUM) + block(RAW, 1, b"x") + b"abc", Damaged, "truncated"),
+    "a wrong checksum": (header(CHECKSUM) + block(RAW, 1, b"x") + b"abcd", Damaged, "damaged"),
+    "a byte behind": (header() + block(RAW, 1, b"x") + b"!", Unsupported, "1 bytes follow"),
+    "a second frame": (2 * (header() + block(RAW, 1, b"x")), Unsupported, "10 bytes follow"),
+    "a reserved kind": (header() + block(RESERVED, 1, b"x"), Damaged, "block header"),
+    "no compressed data": (header() + block(COMPRESSED, 9, b"compressed"[:9]), Damaged, "data is damaged"),
+    "another size": (header(0x80, rest=(3).to_bytes(4, "little")) + block(RAW, 2, b"xx"), Damaged, "damaged|claims"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("packed", "error", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_no_client_reads_or_not_all_alike_is_refused(
+    path: Path, packed: bytes, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        read(path, packed)
+
+
+@pytest.mark.parametrize("kind", [RAW, RLE])
+@pytest.mark.parametrize(("window", "largest"), [(0x00, 1 << 10), (0x38, 1 << 17), (0x40, 1 << 17)])
+def test_a_block_holds_no_more_than_the_window_and_128_kibibytes(
+    path: Path, kind: int, window: int, largest: int
+) -> None:
+    good, bad = (
+        header(window=window) + block(kind, size, b"a" if kind == RLE else b"a" * size)
+        for size in (largest, largest + 1)
+    )
+    assert read(path, good) == read_by_libzstd(good) == b"a" * largest
+    with pytest.raises(Damaged, match="block header"):
+        read(path, bad)
+    with pytest.raises(zstandard.ZstdError):
+        read_by_libzstd(bad)
+
+
+def test_a_frame_that_is_written_to_while_it_is_read_does_not_pass_for_whole(path: Path) -> None:
+    """libzstd waits for more of a block that is cut, and its reader then ends without a word."""
+    content = random.Random(1).randbytes(3 << 19).hex().encode()
+    whole = extent(path, zstandard.ZstdCompressor().compress(content))
+    with whole.file:
+        last = list(zstd.walk_blocks(whole, zstd.read_frame(whole)))[-1]
+        bits = int.from_bytes(whole.read(last.start, 3), "little")
+        assert bits & 7 == COMPRESSED << 1 | 1
+        pieces = zstd.decompress(whole)
+        next(pieces)
+        with path.open("r+b") as file:
+            file.seek(whole.start + last.start)
+            file.write((bits + (100 << 3)).to_bytes(3, "little"))
+        with pytest.raises(Damaged, match="claims"):
+            list(pieces)
+
+
+@pytest.mark.parametrize("level", [-3, 1, 19])
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("threads", [0, 1, 2, 3])
+def test_what_is_written_is_what_libzstd_writes(level: int, checksum: bool, threads: int) -> None:
+    """The number of threads makes no difference; whether there are any does, beyond half a megabyte."""
+    content = random.Random(1).randbytes(1000) + CONTENT * 5
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        level, source_size=len(content), threads=min(threads, 1), write_checksum=checksum
+    )
+    expected = zstandard.ZstdCompressor(compression_params=settings).compress(content)
+    out = io.BytesIO()
+    recipe = Recipe("zstd", level, "recorded", threaded=bool(threads), checksum=checksum)
+    zstd.compress([content[:7], content[7:]], len(content), recipe, max(threads, 1), out)
+    assert out.getvalue() == expected
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_content_of_another_size_than_said_is_noticed(wrong: int) -> None:
+    with pytest.raises(NotVerified, match="cannot be compressed"):
+        zstd.compress([b"x" * 100], 100 + wrong, Recipe("zstd", 3, "recorded"), 1, io.BytesIO())
