@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import libarchive
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
@@ -403,6 +403,55 @@ def test_blocks_of_a_frames_start_are_independent_and_those_that_refer_are_not(
     # The other reader notices where libzstd uses the three offsets that every frame starts with.
     assert alike[0]
     assert not zstd_reader.decode_alike(b"\x40", b"", b"", [(block, first + b"x")])
+
+
+@pytest.mark.parametrize("offset", [1, 4, 8])
+def test_a_block_that_uses_an_offset_every_frame_begins_with_is_told_by_the_unlikely_memory(offset: int) -> None:
+    chance = random.Random(2)
+    content = chance.randbytes(50) + chance.randbytes(offset) * (2000 // offset) + chance.randbytes(20)
+    [(_, _, block)] = blocks(frame(content, 16, 0, 18))
+    assert zstd_reader.decode_alike(b"\x40", b"", b"", [(block, content)])
+    assert not zstd_reader.decode_alike(b"\x40", zstd_reader.unlikely_memory.__wrapped__(), b"", [(block, content)])
+
+
+@pytest.mark.parametrize("level", [1, 9, 19])
+def test_a_block_that_uses_another_ones_tables_is_told_by_both_memories(level: int) -> None:
+    content = text(400 * KIB)
+    start, stop, block = blocks(frame(content, level, 0, 18))[-1]
+    window = content[start - 256 * KIB : start]
+    for memory in (b"", zstd_reader.unlikely_memory.__wrapped__()):
+        assert not zstd_reader.decode_alike(b"\x40", memory, window, [(block, content[start:stop])])
+
+
+def test_a_block_may_refer_to_the_first_byte_of_its_window() -> None:
+    size = 256 * KIB
+    content = random.Random(2).randbytes(size) * 2
+    [(_, stop, block), *_] = [found for found in blocks(frame(content, 9, 0, 18)) if found[0] == size]
+    assert len(block) < 100
+    for memory in (b"", zstd_reader.unlikely_memory.__wrapped__()):
+        assert zstd_reader.decode_alike(b"\x40", memory, content[:size], [(block, content[size:stop])])
+        assert not zstd_reader.decode_alike(b"\x40", memory, content[1:size], [(block, content[size:stop])])
+
+
+@example(sizes=[1, 1023], asked=1024)
+@example(sizes=[1, 1024], asked=1024)
+@given(sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20), asked=st.integers(0, 1024))
+def test_the_window_is_held_and_hardly_more(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], asked: int
+) -> None:
+    packed = frame(b"", 3, 0, 10, sized=False)
+    extent = open_extent(tmp_path_factory.getbasetemp(), packed)
+    with extent.file:
+        reader = zstd_reader.Reader(extent, zstd.read_frame(extent), Splicer([]), lambda done: None)
+    content = b""
+    for number, size in enumerate(sizes):
+        piece = random.Random(number).randbytes(size)
+        reader.count(piece)
+        content += piece
+        assert reader.tail(asked) == content[len(content) - min(asked, len(content)) :]
+        held = [len(piece) for piece in reader._tail]
+        assert sum(held[1:]) < 1024
+    assert (reader.crc, reader.new_size) == (zlib.crc32(content), len(content))
 
 
 @pytest.mark.parametrize("name", ["said to be threaded", "odd jobs", "larger jobs", "jobs cut short"])
