@@ -98,6 +98,16 @@ def test_a_shallow_check_refuses_what_it_reads(hostile: Hostile, tmp_path: Path)
     assert state(path) == before
 
 
+@hostiles
+def test_callers_get_the_reason_and_the_package_stays(hostile: Hostile, tmp_path: Path) -> None:
+    path = hostile.make(tmp_path)
+    before, names = state(path), sorted(os.listdir(tmp_path))
+    with pytest.raises(PruneError) as refused:
+        fix(path)
+    assert any(reason in str(refused.value).lower() for reason in hostile.reasons)
+    assert (state(path), sorted(os.listdir(tmp_path))) == (before, names)
+
+
 def extracted(root: Path) -> dict[str, bytes]:
     """Every file and link below a directory, with its content or target."""
     found: dict[str, bytes] = {}

@@ -166,16 +166,23 @@ def test_a_frame_that_is_written_to_while_it_is_read_does_not_pass_for_whole(pat
             list(pieces)
 
 
-@pytest.mark.parametrize("level", [-3, 1, 19])
+def written_by_libzstd(content: bytes, level: int, threads: int, checksum: bool) -> bytes:
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        level, source_size=len(content), threads=threads, write_checksum=checksum
+    )
+    # What is streamed, as packages are, is not cut into blocks as what is compressed at once.
+    compressor = zstandard.ZstdCompressor(compression_params=settings).compressobj(size=len(content))
+    return compressor.compress(content) + compressor.flush()
+
+
+@pytest.mark.parametrize("level", [-3, 1, 6])
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("threads", [0, 1, 2, 3])
 def test_what_is_written_is_what_libzstd_writes(level: int, checksum: bool, threads: int) -> None:
-    """The number of threads makes no difference; whether there are any does, beyond half a megabyte."""
-    content = random.Random(1).randbytes(1000) + CONTENT * 5
-    settings = zstandard.ZstdCompressionParameters.from_level(
-        level, source_size=len(content), threads=min(threads, 1), write_checksum=checksum
-    )
-    expected = zstandard.ZstdCompressor(compression_params=settings).compress(content)
+    """The number of threads makes no difference, but whether there are any does."""
+    content = random.Random(1).randbytes(1000) + CONTENT * 40
+    expected = written_by_libzstd(content, level, min(threads, 1), checksum)
+    assert expected != written_by_libzstd(content, level, int(not threads), checksum)
     out = io.BytesIO()
     recipe = Recipe("zstd", level, "recorded", threaded=bool(threads), checksum=checksum)
     zstd.compress([content[:7], content[7:]], len(content), recipe, max(threads, 1), out)
