@@ -3,7 +3,7 @@ that no test notices are printed.
 
 Needs `pip install cosmic-ray`. It works on a clone of what is committed, below DIRECTORY, where it also keeps what is
 done: called again, it goes on; another commit takes another DIRECTORY. A fault is judged by a hundred quick tests that
-run the changed line, those of the module itself first; `--again` has what survived judged by ten times as many.
+run the changed line, those of the module itself first; `--again` has what survived judged by ten times as many, and slower ones.
 Everything takes hours; `--share 0.2` takes the same random fifth of every module each time. `--list` prints what is
 known so far.
 """
@@ -226,7 +226,8 @@ def _limit() -> None:
         os._exit(1)
 
     signal.signal(signal.SIGXCPU, end)
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS + 5))
+    seconds = _CPU_SECONDS * _patience()
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
 
@@ -250,7 +251,7 @@ def chosen(known: list[tuple[str, float]], lines: dict[str, list[int]], wanted: 
     """
     numbers = wanted if wanted is not None else map(int, lines)
     running = {test for number in numbers for test in lines.get(str(number), ())}
-    seconds = {test: cost for test, cost in map(known.__getitem__, running) if cost < _SLOW}
+    seconds = {test: cost for test, cost in map(known.__getitem__, running) if cost < _SLOW * _patience()}
     turns: dict[str, list[str]] = defaultdict(list)
     for test in sorted(seconds, key=lambda test: (seconds[test], test)):
         turns[test.partition("[")[0]].append(test)
@@ -259,7 +260,7 @@ def chosen(known: list[tuple[str, float]], lines: dict[str, list[int]], wanted: 
         for tests in turns.values()
         for turn, test in enumerate(tests)
     )
-    enough = _ENOUGH * (10 if "MUTATION_AGAIN" in os.environ else 1)
+    enough = _ENOUGH * _patience()
     taken: list[str] = []
     spent = 0.0
     for turn, cost, test in ordered:
@@ -268,6 +269,11 @@ def chosen(known: list[tuple[str, float]], lines: dict[str, list[int]], wanted: 
             break
         taken.append(test)
     return taken
+
+
+def _patience() -> int:
+    """Return how many times as much is spent on a fault, as that is its second turn."""
+    return 10 if "MUTATION_AGAIN" in os.environ else 1
 
 
 def report(directory: Path, name: str) -> None:
