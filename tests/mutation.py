@@ -3,9 +3,9 @@ that no test notices are printed.
 
 Needs `pip install cosmic-ray`. It works on a clone of what is committed, below DIRECTORY, where it also keeps what is
 done: called again, it goes on; another commit takes another DIRECTORY. A fault is judged by a hundred quick tests that
-run the changed line, those of the module itself first; `--again` has what survived judged by ten times as many, and slower ones.
-Everything takes hours; `--share 0.2` takes the same random fifth of every module each time. `--list` prints what is
-known so far.
+run the changed line, those of the module itself first; `--again` has what survived judged by ten times as many, and by
+slower ones. Everything takes hours; `--share 0.2` takes the same random fifth of every module each time. `--list`
+prints what is known so far.
 """
 
 from __future__ import annotations
