@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -668,6 +669,75 @@ def test_a_disk_that_is_full_from_the_start_ends_the_work_with_its_own_reason(tm
     with extent.file, pytest.raises(OSError, match="No space"):
         zstd_reuse.rewrite(extent, splices, recipe, len(content), FullAtOnce(), Turns(2), told.append)
     assert sum(told) < len(content)
+
+
+def compressed(level: int, threads: int, window_log: int, before: bytes, content: bytes) -> list[zstd_writer.Packed]:
+    """What is written for a range of content behind other content."""
+    header = zstd.Frame(10, 1 << window_log, False, 8 * MIB, False)
+    compressor = zstd_writer.Compressor(Recipe("zstd", level, "reproduced", True), header, 8 * MIB, Turns(threads))
+    compressing = compressor.start(before, len(content), 0)
+    for at in range(0, len(content), 100_000):
+        compressing.put(content[at : at + 100_000])
+    compressing.finish()
+    found = list(compressing.output)
+    compressing.taken()
+    return found
+
+
+def taken_apart(data: bytes) -> list[bytes]:
+    """Blocks, one by one."""
+    found = []
+    at = 0
+    while at < len(data):
+        bits = int.from_bytes(data[at : at + 3], "little")
+        stop = at + 3 + (1 if bits >> 1 & 3 == zstd.RLE else bits >> 3)
+        found.append(data[at:stop])
+        at = stop
+    return found
+
+
+@pytest.mark.parametrize("level", [-5, 1, 3, 9, 16, 19])
+@pytest.mark.parametrize("window_log", [17, 20])
+@pytest.mark.parametrize(("before", "length"), [(0, 700_000), (60_000, 3000), (100_000, 700_000), (60_000, 1_500_000)])
+def test_new_blocks_may_follow_any_others(level: int, window_log: int, before: int, length: int) -> None:
+    old, content = text(before), text(before + length)[before:]
+    new = b"".join(packed.data for packed in compressed(level, 2, window_log, old, content))
+    for memory in (b"", zstd_reader.unlikely_memory()):
+        reader = zstandard.ZstdDecompressor().decompressobj()
+        reader.decompress(zstd.MAGIC + b"\0" + bytes([window_log - 10 << 3]) + memory)
+        for at in range(0, before, 1 << 16):
+            piece = old[at : at + (1 << 16)]
+            reader.decompress((len(piece) << 3).to_bytes(3, "little") + piece)
+        assert b"".join(map(reader.decompress, taken_apart(new))) == content
+
+
+@pytest.mark.parametrize("level", [-5, 1, 3, 9, 16, 19])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_all_that_was_shown_is_referred_to_where_that_is_less_than_the_window(level: int, threads: int) -> None:
+    old = random.Random(1).randbytes(64 * KIB)
+    new = compressed(level, threads, 20, old, (old * 2)[:100_000])
+    assert sum(len(packed.data) for packed in new) < 100
+
+
+@given(sizes=st.lists(st.integers(1, 200_000), max_size=30), cuts=st.lists(st.integers(0, 700_000), max_size=12))
+@example(sizes=[100_000] * 17, cuts=[])
+def test_blocks_are_taken_in_groups_as_they_come(sizes: list[int], cuts: list[int]) -> None:
+    """Of one byte repeated, raw and empty blocks: the empty ones go, no block is marked as the last."""
+    made = [
+        (min(size, 128 * KIB) << 3 | zstd.RLE << 1 | size & 1).to_bytes(3, "little") + b"x"
+        if size % 3 == 0
+        else (size % 999 << 3).to_bytes(3, "little") + bytes(size % 999)
+        for size in sizes
+    ]
+    whole = b"".join(made)
+    bounds = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    groups = list(zstd_writer.regroup(whole[a:b] for a, b in pairwise(bounds)))
+    wanted = [bytes([block[0] & 0xFE]) + block[1:] for block in made if block != bytes(3)]
+    assert [block for group in groups for block in taken_apart(group.data)] == wanted
+    assert [len(taken_apart(group.data)) for group in groups] == [
+        min(zstd_reader.GROUP, len(wanted) - at) for at in range(0, len(wanted), zstd_reader.GROUP)
+    ]
+    assert all(group.data[group.last :] == taken_apart(group.data)[-1] for group in groups)
 
 
 def test_blocks_that_end_within_one_are_no_blocks() -> None:
