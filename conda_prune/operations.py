@@ -123,10 +123,11 @@ def _twice(work: Callable[[], Result]) -> Result:
             return work()
         except Changed:
             return work()
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "new thread" not in str(error):
+    except Exception as error:
+        from .archive.system import lacks_memory, memory_limit
+
+        if not lacks_memory(error):
             raise
-        from .archive.system import memory_limit
 
         allowed = memory_limit()
         of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""
