@@ -18,6 +18,7 @@ from .tar_header import (
     BLOCK,
     REBUILD,
     Header,
+    check_length,
     checked_path,
     decode,
     long_name,
@@ -149,6 +150,8 @@ class TarReader:
 
     def _member(self, member: _Member, header: Header) -> Steps:
         stored, link = member.name(header), member.link(header)
+        check_length(stored, "name")
+        check_length(link, "link target")
         path = checked_path(stored)
         kind = _kind(member, header, stored)
         size = pax_size(member.pax, header, path)
