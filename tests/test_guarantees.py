@@ -13,9 +13,9 @@ PAGE = (REPOSITORY / "docs" / "guarantees.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 ABOUT_LOSS = (
-    "test_batch", "test_cli", "test_concurrency", "test_container", "test_fix", "test_healthy", "test_hostile", "test_laws", "test_limits",
-    "test_never_imported", "test_paths_json", "test_plan", "test_readers", "test_report_escape", "test_signals",
-    "test_staging", "test_tar", "test_verify", "test_zip",
+    "test_batch", "test_cli", "test_concurrency", "test_container", "test_fix", "test_healthy", "test_hostile",
+    "test_laws", "test_limits", "test_never_imported", "test_paths_json", "test_plan", "test_readers",
+    "test_report_escape", "test_signals", "test_staging", "test_tar", "test_verify", "test_zip",
     "faults/test_every_byte", "faults/test_power_failure", "faults/test_syscalls",
 )  # fmt: skip
 
