@@ -12,6 +12,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+LONGEST_PATH = 4096
+"""Characters of a path: no system unpacks a longer one (Linux takes 4096 bytes, the others fewer)."""
+
 
 class Format(str, Enum):
     """The two archive formats of conda packages (CEP 35); the value is the file name's ending."""

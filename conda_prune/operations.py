@@ -123,10 +123,11 @@ def _twice(work: Callable[[], Result]) -> Result:
             return work()
         except Changed:
             return work()
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "new thread" not in str(error):
+    except Exception as error:
+        from .archive.system import lacks_memory, memory_limit
+
+        if not lacks_memory(error):
             raise
-        from .archive.system import memory_limit
 
         allowed = memory_limit()
         of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""
@@ -166,7 +167,9 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
                 return replace(result, output=target)
             return result
         _check_target(target)
-        with Staging(target, path, archive.content_size) as staging:
+        # At the package's own level, the result is about as large as the package.
+        space = archive.whole.size if writing.level is None else archive.content_size
+        with Staging(target, path, space) as staging:
             settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
             recipe_of = recovered() if recovered else recover_recipes(archive, settings)
             work = Rewriting(archive, package, plan.edits, recipe_of, settings, progress, beside)

@@ -143,6 +143,7 @@ def test_a_package_that_changes_for_good_is_given_up(
         attempts.clear()
         with pytest.raises(Changed, match="changed while"):
             work(package)
+        assert len(attempts) == 2, "it starts again once"
     assert os.listdir(tmp_path) == [package.name]
 
 

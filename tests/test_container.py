@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -111,6 +112,31 @@ def test_a_read_only_package_is_checked_and_not_fixed(tmp_path: Path, format_: A
     assert fix(package, output_dir=tmp_path / "out").status == "fixed"
 
 
+@posix
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_what_is_read_only_is_said_before_the_payload_is_read(tmp_path: Path, what: str) -> None:
+    """Of a .conda: a .tar.bz2 has to be read to know that there is something to fix."""
+    package = write_package(BASE, tmp_path)
+    with Archive(str(package), Limits()) as archive:
+        part = archive.part("pkg")
+        assert part is not None
+        middle = part.extent.start + part.extent.size // 2
+    data = bytearray(package.read_bytes())
+    data[middle] ^= 1
+    package.write_bytes(data)
+    with pytest.raises(Damaged):
+        fix(package)
+    read_only = package if what == "file" else tmp_path
+    mode = read_only.stat().st_mode
+    read_only.chmod(mode & ~0o222)
+    try:
+        with pytest.raises(CannotWrite, match="is read-only"):
+            fix(package)
+    finally:
+        read_only.chmod(mode)
+    assert (package.read_bytes(), os.listdir(tmp_path)) == (bytes(data), [package.name])
+
+
 def test_an_output_directory_that_holds_the_package_itself_is_refused(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path)
     with pytest.raises(CannotWrite, match="use --in-place"):
@@ -151,6 +177,17 @@ def test_deflated_entries_without_room_for_them_are_an_error_in_words(
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115
     with pytest.raises(CannotWrite, match="set TMPDIR"):
         check(package)
+
+
+def test_short_writes_of_deflated_entries_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(memoryview(data)[:3])
+
+    package = from_zip(lambda members: zip_archive([replace(m, method=DEFLATED) for m in members]))(tmp_path)
+    names = iter("abc")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: Short(tmp_path / next(names), "w+b"))
+    assert check(package, deep=True).status == "findings"
 
 
 @pytest.mark.parametrize("format_", FORMATS)

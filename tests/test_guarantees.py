@@ -13,9 +13,9 @@ PAGE = (REPOSITORY / "docs" / "guarantees.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 ABOUT_LOSS = (
-    "test_batch", "test_concurrency", "test_container", "test_healthy", "test_hostile", "test_laws", "test_limits",
-    "test_never_imported", "test_paths_json", "test_plan", "test_readers", "test_report_escape", "test_signals",
-    "test_staging", "test_tar", "test_verify", "test_zip",
+    "test_batch", "test_cli", "test_concurrency", "test_container", "test_fix", "test_healthy", "test_hostile",
+    "test_laws", "test_limits", "test_never_imported", "test_paths_json", "test_plan", "test_readers",
+    "test_report_escape", "test_signals", "test_staging", "test_tar", "test_verify", "test_zip",
     "faults/test_every_byte", "faults/test_power_failure", "faults/test_syscalls",
 )  # fmt: skip
 
@@ -38,6 +38,20 @@ def test_every_row_of_the_tables_names_a_test() -> None:
 @pytest.mark.parametrize("module", ABOUT_LOSS)
 def test_no_module_about_loss_is_left_out(module: str) -> None:
     assert f"tests/{module}.py" in {named for named, _ in NAMED}
+
+
+@pytest.mark.parametrize("module", [module for module in ABOUT_LOSS if module.startswith("faults/")])
+def test_every_kind_of_fault_is_promised_to_be_survived(module: str) -> None:
+    path = f"tests/{module}.py"
+    tests = {name for name in functions(REPOSITORY / path) if name.startswith("test_")}
+    # What tests the tests promises nothing.
+    assert {name for name in tests if not name.startswith("test_the_replay_")} == {
+        name for named, name in NAMED if named == path
+    }
+
+
+def test_every_module_that_is_named_is_known_to_be_about_loss() -> None:
+    assert {module for module, _ in NAMED} == {f"tests/{module}.py" for module in ABOUT_LOSS}
 
 
 def test_the_limits_are_the_defaults() -> None:

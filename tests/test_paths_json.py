@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from unittest import mock
 
@@ -112,6 +113,19 @@ REFUSED = [
 def test_what_is_wrong_is_refused_with_its_place(raw: bytes, message: str) -> None:
     with pytest.raises(BadMetadata, match=message):
         parse_listing(raw)
+
+
+def test_a_key_that_stands_twice_among_many_is_found_in_time_by_their_number() -> None:
+    def seconds(count: int) -> float:
+        keys = ", ".join(f'"{number}": 0' for number in [*range(count), count - 1])
+        raw = b'{"paths": [{"_path": "a", %s}], "paths_version": 1}' % keys.encode()
+        started = time.process_time()
+        with pytest.raises(BadMetadata, match=f"the key '{count - 1}' stands twice"):
+            parse_listing(raw)
+        return time.process_time() - started
+
+    few, many = (min(seconds(count) for _ in range(3)) for count in (1500, 12_000))
+    assert many < 24 * few, "linear is 8, quadratic is 64"
 
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8).filter(

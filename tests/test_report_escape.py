@@ -216,6 +216,7 @@ def test_a_real_package_prints_no_raw_control(name: str, tmp_path: Path) -> None
         ["check", path, "--select", "\033[2J"],
         ["check", path, "--color", "\033[2J"],
         ["check", "--files-from", tmp_path / "\033[2J"],
+        ["check", path, "--format", f"json={tmp_path}/\033[2J/report"],
     )
     for arguments in commands:
         done = subprocess.run(
@@ -233,6 +234,16 @@ def test_a_real_package_prints_no_raw_control(name: str, tmp_path: Path) -> None
         assert not any(COMMAND.match(line) and not ANNOTATION.fullmatch(line) for line in lines), arguments
     assert raw(summary_file.read_text("utf-8")) == []
     assert raw((tmp_path / "a.sarif").read_text("utf-8")) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="these are no names of files on Windows")
+def test_a_warning_prints_no_raw_control(tmp_path: Path) -> None:
+    path = write_package(SPEC, tmp_path).rename(tmp_path / "\033[31m\n::error::a.conda")
+    os.link(path, tmp_path / "other")
+    done = subprocess.run([EXECUTABLE, "fix", "--in-place", path], capture_output=True, text=True, check=False)
+    assert "had another name" in done.stderr
+    assert raw(done.stderr) == []
+    assert not any(COMMAND.match(line) for line in done.stderr.splitlines())
 
 
 def test_the_fate_of_an_evil_file_is_told(tmp_path: Path) -> None:

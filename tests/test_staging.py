@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace as replace_spec
 from pathlib import Path
 
 import pytest
@@ -474,8 +477,58 @@ def test_a_file_that_may_not_grow_that_large_is_an_error_in_words(tmp_path: Path
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert "File too large" in line
-    assert "bytes are needed" in line
+    assert f"about {len(before)} bytes are needed" in line
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
+
+
+ROOM = """
+import errno, os, shutil, subprocess, sys
+package, room, spare = sys.argv[1:4]
+size = (os.path.getsize(package) + int(spare) + 4095) // 4096 * 4096
+# One more page is for the original, and the file system's own.
+options = f"size={size + (os.path.getsize(package) + 4095) // 4096 * 4096}"
+if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", room], capture_output=True).returncode:
+    sys.exit(99)
+there = os.path.join(room, os.path.basename(package))
+before = os.stat(shutil.copy(package, there))
+sys.argv = ["conda-prune", "fix", "--in-place", there]
+from conda_prune.cli import run
+code = run()
+after = os.stat(there)
+same = (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
+with open(package, "rb") as original, open(there, "rb") as found:
+    same = same and original.read() == found.read()
+print(code, same, os.listdir(room) == [os.path.basename(package)])
+"""
+
+
+@posix
+@pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
+def test_as_much_room_as_the_package_takes_is_enough_and_less_changes_nothing(tmp_path: Path, format_: str) -> None:
+    """On a file system of its own that is really full, where the system lets us mount one."""
+    noise = random.Random(1).randbytes(300_000)
+    spec = replace_spec(BASE, files={**BASE.files, "share/noise": noise})
+    package = write_package(spec, tmp_path, format=format_)  # type: ignore[arg-type]
+    room = tmp_path / "room"
+    room.mkdir()
+
+    def fixed_with(spare: int) -> tuple[str, str]:
+        done = subprocess.run(
+            ["unshare", "-rm", sys.executable, "-c", ROOM, str(package), str(room), str(spare)],
+            cwd=Path(__file__).parent.parent, capture_output=True, text=True,
+        )  # fmt: skip
+        if not done.stdout:
+            pytest.skip(f"nothing can be mounted here: {done.stderr}")
+        return done.stdout.splitlines()[-1], done.stderr
+
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare(1)")
+    assert fixed_with(0)[0] == "0 False True", "one package's size of temporary space is enough"
+    for spare in (-20_000, -150_000, -290_000):
+        outcome, stderr = fixed_with(spare)
+        assert outcome == "3 True True"
+        (line,) = stderr.splitlines()
+        assert f"No space left on device; about {package.stat().st_size} bytes are needed" in line
 
 
 @pytest.mark.usefixtures("windows")
@@ -601,7 +654,7 @@ def test_a_file_that_cannot_be_cut_is_an_error_in_words(target: Path) -> None:
     with Staging(str(target), str(target), 1 << 20) as staging:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
         try:
-            with pytest.raises(CannotWrite, match="File too large; up to 1048576 bytes are needed"):
+            with pytest.raises(CannotWrite, match="File too large; about 1048576 bytes are needed"):
                 staging.file.truncate(1 << 21)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

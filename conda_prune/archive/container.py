@@ -227,7 +227,7 @@ def _open_regular(path: str) -> BinaryIO:
     # Looked at before it is opened: opening a fifo would wait for a writer.
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise NotAPackage("it is not a regular file")
+            raise NotAPackage("it is not a regular file", "name a conda package")
         return open(path, "rb", buffering=0)
     except FileNotFoundError as error:
         hint = "its link points to nothing" if os.path.islink(path) else "check the path"

@@ -37,7 +37,7 @@ def read_package(
     for part in archive.parts:
         if part.component != "pkg" or payload:
             components.append(_read_component(archive, part, keep, progress, threads))
-    _check_names(components)
+    _check_names(components, archive.limits.text)
     complete = payload or archive.part("pkg") is None
     return Package(archive.path, archive.format, archive.identity, tuple(components), complete, tuple(archive.notes))
 
@@ -96,8 +96,11 @@ def _too_large(archive: Archive) -> LimitExceeded:
     )
 
 
-def _check_names(components: list[Component]) -> None:
-    """Raise Unsupported for names with which what is unpacked depends on the reader, or on the order."""
+def _check_names(components: list[Component], limit: int) -> None:
+    """Raise Unsupported for names with which what is unpacked depends on the reader, or on the order.
+
+    Raises LimitExceeded where the directories' names take more than `limit` characters.
+    """
     seen: set[str] = set()
     for component in components:
         names = {place(file.path) for file in component.files}
@@ -111,16 +114,25 @@ def _check_names(components: list[Component]) -> None:
     files = {
         place(file.path) for component in components for file in component.files if file.kind is not FileKind.DIRECTORY
     }
-    if below := _directories(seen) & files:
+    if below := _directories(seen, limit) & files:
         raise Unsupported(f"{min(below)!r} is no directory, and there are members below it", REBUILD)
 
 
-def _directories(names: Iterable[str]) -> set[str]:
-    """Return every directory that the names are in, at any depth."""
+def _directories(names: Iterable[str], limit: int) -> set[str]:
+    """Return every directory that the names are in, at any depth.
+
+    Raises LimitExceeded where they take more than `limit` characters: some deep names have more than all members have.
+    """
     found: set[str] = set()
+    held = 0
     for name in names:
         while (name := os.path.dirname(name)) and name not in found:
             found.add(name)
+            held += len(name)
+            if held > limit:
+                raise LimitExceeded(
+                    f"the names of its directories take more than {limit} bytes", "raise --max-text if you trust it"
+                )
     return found
 
 

@@ -45,7 +45,7 @@ class Staging:
     """A temporary file that becomes `target` when `commit` is called, and vanishes when it is not.
 
     `original` is the file whose mode, owner and attributes the result takes over; `space` tells in messages how many
-    bytes the result takes at most. Entering waits for another run on the same target. Raises CannotWrite at once where
+    bytes the result takes, about. Entering waits for another run on the same target. Raises CannotWrite at once where
     the target could not be replaced, before anything is written.
     """
 
@@ -188,7 +188,7 @@ class Staging:
         return status.st_nlink
 
     def _failed(self, error: OSError) -> CannotWrite:
-        needed = f"; up to {self._space} bytes are needed" if self._space else ""
+        needed = f"; about {self._space} bytes are needed" if self._space else ""
         return CannotWrite(f"a temporary file cannot be written in {self._directory}: {error.strerror}{needed}")
 
 

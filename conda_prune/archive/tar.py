@@ -18,6 +18,7 @@ from .tar_header import (
     BLOCK,
     REBUILD,
     Header,
+    check_length,
     checked_path,
     decode,
     long_name,
@@ -119,23 +120,29 @@ class TarReader:
         """Ask for the bytes of a block (positive) or of a content (negative), and make members of what comes."""
         while True:
             member = _Member(self._position)
-            while (block := bytes((yield BLOCK))) != _ZEROS:
-                header = parse_header(block)
-                member.headers.append(block)
-                if header.type not in b"xgLK":
-                    break
-                if header.size > _LONG_LIMIT:
-                    raise LimitExceeded(f"a tar member's name or attributes take {header.size} bytes")
-                body = b""
-                if header.size:
-                    body = bytes((yield padded(header.size)))
-                    member.headers.append(body)
-                member.extend(header, body[: header.size])
-            if block == _ZEROS:
-                if member.extensions - {b"g"}:
-                    raise Damaged("the tar ends after an extension header that belongs to no member")
-                yield from self._trailer()
-            yield from self._member(member, header)
+            try:
+                yield from self._next(member)
+            except (Damaged, Unsupported) as error:
+                raise type(error)(f"{error.reason} (at byte {member.start} of the tar)", error.hint) from error
+
+    def _next(self, member: _Member) -> Steps:
+        while (block := bytes((yield BLOCK))) != _ZEROS:
+            header = parse_header(block)
+            member.headers.append(block)
+            if header.type not in b"xgLK":
+                break
+            if header.size > _LONG_LIMIT:
+                raise LimitExceeded(f"a tar member's name or attributes take {header.size} bytes")
+            body = b""
+            if header.size:
+                body = bytes((yield padded(header.size)))
+                member.headers.append(body)
+            member.extend(header, body[: header.size])
+        if block == _ZEROS:
+            if member.extensions - {b"g"}:
+                raise Damaged("the tar ends after an extension header that belongs to no member")
+            yield from self._trailer()
+        yield from self._member(member, header)
 
     def _trailer(self) -> Steps:
         block = yield BLOCK
@@ -149,6 +156,8 @@ class TarReader:
 
     def _member(self, member: _Member, header: Header) -> Steps:
         stored, link = member.name(header), member.link(header)
+        check_length(stored, "name")
+        check_length(link, "link target")
         path = checked_path(stored)
         kind = _kind(member, header, stored)
         size = pax_size(member.pax, header, path)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..errors import Damaged, Unsupported
+from ..errors import Damaged, LimitExceeded, Unsupported
+from ..model import LONGEST_PATH
 
 BLOCK = 512
 REBUILD = "build the package again"
@@ -155,6 +156,16 @@ def checked_path(stored: str) -> str:
             return "."
         raise Unsupported("a tar member has no name")
     return path
+
+
+def check_length(path: str, what: str) -> None:
+    """Raise LimitExceeded for a path that no system unpacks: work on it grows with the square of its directories."""
+    if len(path) > LONGEST_PATH:
+        raise LimitExceeded(
+            f"a tar member's {what} {path[:40]!r}… has {len(path)} characters, and no system unpacks more than"
+            f" {LONGEST_PATH}",
+            REBUILD,
+        )
 
 
 def place(path: str) -> str:

@@ -190,6 +190,13 @@ def run() -> int:
         where = error.filename if isinstance(error.filename, str) else "results cannot be written"
         click.echo(f"error: {escaped(where)}: {error.strerror}", err=True)
         code = 3
+    except (MemoryError, ImportError) as error:
+        from ..archive.system import lacks_memory
+
+        if not lacks_memory(error):
+            raise
+        click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
+        code = 3
     return int(code)
 
 

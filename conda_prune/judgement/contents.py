@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import BadMetadata, PruneError
-from ..model import File, FileKind, Package
+from ..model import LONGEST_PATH, File, FileKind, Package
 from .bytecode import HEADER, Bytecode, parse_bytecode
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
@@ -124,7 +124,18 @@ def _read(package: Package) -> Contents:
         files = listing.files
     else:
         files = {path: File(path) for path in names(FILES, texts.get(FILES, b"")) if path}
+    if listing is not None:
+        _check_lengths(listing.rows, PATHS_JSON)
+    elif not package.complete:
+        _check_lengths(files, FILES)
     return Contents(files, index, texts, listing, package.complete, package.files)
+
+
+def _check_lengths(paths: Collection[str], where: str) -> None:
+    """Raise BadMetadata for a path that no system unpacks: work on it grows with the square of its directories."""
+    longest = max(map(len, paths), default=0)
+    if longest > LONGEST_PATH:
+        raise BadMetadata(f"{where} has a path of {longest} characters, and no system unpacks more than {LONGEST_PATH}")
 
 
 def _check_index(index: object) -> None:

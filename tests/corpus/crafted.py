@@ -159,7 +159,7 @@ def pax_header(records: dict[str, str] | bytes, type: bytes = b"x") -> bytes:
 
 def pax_record(key: str, value: str) -> bytes:
     """One record, with its own length in front (POSIX pax)."""
-    rest = f" {key}={value}\n".encode()
+    rest = f" {key}={value}\n".encode("utf-8", "surrogateescape")
     length = len(rest) + 1
     while len(str(length)) + len(rest) != length:
         length = len(str(length)) + len(rest)

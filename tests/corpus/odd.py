@@ -172,6 +172,17 @@ ODD: tuple[Odd, ...] = (
     *adding("tar-backslash", "A name with a backslash.", tar_member("share\\extra", b"x")),
     *adding("tar-latin-1", "A name that is not UTF-8.", tar_member("share/\udce9", b"x")),
     *adding(
+        "tar-latin-1-pax",
+        "Names in PAX records are UTF-8, which old writers do not heed.",
+        pax_header({"path": "share/\udce9"}) + tar_member("share/x", b"x"),
+    ),
+    *adding(
+        "tar-latin-1-link",
+        "A target that is not UTF-8.",
+        tar_member("share/\udce9", b"x"),
+        tar_member("share/link", type=tarfile.SYMTYPE, linkname="\udce9"),
+    ),
+    *adding(
         "tar-symlink-outside",
         "A link out of the package is never followed.",
         tar_member("share/link", type=tarfile.SYMTYPE, linkname="../../../etc/passwd"),

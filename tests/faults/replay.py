@@ -79,15 +79,21 @@ def damaged(content: Content, rng: random.Random) -> Iterator[bytes]:
     yield bytes(torn)
 
 
-def after_power_failure(before: dict[str, bytes], events: Sequence[Event]) -> Iterator[dict[str, bytes]]:
-    """Yield every state of the files that a power failure at any moment may leave, with its names and contents."""
+def after_power_failure(
+    before: dict[str, bytes], events: Sequence[Event], *, when_done: bool = False
+) -> Iterator[dict[str, bytes]]:
+    """Yield every state of the files that a power failure at any moment may leave, with its names and contents.
+
+    With `when_done`, only those of a failure after the last call.
+    """
     rng = random.Random(0)
     contents = {-number: Content(data) for number, data in enumerate(before.values(), 1)}
     names = {path: -number for number, path in enumerate(before, 1)}
     of_inode: dict[int, int] = {}
     loose_names: list[tuple[Event, int]] = []
     for number, event in enumerate([*events, Event("end", 0, "", "", 0, b"")]):
-        yield from _states(names, loose_names, contents, rng)
+        if event.call == "end" or not when_done:
+            yield from _states(names, loose_names, contents, rng)
         if event.call == "create":
             contents[number] = Content()
             of_inode[event.inode] = number

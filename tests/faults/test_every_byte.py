@@ -68,6 +68,8 @@ class Victim:
         """Check the package without its end: that is never clean."""
         refused = self.refused
         self.becomes(self.good[:length])
+        with pytest.raises(PruneError):
+            check(self.path)
         assert self.refused == refused + 1, f"{length} of {len(self.good)} bytes pass for a package"
 
     def has_flipped(self, bit: int) -> None:
