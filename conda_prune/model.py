@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 LONGEST_PATH = 4096
-"""Characters of a path: no system unpacks a longer one (Linux takes 4096 bytes, the others fewer)."""
+"""Characters of a path that are unpacked at most: Linux takes 4096 bytes, macOS 1024, Windows 260 at first."""
 
 
 class Format(str, Enum):

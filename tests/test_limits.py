@@ -234,7 +234,7 @@ def test_a_long_name_takes_time_by_its_length_and_is_refused(
         before = package.read_bytes()
         started = time.process_time()
         for work in (partial(check, deep=True), fix):
-            with pytest.raises(LimitExceeded, match="no system unpacks more than 4096") as caught:
+            with pytest.raises(LimitExceeded, match="more than 4096 are unpacked nowhere") as caught:
                 work(package)
             assert len(str(caught.value)) < 300
         took = time.process_time() - started
@@ -296,7 +296,7 @@ os._exit(code)
 def test_too_little_memory_is_said_in_one_line(tmp_path: Path, format_: Format) -> None:
     """A ladder of address space, from little more than what was imported to enough.
 
-    With nothing more, Python itself waits forever for the first thread that it starts.
+    With nothing more, Python itself may wait forever for the first thread that it starts.
     """
     (tmp_path / "first").mkdir()
     (tmp_path / "work").mkdir()
@@ -307,10 +307,14 @@ def test_too_little_memory_is_said_in_one_line(tmp_path: Path, format_: Format) 
     refused, more = 0, 4 << 20
     while True:
         first.write_bytes(before_first)
-        done = subprocess.run(
-            [sys.executable, "-c", LEAN, str(more), str(first), str(package)],
-            cwd=ROOT, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+        command = [sys.executable, "-c", LEAN, str(more), str(first), str(package)]
+        more += (16 if format_ == ".tar.bz2" else 6) << 20
+        try:
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            assert not refused
+            assert package.read_bytes() == before
+            continue
         assert os.listdir(package.parent) == [package.name]
         if done.returncode == 0:
             break
@@ -320,7 +324,6 @@ def test_too_little_memory_is_said_in_one_line(tmp_path: Path, format_: Format) 
         assert "MiB are allowed (ulimit -v); use --threads 1" in line
         assert package.read_bytes() == before
         refused += 1
-        more += (16 if format_ == ".tar.bz2" else 6) << 20
     assert package.read_bytes() != before
     assert refused >= 3
 

@@ -159,11 +159,11 @@ def checked_path(stored: str) -> str:
 
 
 def check_length(path: str, what: str) -> None:
-    """Raise LimitExceeded for a path that no system unpacks: work on it grows with the square of its directories."""
+    """Raise LimitExceeded for a path that is unpacked nowhere: work on it grows with the square of its directories."""
     if len(path) > LONGEST_PATH:
         raise LimitExceeded(
-            f"a tar member's {what} {path[:40]!r}… has {len(path)} characters, and no system unpacks more than"
-            f" {LONGEST_PATH}",
+            f"a tar member's {what} {path[:40]!r}… has {len(path)} characters; more than {LONGEST_PATH} are unpacked"
+            " nowhere",
             REBUILD,
         )
 

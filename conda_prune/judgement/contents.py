@@ -132,10 +132,10 @@ def _read(package: Package) -> Contents:
 
 
 def _check_lengths(paths: Collection[str], where: str) -> None:
-    """Raise BadMetadata for a path that no system unpacks: work on it grows with the square of its directories."""
+    """Raise BadMetadata for a path that is unpacked nowhere: work on it grows with the square of its directories."""
     longest = max(map(len, paths), default=0)
     if longest > LONGEST_PATH:
-        raise BadMetadata(f"{where} has a path of {longest} characters, and no system unpacks more than {LONGEST_PATH}")
+        raise BadMetadata(f"{where} has a path of {longest} characters; more than {LONGEST_PATH} are unpacked nowhere")
 
 
 def _check_index(index: object) -> None:
