@@ -3,8 +3,8 @@ that no test notices are printed.
 
 Needs `pip install cosmic-ray`. It works on a clone of what is committed, below DIRECTORY, where it also keeps what is
 done: called again, it goes on; another commit takes another DIRECTORY. A fault is judged by a hundred quick tests that
-run the changed line, those of the module itself first; `--again` has what survived judged by ten times as many, and by
-slower ones. Everything takes hours; `--share 0.2` takes the same random fifth of every module each time. `--list`
+run the changed line, one of every test function at least; `--again` has what survived judged by ten times as many, and
+by slower ones. Everything takes hours; `--share 0.2` takes the same random fifth of every module each time. `--list`
 prints what is known so far.
 """
 
@@ -246,8 +246,8 @@ def _holds(node: ast.stmt, line: int) -> bool:
 
 
 def chosen(known: list[tuple[str, float]], lines: dict[str, list[int]], wanted: range | None, own: str) -> list[str]:
-    """Return the tests that are to judge a change in these lines: the module's own, then one of each other test
-    function, then a second one, …
+    """Return the tests that are to judge a change in these lines: one of each test function, the module's own first,
+    then a second one of each, …
     """
     numbers = wanted if wanted is not None else map(int, lines)
     running = {test for number in numbers for test in lines.get(str(number), ())}
@@ -258,16 +258,16 @@ def chosen(known: list[tuple[str, float]], lines: dict[str, list[int]], wanted: 
     for test in sorted(seconds, key=lambda test: (seconds[test], test)):
         turns[test.partition("[")[0]].append(test)
     ordered = sorted(
-        (0 if test.startswith(f"{own}::") else turn + 1, seconds[test], test)
+        (turn, not test.startswith(f"{own}::"), seconds[test], test)
         for tests in turns.values()
         for turn, test in enumerate(tests)
     )
     enough = _ENOUGH * _patience()
     taken: list[str] = []
     spent = 0.0
-    for turn, cost, test in ordered:
+    for turn, _, cost, test in ordered:
         spent += cost
-        if turn > 1 and (spent > enough or len(taken) >= _MANY * enough / _ENOUGH):
+        if turn > 0 and (spent > enough or len(taken) >= _MANY * enough / _ENOUGH):
             break
         taken.append(test)
     return taken
