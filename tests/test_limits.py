@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,7 +18,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import conda_package_handling.api
+import conda_package_streaming.extract
 import pytest
+import rattler.package_streaming
 import zstandard
 
 from conda_prune import Limits, PruneError, check, fix
@@ -386,9 +390,47 @@ def test_work_grows_with_the_number_of_files_and_no_faster(tmp_path: Path, count
 @pytest.mark.long
 @linux
 def test_long_a_component_of_more_than_four_gigabytes(tmp_path: Path) -> None:
-    """Content of 5 GiB that does not compress to nothing in the zip: stored frames of raw blocks would be 5 GiB."""
     package = bomb(tmp_path / f"{BASE.stem}.conda", 5 << 30, stated=True)
     assert fix(package).status == "fixed"
+    assert fix(package).status == "clean"
+
+
+@pytest.mark.long
+def test_long_a_package_of_more_than_four_gigabytes_is_read_by_every_client(tmp_path: Path) -> None:
+    """Its payload is in raw blocks, which stay: the zip that comes out needs sizes of 64 bits."""
+    size = (4 << 30) + (100 << 20)
+    info, pkg = component_tars(BASE)
+    header = tar_member("share/zeros", dialect=GNU)
+    with tarfile.open(fileobj=io.BytesIO(header + END)) as archive:
+        member = archive.getmembers()[0]
+    member.size = size
+    package = tmp_path / f"{BASE.stem}.conda"
+    with zipfile.ZipFile(package, "w") as file:
+        metadata, _, small = conda_members(zstd_frame(tar_of(info)), b"")
+        file.writestr(metadata.name, metadata.data)
+        with file.open(f"pkg-{BASE.stem}.tar.zst", "w", force_zip64=True) as frame:
+            frame.write(b"\x28\xb5\x2f\xfd\x00\x38")
+            for piece in (b"".join([*pkg, member.tobuf(tarfile.GNU_FORMAT)]), *zeros(size), END):
+                for start in range(0, len(piece), 1 << 17):
+                    block = piece[start : start + (1 << 17)]
+                    frame.write((len(block) << 3).to_bytes(3, "little") + block)
+            frame.write(b"\x01\x00\x00")
+        file.writestr(small.name, small.data)
+    assert fix(package).status == "fixed"
+    with zipfile.ZipFile(package) as file:
+        assert file.testzip() is None
+        assert file.infolist()[1].file_size > 1 << 32
+    names = []
+    for name, read in (
+        ("rattler", rattler.package_streaming.extract),
+        ("conda-package-streaming", conda_package_streaming.extract.extract),
+        ("conda-package-handling", lambda path, to: conda_package_handling.api.extract(str(path), str(to))),
+    ):
+        read(package, tmp_path / name)
+        assert (tmp_path / name / "share/zeros").stat().st_size == size
+        names.append(sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*")))
+        shutil.rmtree(tmp_path / name)
+    assert names[0] == names[1] == names[2]
     assert fix(package).status == "clean"
 
 

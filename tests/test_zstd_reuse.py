@@ -324,6 +324,33 @@ def test_what_is_kept_fits_at_the_first_attempt(tmp_path: Path, name: str) -> No
             assert crc_of(out.read()) == done.crc == zlib.crc32(expected(old.content, splices))
 
 
+WINDOW = MIB // 2
+REPRODUCED = Recipe("zstd", 3, "reproduced", threaded=True)
+LAYOUTS = [
+    pytest.param(REPRODUCED, WINDOW, 9 * MIB, (2 * MIB, WINDOW // 8, WINDOW), id="jobs"),
+    pytest.param(REPRODUCED, WINDOW, MIB // 2 + 1, (2 * MIB, WINDOW // 8, WINDOW), id="just large enough for a thread"),
+    pytest.param(REPRODUCED, WINDOW, MIB // 2, (MIB // 2, WINDOW // 8, WINDOW), id="too small for one"),
+    pytest.param(REPRODUCED, WINDOW, 0, (1, WINDOW // 8, WINDOW), id="nothing"),
+    pytest.param(REPRODUCED, WINDOW + 65536, 9 * MIB, (9 * MIB, 73728, WINDOW + 65536), id="a window of others"),
+    pytest.param(REPRODUCED, 1 << 16, 9 * MIB, (MIB, 1 << 13, 1 << 16), id="small window"),
+    pytest.param(REPRODUCED, 1 << 15, 9 * MIB, (MIB, 1 << 12, 0), id="a window too small to try blocks"),
+    pytest.param(REPRODUCED, 64 * MIB, 999 * MIB, (256 * MIB, 8 * MIB, 64 * MIB), id="a large window"),
+    pytest.param(REPRODUCED, 128 * MIB, 999 * MIB, (512 * MIB, 16 * MIB, 0), id="a window too large to copy often"),
+    pytest.param(REPRODUCED, 128 * MIB, 9 * MIB, (512 * MIB, 16 * MIB, 128 * MIB), id="a large window, less content"),
+    pytest.param(Recipe("zstd", 3, "recorded", True), WINDOW, 9 * MIB, (2 * MIB, WINDOW, WINDOW), id="not reproduced"),
+    pytest.param(Recipe("zstd", 3, "reproduced"), WINDOW, 9 * MIB, (9 * MIB, WINDOW // 8, WINDOW), id="one thread"),
+    # libzstd's long mode: jobs by the size of the chain table, and matches in the whole window.
+    pytest.param(
+        Recipe("zstd", 22, "reproduced", True), 128 * MIB, 999 * MIB, (512 * MIB, 128 * MIB, 0), id="long mode"
+    ),
+]
+
+
+@pytest.mark.parametrize(("recipe", "window", "size", "layout"), LAYOUTS)
+def test_where_jobs_are_looked_for(recipe: Recipe, window: int, size: int, layout: tuple[int, int, int]) -> None:
+    assert zstd_reuse.jobs(zstd.Frame(14, window, False, size, False), recipe, size) == zstd_reuse.Jobs(*layout)
+
+
 @pytest.mark.parametrize("level", [-5, 1, 3, 6, 7, 8, 9, 12, 13, 15, 16, 17, 18, 19, 22])
 @pytest.mark.parametrize("window_log", [18, 19, 20])
 def test_jobs_start_and_refer_back_where_libzstd_lets_them(level: int, window_log: int) -> None:
