@@ -15,6 +15,14 @@ def regular_file(files: Mapping[str, File], file: File) -> File:
     """Return the file that a hard link stands for, or a file of another kind itself; raise Unsupported where it is
     missing.
     """
+    return names_passed(files, file)[-1]
+
+
+def names_passed(files: Mapping[str, File], file: File) -> list[File]:
+    """Return a file, the hard links that it stands for one after another, and at last what is none; raise Unsupported
+    where one is missing.
+    """
+    passed = [file]
     seen = set()
     while file.kind is FileKind.HARDLINK:
         name = file.link
@@ -24,7 +32,8 @@ def regular_file(files: Mapping[str, File], file: File) -> File:
             raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which is not there")
         seen.add(name)
         file = files[name]
-    return file
+        passed.append(file)
+    return passed
 
 
 def trail(files: Mapping[str, File], path: str) -> Iterator[str]:
