@@ -168,7 +168,8 @@ def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
     """Return a member's size in bytes; raise Damaged for what is none, Unsupported where readers see different ones."""
     if "size" not in pax:
         return header.size
-    if not pax["size"].isascii() or not pax["size"].isdigit():
+    # Of more digits Python makes no number, and no size needs them.
+    if not pax["size"].isascii() or not pax["size"].isdigit() or len(pax["size"]) > len(str(1 << 63)):
         raise Damaged(f"the size of the tar member {path!r} is {pax['size']!r}")
     size = int(pax["size"])
     # A size that the header has room for must stand there too: not every reader looks at the record (CVE-2025-62518).

@@ -206,6 +206,7 @@ TARS = (
         "size",
     ),
     *adding("tar-pax-size-twice", pax_header(b"10 size=1\n12 size=512\n") + EXTRA, "two 'size'", "length"),
+    *adding("tar-pax-size-of-5000-digits", pax_header({"size": "1000".zfill(5000)}) + EXTRA, "size"),
     *adding("tar-pax-path-empty", pax_header({"path": ""}) + EXTRA, "path"),
     *adding("tar-pax-after-nul", pax_header(b"14 path=share\n\0" + b"13 path=evil\n") + EXTRA, "pax"),
     *adding("tar-pax-and-gnu-name", gnu_long(b"share/a\0") + pax_header({"path": "share/b"}) + EXTRA, "both"),
