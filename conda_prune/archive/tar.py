@@ -151,6 +151,12 @@ class TarReader:
         stored, link = member.name(header), member.link(header)
         path = checked_path(stored)
         kind = _kind(member, header, stored)
+        if kind not in (FileKind.HARDLINK, FileKind.SYMLINK):
+            link = ""  # whatever the header says, readers look at it for links only
+        elif not link:
+            raise Unsupported(f"the tar member {path!r} is a link that leads nowhere", REBUILD)
+        if path == "." and kind is not FileKind.DIRECTORY:
+            raise Unsupported(f"the tar member {path!r} is no directory", REBUILD)
         size = pax_size(member.pax, header, path)
         if kind is not FileKind.FILE and size:
             raise Unsupported(f"the tar member {path!r} is a {kind.value} that claims {size} bytes of content", REBUILD)
