@@ -170,7 +170,7 @@ def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
         return header.size
     # Of more digits Python makes no number, and no size needs them.
     if not pax["size"].isascii() or not pax["size"].isdigit() or len(pax["size"]) > len(str(1 << 63)):
-        raise Damaged(f"the size of the tar member {path!r} is {pax['size']!r}")
+        raise Damaged(f"the size of the tar member {path!r} is {pax['size'][:32]!r}")
     size = int(pax["size"])
     # A size that the header has room for must stand there too: not every reader looks at the record (CVE-2025-62518).
     if header.size != size and not (header.size == 0 and size >= 8**11):
