@@ -42,8 +42,10 @@ def parse_header(block: bytes) -> Header:
     """
     fields = _HEADER.unpack(block)
     name, mode, uid, gid, size, mtime, checksum, type_, link, magic = fields[:10]
-    if _number(checksum) != checksum_of(block):
+    if checksum[0] & 0x80 or _number(checksum) != checksum_of(block):
         raise Damaged("a tar header's checksum is wrong")
+    if not text(size).strip(b" "):
+        raise Damaged("a tar header has no size")  # Python takes it for 0, rattler for damage.
     for field in (mode, uid, gid, *fields[12:14]):
         _number(field, signed=True)  # Python takes a header with a wrong number for the end of the tar.
     name = text(name)
@@ -56,7 +58,9 @@ def parse_header(block: bytes) -> Header:
 
 
 def checksum_of(block: bytes) -> int:
-    """Return the sum that POSIX wants in a header; rattler takes no other, such as the signed one of old writers."""
+    """Return the sum that POSIX wants in a header; rattler takes no other, such as the signed one of old writers, and
+    no digits but octal ones.
+    """
     return sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ")
 
 
