@@ -19,6 +19,7 @@ REBUILD = "build the package again"
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _CHECKSUM = slice(148, 156)
 _MEANINGFUL = frozenset({"path", "linkpath", "size"})
+_HIDDEN_RECORD = re.compile(rb"\n\d+ (?:path|linkpath|size)=")
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
@@ -132,10 +133,14 @@ def parse_pax(body: bytes) -> dict[str, str]:
             raise Damaged("a PAX header's record has a wrong length")
         key, _, value = record[:-1].partition(b"=")
         name = key.decode("utf-8", "replace")
+        if not name:
+            raise Damaged("a PAX header's record has no name")
         if name in records:
             raise Unsupported(f"a PAX header has two {name!r} records")
-        if name in _MEANINGFUL and (not value or (b"\0" in value)):
-            raise Unsupported(f"a PAX header's {name!r} record is empty or holds a NUL")
+        if name in _MEANINGFUL and (not value or b"\0" in value or b"\n" in value):
+            raise Unsupported(f"a PAX header's {name!r} record is empty, or holds a NUL or a line end")
+        if _HIDDEN_RECORD.search(record):
+            raise Unsupported("a PAX header's record holds another one for readers that go by lines, as rattler does")
         records[name] = value.decode("utf-8", "surrogateescape")
         offset = stop
     return records
