@@ -131,8 +131,11 @@ class TarReader:
                     body = bytes((yield padded(header.size)))
                     member.headers.append(body)
                 member.extend(header, body[: header.size])
+                if header.type == b"g":  # it is about all members after it, and stays whatever becomes of the next
+                    member.headers.clear()
+                    member.start = self._position
             if block == _ZEROS:
-                if member.extensions - {b"g"}:
+                if member.extensions:
                     raise Damaged("the tar ends after an extension header that belongs to no member")
                 yield from self._trailer()
             yield from self._member(member, header)
@@ -261,6 +264,8 @@ class _Member:
         """Take an extension header; raise Unsupported for what readers understand differently."""
         if header.type in self.extensions:
             raise Unsupported("two extension headers of one type before one tar member", REBUILD)
+        if header.type == b"g" and self.extensions:
+            raise Unsupported("a global PAX header stands between a tar member's headers", REBUILD)
         self.extensions.add(header.type)
         if header.type == b"x":
             self.pax = parse_pax(body)

@@ -203,6 +203,7 @@ def below_link(link: bytes) -> Callable[[list[bytes]], bytes]:
     return lambda members: tar_of([*members, link, tar_member("share/link/a/passwd", b"x")])
 
 
+COMMENT = pax_header({"comment": "x"}, b"g")
 SPARSE_REAL = {"SCHILY.realsize": "100000"}
 
 TARS = (
@@ -223,6 +224,9 @@ TARS = (
     *adding("tar-two-pax-headers", pax_header({"path": "share/a"}) + pax_header({"path": "share/b"}) + EXTRA, "two"),
     *adding("tar-gnu-name-goes-on", gnu_long(LONG) + EXTRA, "behind its end"),
     *adding("tar-global-size", pax_header({"size": "0"}, b"g") + EXTRA, "global"),
+    *adding("tar-global-behind-gnu-name", gnu_long(b"share/a\0") + COMMENT + EXTRA, "between"),
+    *adding("tar-global-behind-pax-name", pax_header({"path": "share/a"}) + COMMENT + EXTRA, "between"),
+    *adding("tar-global-at-the-end", COMMENT, "no member"),
     *adding("tar-star-sparse", pax_header(SPARSE_REAL) + EXTRA, "sparse"),
     *adding("tar-sun-sparse", pax_header({"SUN.holesdata": " 0 100"}) + EXTRA, "sparse"),
     *adding("tar-prefix-in-gnu", with_field(tar_member("x", b"x", dialect=GNU), PREFIX, b"../etc\0"), "prefix"),
