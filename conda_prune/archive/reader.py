@@ -12,7 +12,7 @@ from ..model import Component, FileKind, Package
 from .codecs import LARGE, decompress
 from .container import Archive, Part
 from .tar import Later, TarReader, now
-from .tar_header import REBUILD, place
+from .tar_header import REBUILD
 
 T = TypeVar("T")
 Keep = Callable[[str], int]
@@ -100,7 +100,7 @@ def _check_names(components: list[Component]) -> None:
     """Raise Unsupported for names with which what is unpacked depends on the reader, or on the order."""
     seen: set[str] = set()
     for component in components:
-        names = {place(file.path) for file in component.files}
+        names = {file.path for file in component.files}
         if both := seen & names - {"."}:
             raise Unsupported(f"{min(both)!r} is in both of the package's components", REBUILD)
         seen |= names
@@ -108,9 +108,7 @@ def _check_names(components: list[Component]) -> None:
             raise Damaged(f"the info component holds {min(strangers)!r}, which is not below info/ (CEP 35)")
         if component.name == "pkg" and (read := names & _READ_FROM_INFO):
             raise Damaged(f"the pkg component holds {min(read)!r}, which belongs into the info component (CEP 35)")
-    files = {
-        place(file.path) for component in components for file in component.files if file.kind is not FileKind.DIRECTORY
-    }
+    files = {file.path for component in components for file in component.files if file.kind is not FileKind.DIRECTORY}
     if below := _directories(seen) & files:
         raise Unsupported(f"{min(below)!r} is no directory, and there are members below it", REBUILD)
 

@@ -26,7 +26,6 @@ from .tar_header import (
     parse_pax,
     pax_mtime,
     pax_size,
-    place,
 )
 
 _ZEROS = bytes(BLOCK)
@@ -179,10 +178,9 @@ class TarReader:
         self._spans.append(stored, member.start, content_at, self._position)
 
     def _take_name(self, path: str) -> None:
-        where = place(path)
-        if where in self._names:
+        if path in self._names:
             raise Unsupported(f"two tar members are called {path!r}", REBUILD)
-        self._names.add(where)
+        self._names.add(path)
         if len(self._names) > self._limits.members:
             raise LimitExceeded(f"more than {self._limits.members} files", "raise --max-members if you trust it")
 

@@ -147,7 +147,10 @@ def parse_pax(body: bytes) -> dict[str, str]:
 
 
 def checked_path(stored: str) -> str:
-    """Return a stored name as a package path; raise Unsupported for names that leave the package or end early."""
+    """Return a stored name as a package path: where it leads, so `a//b` and `a/./b` are `a/b`.
+
+    Raises Unsupported for names that leave the package or end early.
+    """
     if stored.startswith("/") or _DRIVE.match(stored):
         raise Unsupported(f"a tar member has the absolute name {stored!r}")
     if "\0" in stored:
@@ -156,21 +159,12 @@ def checked_path(stored: str) -> str:
         parts = stored.replace("\\", "/").split("/")
         if ".." in parts:
             raise Unsupported(f"a tar member's name leaves the package: {stored!r}")
-    path = stored.rstrip("/")
-    while path.startswith("./"):
-        path = path[2:].lstrip("/")
-    if not path:
-        if stored in (".", "./"):
-            return "."
+    if not stored:
         raise Unsupported("a tar member has no name")
-    return path
-
-
-def place(path: str) -> str:
-    """Return where a path leads: `a//b` and `a/./b` to `a/b`."""
-    if "//" in path or "/." in path:
-        return "/".join(part for part in path.split("/") if part not in ("", "."))
-    return path
+    path = stored.rstrip("/")
+    if "//" in path or path.startswith("./") or "/." in path:
+        path = "/".join(part for part in path.split("/") if part not in ("", "."))
+    return path or "."
 
 
 def pax_size(pax: dict[str, str], header: Header, path: str) -> int:

@@ -97,6 +97,25 @@ def dotted(format: Format) -> Callable[[Path], Path]:
     return make
 
 
+def roundabout(format: Format) -> Callable[[Path], Path]:
+    """All names, of the listing too, with more slashes and dots than they need."""
+
+    def renamed(member: bytes) -> bytes:
+        name = member[:100].rstrip(b"\0").replace(b"info/", b"info//").replace(b"/m/", b"/./m/")
+        return with_field(member, 0, name.ljust(100, b"\0"))
+
+    def make(directory: Path) -> Path:
+        info, pkg = ([renamed(member) for member in members] for members in component_tars(BASE))
+        path = directory / f"{BASE.stem}{format}"
+        if format == ".conda":
+            path.write_bytes(conda_archive(BASE.stem, zstd_frame(tar_of(info)), zstd_frame(tar_of(pkg))))
+            return path
+        path.write_bytes(bz2.compress(tar_of([*info, *pkg])))
+        return path
+
+    return make
+
+
 def base_256(number: int) -> bytes:
     """A number field as GNU tar writes large ones."""
     return b"\x80" + number.to_bytes(11, "big")
@@ -148,6 +167,7 @@ ODD: tuple[Odd, ...] = (
     *frame_case("zstd-raw-blocks", "Uncompressed blocks.", raw_block_frame),
     *frame_case("zstd-fast", "A negative level, as pixi uses for its own builds.", fast),
     *(Odd(f"names-with-dot{f}", f, dotted(f), "Names that begin with ./, also below info/.") for f in FORMATS),
+    *(Odd(f"names-roundabout{f}", f, roundabout(f), "Names that lead there by a//b and a/./b.") for f in FORMATS),
     *in_dialect("names-ustar-prefix", "USTAR splits long names into prefix and name.", USTAR),
     *in_dialect("names-gnu", "GNU writes a LongLink member.", GNU),
     *in_dialect("names-pax", "PAX writes a path record.", PAX),
