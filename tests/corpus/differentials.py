@@ -12,10 +12,10 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .crafted import from_bytes, from_file, pax_header, resealed, tar_of, with_field
+from .crafted import BASE, from_bytes, from_file, pax_header, resealed, tar_of, with_field
 from .hostile_archives import DISAGREE, with_pkg, zip_case
 from .hostile_tars import EXTRA, adding, tar_case
-from .packages import GNU, tar_member
+from .packages import GNU, tar_member, zstd_frame
 from .refused import Hostile
 from .tars import BLOCK
 from .zips import DATA_DESCRIPTOR, ZipMember, zip_archive
@@ -132,6 +132,18 @@ def described_wrongly(members: list[ZipMember]) -> bytes:
     return bytes(archive)
 
 
+def with_third(name: str) -> Callable[[list[ZipMember]], bytes]:
+    """The zip with one more compressed tar, which is no component."""
+    more = zstd_frame(tar_of([tar_member("share/more", b"x")]))
+    return lambda members: zip_archive([*members, ZipMember(name, more)])
+
+
+def dos_directory(archive: bytearray, header: int) -> None:
+    """Say that the entry was made by DOS, as a directory; libarchive goes by that, others by the name."""
+    archive[header + 5] = 0
+    archive[header + 38 : header + 42] = struct.pack("<I", 0x10)
+
+
 DIFFERENTLY = ("clients read differently", "disagree", "two", "hides another", "between")
 
 ZIPS = (
@@ -150,6 +162,11 @@ ZIPS = (
     zip_case("zip-counts-more", counting(9), "claims"),
     zip_case("zip-of-several", counting(3, here=2), "several"),
     zip_case("zip-symlink", in_directory(patched(38, struct.pack("<I", 0o120777 << 16))), "no regular file"),
+    zip_case("zip-third-archive", with_third("more.tar.zst"), "only some clients"),
+    zip_case("zip-archive-below", with_third("sub/pkg-more.tar.zst"), "only some clients"),
+    zip_case("zip-archive-of-another-kind", with_third(f"pkg-{BASE.stem}.tar.bz2"), "only some clients"),
+    zip_case("zip-signature-of-a-component", with_third(f"info-{BASE.stem}.tar.zst.sig"), "only some clients"),
+    zip_case("zip-dos-directory", in_directory(dos_directory), "no regular file"),
     zip_case("zip-nul-in-name", lambda m: zip_archive([*m, ZipMember("pkg-x.tar.zst\0.txt", b"")]), "name"),
     zip_case("zip-parent", lambda m: zip_archive([*m, ZipMember("../outside", b"x")]), "leaves"),
     zip_case("zip-absolute", lambda m: zip_archive([*m, ZipMember("/etc/passwd", b"x")]), "name"),
