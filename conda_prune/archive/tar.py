@@ -76,6 +76,7 @@ class TarReader:
         self._spans = Spans()
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
+        self._linked: set[str] = set()
         self._texts = 0
         self._position = 0
         self._steps = self._members()
@@ -163,6 +164,8 @@ class TarReader:
         if kind is not FileKind.FILE and size:
             raise Unsupported(f"the tar member {path!r} is a {kind.value} that claims {size} bytes of content", REBUILD)
         self._take_name(path)
+        if kind is FileKind.HARDLINK and (target := checked_path(link)) not in self._names:
+            self._linked.add(target)
         raw = b"".join(member.headers)
         self._hold(len(raw) - BLOCK)
         content_at = self._position
@@ -180,6 +183,8 @@ class TarReader:
     def _take_name(self, path: str) -> None:
         if path in self._names:
             raise Unsupported(f"two tar members are called {path!r}", REBUILD)
+        if path in self._linked:
+            raise Unsupported(f"a hard link to {path!r} stands before it, where no client can unpack it", REBUILD)
         self._names.add(path)
         if len(self._names) > self._limits.members:
             raise LimitExceeded(f"more than {self._limits.members} files", "raise --max-members if you trust it")

@@ -20,7 +20,7 @@ def regular_file(files: Mapping[str, File], file: File) -> File:
 
 def names_passed(files: Mapping[str, File], file: File) -> list[File]:
     """Return a file, the hard links that it stands for one after another, and at last what is none; raise Unsupported
-    where one is missing.
+    where one is missing, or that is a directory.
     """
     passed = [file]
     seen = set()
@@ -33,6 +33,8 @@ def names_passed(files: Mapping[str, File], file: File) -> list[File]:
         seen.add(name)
         file = files[name]
         passed.append(file)
+    if len(passed) > 1 and file.kind is FileKind.DIRECTORY:
+        raise Unsupported(f"the hard link {passed[0].path!r} points to {file.path!r}, which is a directory")
     return passed
 
 

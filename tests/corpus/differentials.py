@@ -221,6 +221,7 @@ def below_link(link: bytes) -> Callable[[list[bytes]], bytes]:
 
 
 COMMENT = pax_header({"comment": "x"}, b"g")
+DIRECTORY = tar_member("share/d", type=tarfile.DIRTYPE)
 SPARSE_REAL = {"SCHILY.realsize": "100000"}
 
 TARS = (
@@ -271,6 +272,12 @@ TARS = (
     *adding("tar-device", tar_member("share/null", type=tarfile.CHRTYPE), "type"),
     *adding("tar-volume", tar_member("volume", type=b"V"), "type"),
     *adding("tar-multi-volume", tar_member("share/rest", b"x", type=b"M"), "type"),
+    *adding("tar-hardlink-before-file", tar_member("share/h", type=b"1", linkname="share/extra") + EXTRA, "before"),
+    *tar_case(
+        "tar-hardlink-to-directory",
+        lambda members: tar_of([*members, DIRECTORY, tar_member("share/h", type=b"1", linkname="share/d")]),
+        "is a directory",
+    ),
     *adding("tar-hardlink-with-content", tar_member("share/h", b"x" * 9, type=b"1", linkname="share/x"), "content"),
     *adding("tar-directory-with-content", tar_member("share/d", b"x" * 9, type=b"5"), "content"),
     *tar_case(
