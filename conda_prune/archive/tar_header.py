@@ -20,6 +20,7 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _CHECKSUM = slice(148, 156)
 _MEANINGFUL = frozenset({"path", "linkpath", "size"})
 _HIDDEN_RECORD = re.compile(rb"\n\d+ (?:path|linkpath|size)=")
+_TIMES = 1 << 63
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
@@ -47,6 +48,8 @@ def parse_header(block: bytes) -> Header:
         raise Damaged("a tar header's checksum is wrong")
     if not text(size).strip(b" "):
         raise Damaged("a tar header has no size")  # Python takes it for 0, rattler for damage.
+    if mode[0] & 0x80:
+        raise Damaged("a tar header's mode is no octal number")  # rattler goes without it, Python fails.
     for field in (mode, uid, gid, *fields[12:14]):
         _number(field, signed=True)  # Python takes a header with a wrong number for the end of the tar.
     name = text(name)
@@ -182,13 +185,14 @@ def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
 
 
 def pax_mtime(pax: dict[str, str], header: Header) -> int:
-    """Return a member's time of change in whole seconds."""
-    if "mtime" not in pax:
-        return header.mtime
+    """Return a member's time of change in whole seconds; raise Damaged for one that Python cannot set (64 bits)."""
     try:
-        return int(float(pax["mtime"]) // 1)
-    except (ValueError, OverflowError):
+        time = float(pax["mtime"]) if "mtime" in pax else header.mtime
+    except ValueError:
         return header.mtime
+    if not -_TIMES <= time < _TIMES:  # nor is a NaN
+        raise Damaged("a tar member's time of change is no time")
+    return int(time // 1)
 
 
 def padded(size: int) -> int:
