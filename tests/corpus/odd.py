@@ -25,7 +25,7 @@ from .crafted import (
 )
 from .packages import FORMATS, GNU, PAX, USTAR, component_tars, conda_archive, tar_member, zstd_frame
 from .tars import BLOCK
-from .zips import DATA_DESCRIPTOR, DEFLATED, zip_archive
+from .zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +156,11 @@ ODD: tuple[Odd, ...] = (
         "zip-utf-8-flag",
         "Bit 11: names are UTF-8.",
         lambda m: zip_archive([replace(x, flags=0x800) for x in m]),
+    ),
+    zip_case(
+        "zip-name-not-composed",
+        "A name that libarchive gives in another form (NFC).",
+        lambda m: zip_archive([*m, ZipMember("e\u0301.txt", b"x", flags=0x800)]),
     ),
     zip_case(
         "zip-zip64-local-only",
