@@ -206,9 +206,9 @@ def text(field: bytes) -> bytes:
 
 
 def long_name(body: bytes) -> bytes:
-    """Return a GNU long name; raise Unsupported where readers end it at different places."""
+    """Return a GNU long name; raise Unsupported where readers end it at different places: rattler takes off one NUL."""
     name, _, rest = body.partition(b"\0")
-    if rest.strip(b"\0"):
+    if rest:
         raise Unsupported("a GNU long name goes on behind its end", REBUILD)
     return name
 

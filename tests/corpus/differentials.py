@@ -241,6 +241,7 @@ TARS = (
     *adding("tar-pax-and-gnu-name", gnu_long(b"share/a\0") + pax_header({"path": "share/b"}) + EXTRA, "both"),
     *adding("tar-two-pax-headers", pax_header({"path": "share/a"}) + pax_header({"path": "share/b"}) + EXTRA, "two"),
     *adding("tar-gnu-name-goes-on", gnu_long(LONG) + EXTRA, "behind its end"),
+    *adding("tar-gnu-name-with-two-ends", gnu_long(b"share/a\0\0") + EXTRA, "behind its end"),
     *adding("tar-global-size", pax_header({"size": "0"}, b"g") + EXTRA, "global"),
     *adding("tar-global-behind-gnu-name", gnu_long(b"share/a\0") + COMMENT + EXTRA, "between"),
     *adding("tar-global-behind-pax-name", pax_header({"path": "share/a"}) + COMMENT + EXTRA, "between"),
