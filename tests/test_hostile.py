@@ -79,6 +79,7 @@ def test_the_refusal_is_one_line_that_says_what_is_wrong(run: Run, hostile: Host
     (line,) = run.lines[hostile.id]
     assert any(reason in line.lower() for reason in hostile.reasons), line
     assert line.isprintable()
+    assert len(line) < 2000, "whatever it quotes"
     assert "internal error" not in line
     found = run.objects[hostile.id]
     assert found["status"] == "error"

@@ -298,6 +298,7 @@ TARS = (
     ),
     *tar_case("tar-below-file", below_link(tar_member("share/link", b"x")), "no directory"),
     *adding("tar-backslash-parent", tar_member("share\\..\\..\\outside", b"x"), "leaves"),
+    *adding("tar-absolute-and-long", pax_header({"path": f"/{'x' * 1_000_000}"}) + EXTRA, "absolute"),
     *adding("tar-drive", tar_member("C:/outside", b"x"), "absolute"),
 )
 
