@@ -65,6 +65,7 @@ class TarReader:
     Call `feed` with each piece, then `finish`. `keep` names how many leading bytes of a member's content to keep.
     `later` hashes beside the parsing.
     `finish` raises Damaged unless the stream ended with its two zero blocks: a tar cut between two members is an error.
+    It raises Unsupported where a hard link leads out of the tar: whether its file is there then depends on the client.
     """
 
     def __init__(self, keep: Callable[[str], int], limits: Limits, later: Later = now) -> None:
@@ -76,7 +77,7 @@ class TarReader:
         self._spans = Spans()
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
-        self._linked: set[str] = set()
+        self._linked: dict[str, str] = {}
         self._texts = 0
         self._position = 0
         self._steps = self._members()
@@ -108,6 +109,8 @@ class TarReader:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
+        for target, link in self._linked.items():
+            raise Unsupported(f"the hard link {link!r} points to {target!r}, which is not there")
         hashed = iter(self._hashed)
         for at, file in enumerate(self._files):
             if file.kind is FileKind.FILE:
@@ -165,7 +168,7 @@ class TarReader:
             raise Unsupported(f"the tar member {path!r} is a {kind.value} that claims {size} bytes of content", REBUILD)
         self._take_name(path)
         if kind is FileKind.HARDLINK and (target := checked_path(link)) not in self._names:
-            self._linked.add(target)
+            self._linked[target] = path
         raw = b"".join(member.headers)
         self._hold(len(raw) - BLOCK)
         content_at = self._position
@@ -184,7 +187,7 @@ class TarReader:
         if path in self._names:
             raise Unsupported(f"two tar members are called {path!r}", REBUILD)
         if path in self._linked:
-            raise Unsupported(f"a hard link to {path!r} stands before it, where no client can unpack it", REBUILD)
+            raise Unsupported(f"the hard link {self._linked[path]!r} to {path!r} stands before it", REBUILD)
         self._names.add(path)
         if len(self._names) > self._limits.members:
             raise LimitExceeded(f"more than {self._limits.members} files", "raise --max-members if you trust it")
