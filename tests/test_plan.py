@@ -262,6 +262,16 @@ def test_a_directory_goes_only_where_all_below_it_goes(tmp_path: Path) -> None:
     assert kept <= rows(path).keys()
 
 
+@pytest.mark.parametrize("kind", ["softlink", "hardlink"])
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_directory_that_is_listed_as_a_file_goes_with_what_was_in_it(kind: str, format_: str, tmp_path: Path) -> None:
+    tree = "lib/python3.10"
+    wrong = edit(lambda by, all_: all_.append({"_path": tree, "path_type": kind}))
+    path = make(tmp_path, {f"{OTHER}/m/__pycache__/a.cpython-310.pyc": CONTENT}, format=format_, paths_json=wrong)
+    assert done(fixed(path)) == {f"{OTHER}/m/__pycache__/a.cpython-310.pyc": "drop", tree: "correct"}
+    assert tree not in rows(path)
+
+
 def test_a_directory_that_is_only_listed_goes_too(tmp_path: Path) -> None:
     def with_directories(listing: bytes) -> bytes:
         document = json.loads(listing)
