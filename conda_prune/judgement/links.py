@@ -8,7 +8,8 @@ from ..errors import Unsupported
 from ..model import File, FileKind
 
 _LONGEST = 40
-"""Symbolic links that are followed one after another, as many as Linux follows (path_resolution(7))."""
+"""Symbolic links that are followed one after another, as many as Linux follows (path_resolution(7)); and hard
+ones, which no writer makes to others: following thousands from each would take hours."""
 
 
 def regular_file(files: Mapping[str, File], file: File) -> File:
@@ -33,6 +34,8 @@ def names_passed(files: Mapping[str, File], file: File) -> list[File]:
         seen.add(name)
         file = files[name]
         passed.append(file)
+        if len(passed) > _LONGEST:
+            raise Unsupported(f"the hard link {passed[0].path!r} leads to {_LONGEST} others, one after another")
     if len(passed) > 1 and file.kind is FileKind.DIRECTORY:
         raise Unsupported(f"the hard link {passed[0].path!r} points to {file.path!r}, which is a directory")
     return passed
