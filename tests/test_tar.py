@@ -361,3 +361,4 @@ def test_a_global_header_stays_when_the_member_after_it_goes(gone: list[str], fo
     assert {name: before[name] for name in named} == named
     fix(package)
     assert seen(package) == {name: time for name, time in before.items() if "__pycache__" not in name}
+    assert fix(package).status == "clean"

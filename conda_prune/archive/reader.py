@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
@@ -104,6 +105,10 @@ def _check_names(components: list[Component]) -> None:
         if both := seen & names - {"."}:
             raise Unsupported(f"{min(both)!r} is in both of the package's components", REBUILD)
         seen |= names
+        for file in component.files:
+            # Whether a file of the other component is there when it is linked depends on the client.
+            if file.kind is FileKind.HARDLINK and posixpath.normpath(file.link) not in names:
+                raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which is not there")
         if component.name == "info" and (strangers := [name for name in names if not _in_info(name)]):
             raise Damaged(f"the info component holds {min(strangers)!r}, which is not below info/ (CEP 35)")
         if component.name == "pkg" and (read := names & _READ_FROM_INFO):

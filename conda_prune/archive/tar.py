@@ -7,6 +7,7 @@ cutting byte ranges for all. So this parser keeps spans, and refuses what two re
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from array import array
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -37,6 +38,9 @@ _HARMLESS_GLOBALS = frozenset({"comment", "mtime", "atime", "ctime", "uid", "gid
 _LONG_LIMIT = 1 << 21
 """Bytes of a long name or of extended attributes that are read at most."""
 
+_LONGEST_TARGET = 4095
+"""Characters of a link's target at most: Linux makes no longer ones (PATH_MAX), and following them takes time."""
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -65,7 +69,6 @@ class TarReader:
     Call `feed` with each piece, then `finish`. `keep` names how many leading bytes of a member's content to keep.
     `later` hashes beside the parsing.
     `finish` raises Damaged unless the stream ended with its two zero blocks: a tar cut between two members is an error.
-    It raises Unsupported where a hard link leads out of the tar: whether its file is there then depends on the client.
     """
 
     def __init__(self, keep: Callable[[str], int], limits: Limits, later: Later = now) -> None:
@@ -109,8 +112,6 @@ class TarReader:
         """Return the component called `name`; raise Damaged when the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
-        for target, link in self._linked.items():
-            raise Unsupported(f"the hard link {link!r} points to {target!r}, which is not there")
         hashed = iter(self._hashed)
         for at, file in enumerate(self._files):
             if file.kind is FileKind.FILE:
@@ -159,15 +160,15 @@ class TarReader:
         kind = _kind(member, header, stored)
         if kind not in (FileKind.HARDLINK, FileKind.SYMLINK):
             link = ""  # whatever the header says, readers look at it for links only
-        elif not link:
-            raise Unsupported(f"the tar member {path!r} is a link that leads nowhere", REBUILD)
+        elif not 0 < len(link) <= _LONGEST_TARGET:
+            raise Unsupported(f"the tar member {path!r} is a link that leads nowhere, or by too long a way", REBUILD)
         if path == "." and kind is not FileKind.DIRECTORY:
             raise Unsupported(f"the tar member {path!r} is no directory", REBUILD)
         size = pax_size(member.pax, header, path)
         if kind is not FileKind.FILE and size:
             raise Unsupported(f"the tar member {path!r} is a {kind.value} that claims {size} bytes of content", REBUILD)
         self._take_name(path)
-        if kind is FileKind.HARDLINK and (target := checked_path(link)) not in self._names:
+        if kind is FileKind.HARDLINK and (target := posixpath.normpath(link)) not in self._names:
             self._linked[target] = path
         raw = b"".join(member.headers)
         self._hold(len(raw) - BLOCK)
@@ -268,9 +269,9 @@ class _Member:
 
     def extend(self, header: Header, body: bytes) -> None:
         """Take an extension header; raise Unsupported for what readers understand differently."""
-        if header.type in self.extensions:
+        if header.type in self.extensions - {b"g"}:  # global ones stand together when a member between them went
             raise Unsupported("two extension headers of one type before one tar member", REBUILD)
-        if header.type == b"g" and self.extensions:
+        if header.type == b"g" and self.extensions - {b"g"}:
             raise Unsupported("a global PAX header stands between a tar member's headers", REBUILD)
         self.extensions.add(header.type)
         if header.type == b"x":

@@ -222,6 +222,7 @@ def below_link(link: bytes) -> Callable[[list[bytes]], bytes]:
 
 COMMENT = pax_header({"comment": "x"}, b"g")
 DIRECTORY = tar_member("share/d", type=tarfile.DIRTYPE)
+IN_A_ROW = [tar_member(f"share/{at + 1}", type=b"1", linkname=f"share/{at}") for at in range(40)]
 SPARSE_REAL = {"SCHILY.realsize": "100000"}
 
 TARS = (
@@ -278,6 +279,12 @@ TARS = (
     *adding("tar-device", tar_member("share/null", type=tarfile.CHRTYPE), "type"),
     *adding("tar-volume", tar_member("volume", type=b"V"), "type"),
     *adding("tar-multi-volume", tar_member("share/rest", b"x", type=b"M"), "type"),
+    *adding("tar-symlink-too-long", tar_member("share/l", type=b"2", linkname="./" * 2048 + "x"), "too long a way"),
+    *tar_case(
+        "tar-hardlinks-in-a-row",
+        lambda members: tar_of([*members, tar_member("share/0", b"x"), *IN_A_ROW]),
+        "one after another",
+    ),
     *adding("tar-hardlink-before-file", tar_member("share/h", type=b"1", linkname="share/extra") + EXTRA, "before"),
     *tar_case(
         "tar-hardlink-to-directory",

@@ -194,6 +194,11 @@ ODD: tuple[Odd, ...] = (
         pax_header({"LIBARCHIVE.xattr.user.x": "eA", "SCHILY.dev": "1", "comment": "née"}) + EXTRA,
     ),
     *adding("tar-pax-line-ends", "Lines in a record.", pax_header({"comment": "a\n7 b=c\n"}) + EXTRA),
+    *adding(
+        "tar-two-globals",
+        "Global headers together, as they are left where a member between them went.",
+        pax_header({"comment": "x"}, b"g") + pax_header({"mtime": "5"}, b"g") + EXTRA,
+    ),
     *adding("tar-gnu-name-without-end", "No NUL behind it.", tar_member("L", b"share/long", type=b"L") + EXTRA),
     *adding("tar-file-with-target", "A link's target where there is no link.", with_field(EXTRA, 157, b"share/x\0")),
     *adding("tar-file-with-pax-target", "The same in a PAX header.", pax_header({"linkpath": "share/x"}) + EXTRA),
