@@ -6,6 +6,9 @@ reports the error knows it, and prints `<package>: <message>`.
 
 from __future__ import annotations
 
+_LONGEST = 1000
+"""Characters of a reason at most: what it quotes of a package may have megabytes."""
+
 
 class PruneError(Exception):
     """The work on one package ended; the package is as it was.
@@ -18,7 +21,7 @@ class PruneError(Exception):
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint)
-        self.reason = reason
+        self.reason = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
         self.hint = hint or self.advice
 
     def __str__(self) -> str:

@@ -12,8 +12,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-LONGEST_PATH = 4096
-"""Characters of a path that are unpacked at most: Linux takes 4096 bytes, macOS 1024, Windows 260 at first."""
+LONGEST_PATH = 4095
+"""Characters of a path that are unpacked at most: Linux takes 4096 bytes with the NUL at its end, macOS 1024."""
 
 
 class Format(str, Enum):

@@ -303,7 +303,7 @@ def test_odd_inputs_hold_the_sound_members(odd: Odd, tmp_path: Path) -> None:
         with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", errors="surrogateescape") as archive:
             read = archive.getnames()
             assert len(set(read)) == len(read)
-            names |= {name.removeprefix("./") for name in read}
+            names |= {posixpath.normpath(name) for name in read}
         with libarchive.memory_reader(tar) as entries:
             assert len(list(entries)) == len(read)
     assert set(SOUND.entries) | {"info/index.json"} <= names

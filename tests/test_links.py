@@ -75,3 +75,15 @@ def test_hard_links_in_a_circle_are_refused() -> None:
     files = {name: File(name, FileKind.HARDLINK, link=target) for name, target in (("a", "b"), ("b", "a"))}
     with pytest.raises(Unsupported, match="'a' points to 'b'"):
         regular_file(files, files["a"])
+
+
+@pytest.mark.parametrize(("length", "followed"), [(39, True), (40, False)])
+def test_hard_links_lead_to_each_other_forty_times_at_most(length: int, followed: bool) -> None:
+    """Each is followed to its end: of a hundred thousand in a row, that would take hours."""
+    links = {f"h{at}": f"h{at + 1}" if at + 1 < length else "lib/m/a.py" for at in range(length)}
+    files = package({}) | {path: File(path, FileKind.HARDLINK, link=target) for path, target in links.items()}
+    if followed:
+        assert regular_file(files, files["h0"]) is files["lib/m/a.py"]
+    else:
+        with pytest.raises(Unsupported, match="'h0' leads to 40 others"):
+            regular_file(files, files["h0"])

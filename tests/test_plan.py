@@ -15,9 +15,10 @@ from conda_prune import Result, check, fix, model, operations
 from conda_prune.errors import PruneError, Unsupported
 from conda_prune.judgement.plan import KINDS, ContentNeeded, Options, _check
 from conda_prune.judgement.rules import RULES, rule_of
-from conda_prune.model import Action, Component, Drop, FileKind, Format, Identity, Package, Plan
+from conda_prune.model import Action, Component, Drop, FileKind, Format, Identity, Package, Plan, Rewrite
 
 from .corpus.bytecode import cached, modules, pyc
+from .corpus.crafted import from_tar, tar_of
 from .corpus.entries import AnyEntry
 from .corpus.packages import (
     FORMATS,
@@ -37,7 +38,7 @@ SITE = "lib/python3.11/site-packages"
 OTHER = "lib/python3.10/site-packages"
 OWN = modules(SITE, "m/a", tags=("cpython-311",))
 CACHE = f"{SITE}/m/__pycache__"
-STRAY = f"{CACHE}/a.cpython-310.pyc"
+STRAY, OPTIMIZED, OWN_PYC = (f"{CACHE}/a.cpython-{tag}.pyc" for tag in ("310", "310.opt-1", "311"))
 CONTENT = pyc("cpython-310", "stray")
 
 
@@ -177,6 +178,34 @@ def test_every_kept_name_of_a_dropped_file_keeps_its_content(format_: str, tmp_p
     assert not {first, STRAY} & found.keys()
 
 
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    ("links", "gone"),
+    [
+        pytest.param({STRAY: OWN_PYC, "share/one": STRAY, "share/two": "share/one"}, {STRAY}, id="the second goes"),
+        pytest.param({"share/one": OWN_PYC, STRAY: "share/one", "share/two": STRAY}, {STRAY}, id="the third goes"),
+        pytest.param({STRAY: OWN_PYC, OPTIMIZED: STRAY, "share/one": OPTIMIZED}, {STRAY, OPTIMIZED}, id="two go"),
+        pytest.param({"share/one": OWN_PYC, "share/two": "share/one", STRAY: "share/two"}, {STRAY}, id="the last goes"),
+        pytest.param({"share/s": None, STRAY: "share/s", "share/one": STRAY}, set(), id="to a symbolic link: all stay"),
+    ],
+)
+def test_hard_links_that_lead_from_one_to_another_keep_their_content(
+    links: dict[str, str | None], gone: set[str], format_: Any, tmp_path: Path
+) -> None:
+    """No writer makes them, but all clients read them: each link is a name of the one that it names."""
+    linked = [
+        tar_member(name, type=b"1" if target else b"2", linkname=target or f"../{OWN_PYC}")
+        for name, target in links.items()
+    ]
+    spec = for_311("planned", OWN, paths_json=None)
+    path = from_tar(lambda members: tar_of([*members, *linked]), format_, spec)(tmp_path)
+    before = contents(path)
+    fix(path)
+    after = contents(path)
+    assert after.keys() == before.keys() - gone
+    assert {name: before[name] for name in after} == after
+
+
 def test_a_licence_below_info_may_be_a_name_of_what_goes(tmp_path: Path) -> None:
     """conda-build may link them; in a .tar.bz2 both are in one tar."""
     licence = f"{OTHER}/m-1.dist-info/LICENSE"
@@ -231,6 +260,16 @@ def test_a_directory_goes_only_where_all_below_it_goes(tmp_path: Path) -> None:
     kept = {OTHER, f"{OTHER}/m", f"{OTHER}/m/empty", "share/empty"}
     assert kept <= members(path)
     assert kept <= rows(path).keys()
+
+
+@pytest.mark.parametrize("kind", ["softlink", "hardlink"])
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_directory_that_is_listed_as_a_file_goes_with_what_was_in_it(kind: str, format_: str, tmp_path: Path) -> None:
+    tree = "lib/python3.10"
+    wrong = edit(lambda by, all_: all_.append({"_path": tree, "path_type": kind}))
+    path = make(tmp_path, {f"{OTHER}/m/__pycache__/a.cpython-310.pyc": CONTENT}, format=format_, paths_json=wrong)
+    assert done(fixed(path)) == {f"{OTHER}/m/__pycache__/a.cpython-310.pyc": "drop", tree: "correct"}
+    assert tree not in rows(path)
 
 
 def test_a_directory_that_is_only_listed_goes_too(tmp_path: Path) -> None:
@@ -460,6 +499,15 @@ def test_a_plan_that_would_leave_a_link_to_nothing_is_not_carried_out(kind: File
     _check(package, {"b.pyc": Drop(), "a.pyc": Drop()})
     with pytest.raises(PruneError, match=r"leave the link 'b.pyc' without its target; please report this"):
         _check(package, {"a.pyc": Drop()})
+
+
+def test_a_plan_that_would_take_a_hard_link_from_another_is_not_carried_out() -> None:
+    links = (model.File("b.pyc", FileKind.HARDLINK, link="a.pyc"), model.File("c", FileKind.HARDLINK, link="b.pyc"))
+    component = Component("tar", (model.File("a.pyc", size=1), *links), (), 0)
+    package = Package("p.conda", Format.CONDA, Identity(0, 0, 0, 0), (component,), complete=True)
+    _check(package, {"b.pyc": Drop(), "c": Rewrite(b"", "")})
+    with pytest.raises(PruneError, match=r"leave the link 'c' without its target; please report this"):
+        _check(package, {"b.pyc": Drop()})
 
 
 def test_a_plan_that_asks_for_what_it_has_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

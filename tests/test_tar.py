@@ -6,11 +6,13 @@ import hashlib
 import io
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conda_prune import fix
 from conda_prune.archive.tar import TarReader
 from conda_prune.archive.tar_header import (
     BLOCK,
@@ -22,15 +24,14 @@ from conda_prune.archive.tar_header import (
     parse_header,
     parse_pax,
     pax_size,
-    place,
     with_size,
 )
 from conda_prune.errors import Damaged, LimitExceeded, PruneError, Unsupported
 from conda_prune.model import Component, FileKind, Limits
 
-from .corpus.crafted import pax_header, pax_record, tar_of
-from .corpus.packages import GNU, PAX, USTAR, Dialect, tar_member
-from .corpus.tars import END
+from .corpus.crafted import BASE, from_tar, pax_header, pax_record, tar_of
+from .corpus.packages import FORMATS, GNU, PAX, USTAR, Dialect, Format, tar_member
+from .corpus.tars import END, read_components
 
 DIALECTS = pytest.mark.parametrize("dialect", [USTAR, GNU, PAX], ids=["ustar", "gnu", "pax"])
 DEEP = "directory/" * 15
@@ -276,9 +277,12 @@ def test_names_that_leave_the_package_are_refused(stored: str) -> None:
         checked_path(stored)
 
 
-@pytest.mark.parametrize(("path", "leads"), [("a/b", "a/b"), ("a//b", "a/b"), ("a/./b", "a/b"), ("a/.b", "a/.b")])
-def test_names_of_one_place_are_the_same(path: str, leads: str) -> None:
-    assert place(path) == leads
+@pytest.mark.parametrize(
+    ("stored", "leads"),
+    [("a/b", "a/b"), ("a//b", "a/b"), ("a/./b", "a/b"), ("a/.b", "a/.b"), ("./a/.//b/.", "a/b"), ("././", ".")],
+)
+def test_names_of_one_place_are_the_same(stored: str, leads: str) -> None:
+    assert checked_path(stored) == leads
 
 
 @given(
@@ -332,3 +336,29 @@ def test_zeros_behind_the_end_belong_to_the_stream(more: int) -> None:
 def test_an_end_of_less_than_two_blocks_is_no_end(cut: int) -> None:
     with pytest.raises(Damaged, match="ends early"):
         read(tar_member("a", b"a") + END[:cut])
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("gone", [["a"], ["b"], ["a", "b"], ["c"], ["b", "c"], ["a", "b", "c"]], ids="".join)
+def test_a_global_header_stays_when_the_member_after_it_goes(gone: list[str], format_: Format, tmp_path: Path) -> None:
+    """Python dates every member after it by it; one that no member follows would be damage to it."""
+    mtimes = {"a": 1_500_000_000, "b": 1_500_000_000, "c": 1_700_000_000}
+    named = {f"share/{'__pycache__/' * (key in gone)}{key}.cpython-310.pyc": time for key, time in mtimes.items()}
+
+    def dated(members: list[bytes]) -> bytes:
+        a, b, c = (tar_member(name, b"x") for name in named)
+        first, second = (pax_header({"mtime": str(mtimes[key])}, b"g") for key in "ac")
+        return tar_of([*members, first, a, b, second, c])
+
+    def seen(package: Path) -> dict[str, float]:
+        tar = read_components(package)["pkg" if format_ == ".conda" else "tar"]
+        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+            return {info.name: info.mtime for info in archive}
+
+    spec = replace(BASE, files={}, paths_json=None, legacy_listings=False)
+    package = from_tar(dated, format_, spec)(tmp_path)
+    before = seen(package)
+    assert {name: before[name] for name in named} == named
+    fix(package)
+    assert seen(package) == {name: time for name, time in before.items() if "__pycache__" not in name}
+    assert fix(package).status == "clean"

@@ -20,11 +20,11 @@ from conda_prune.archive import rewriter, verify
 from conda_prune.archive.container import Archive
 from conda_prune.archive.reader import read_package
 from conda_prune.archive.recompress import recompress
-from conda_prune.archive.verify import Expected
+from conda_prune.archive.verify import INSTALL_HINT, Expected
 from conda_prune.errors import NotVerified
 from conda_prune.model import Format, Limits
 
-from .corpus.crafted import BASE, from_file, from_frame, from_spec, from_tar, from_zip, tar_of
+from .corpus.crafted import BASE, from_file, from_frame, from_spec, from_tar, from_zip, pax_header, tar_of
 from .corpus.packages import FORMATS, tar_member, write_package, zstd_frame
 from .corpus.scenarios import SCENARIOS
 from .corpus.zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive
@@ -279,3 +279,15 @@ def test_an_interrupted_verification_ends_by_itself(tmp_path: Path) -> None:
             thread.join(60)
             assert not thread.is_alive()
     assert len(told) == 1 < sum(map(len, expected.values()))
+
+
+def test_what_libarchive_warns_of_is_not_printed(tmp_path: Path) -> None:
+    """Such as a name in a PAX header that is no UTF-8: a line that names no package, where nothing is wrong."""
+    named = pax_header(b"16 path=share/\xe9\n") + tar_member("x", b"x")
+    package = from_tar(lambda members: tar_of([*members, named]), ".conda")(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "conda_prune", "fix", "--in-place", package], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "share" in done.stdout
+    assert [line for line in done.stderr.splitlines() if line != INSTALL_HINT] == []

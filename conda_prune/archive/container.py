@@ -166,6 +166,12 @@ class Archive:
                 raise NotAPackage(f"the zip holds no {component}-*.tar.zst (CEP 35)", "check what built it")
             if len(names) > 1:
                 raise Unsupported(f"the zip holds {len(names)} {component}- archives: {', '.join(names)}")
+        components = [part.entry for part in parts]
+        stems = tuple(name.removesuffix(".tar.zst") for name in components)
+        for name in (entry.name for entry in found.entries if entry.name not in components):
+            # rattler unpacks everything that ends so; conda takes all that begin like a component for it.
+            if name.endswith(".tar.zst") or name.startswith(stems):
+                raise Unsupported(f"the zip holds {name!r}, which only some clients would unpack")
         return parts
 
     def _packed(self, entry: zips.Entry) -> Extent:

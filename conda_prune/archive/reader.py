@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from ..model import Component, FileKind, Package
 from .codecs import LARGE, decompress
 from .container import Archive, Part
 from .tar import Later, TarReader, now
-from .tar_header import REBUILD, place
+from .tar_header import REBUILD
 
 T = TypeVar("T")
 Keep = Callable[[str], int]
@@ -103,17 +104,19 @@ def _check_names(components: list[Component], limit: int) -> None:
     """
     seen: set[str] = set()
     for component in components:
-        names = {place(file.path) for file in component.files}
+        names = {file.path for file in component.files}
         if both := seen & names - {"."}:
             raise Unsupported(f"{min(both)!r} is in both of the package's components", REBUILD)
         seen |= names
+        for file in component.files:
+            # Whether a file of the other component is there when it is linked depends on the client.
+            if file.kind is FileKind.HARDLINK and posixpath.normpath(file.link) not in names:
+                raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which is not there")
         if component.name == "info" and (strangers := [name for name in names if not _in_info(name)]):
             raise Damaged(f"the info component holds {min(strangers)!r}, which is not below info/ (CEP 35)")
         if component.name == "pkg" and (read := names & _READ_FROM_INFO):
             raise Damaged(f"the pkg component holds {min(read)!r}, which belongs into the info component (CEP 35)")
-    files = {
-        place(file.path) for component in components for file in component.files if file.kind is not FileKind.DIRECTORY
-    }
+    files = {file.path for component in components for file in component.files if file.kind is not FileKind.DIRECTORY}
     if below := _directories(seen, limit) & files:
         raise Unsupported(f"{min(below)!r} is no directory, and there are members below it", REBUILD)
 

@@ -157,8 +157,11 @@ def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
 def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice, ...]:
     """Return a component's edits as splices of its tar stream, in order."""
     splices: list[Splice] = []
+    kept = 0
     for file, span in zip(component.files, component.spans, strict=True):
         edit = edits.get(file.path)
+        if not isinstance(edit, Drop):
+            kept = span.stop
         if isinstance(edit, Drop):
             start = span.start
             if splices and splices[-1].stop == start and not splices[-1].new:
@@ -172,6 +175,9 @@ def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice,
             splices.append(Splice(span.stop, span.stop, tar_header.padding(size)))
         elif isinstance(edit, Patch):
             splices.append(Splice(span.content, span.content + len(edit.head), edit.head))
+    if component.spans and (stop := component.spans[-1].stop) > kept:
+        # Python takes a global header that no member follows for damage: at the end it goes, too.
+        splices = [splice for splice in splices if splice.start < kept or splice.new] + [Splice(kept, stop)]
     return tuple(splices)
 
 

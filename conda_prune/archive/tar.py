@@ -7,6 +7,7 @@ cutting byte ranges for all. So this parser keeps spans, and refuses what two re
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from array import array
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -27,7 +28,6 @@ from .tar_header import (
     parse_pax,
     pax_mtime,
     pax_size,
-    place,
 )
 
 _ZEROS = bytes(BLOCK)
@@ -78,6 +78,7 @@ class TarReader:
         self._spans = Spans()
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
+        self._linked: dict[str, str] = {}
         self._texts = 0
         self._position = 0
         self._steps = self._members()
@@ -138,8 +139,11 @@ class TarReader:
                 body = bytes((yield padded(header.size)))
                 member.headers.append(body)
             member.extend(header, body[: header.size])
+            if header.type == b"g":  # it is about all members after it, and stays whatever becomes of the next
+                member.headers.clear()
+                member.start = self._position
         if block == _ZEROS:
-            if member.extensions - {b"g"}:
+            if member.extensions:
                 raise Damaged("the tar ends after an extension header that belongs to no member")
             yield from self._trailer()
         yield from self._member(member, header)
@@ -160,10 +164,18 @@ class TarReader:
         check_length(link, "link target")
         path = checked_path(stored)
         kind = _kind(member, header, stored)
+        if kind not in (FileKind.HARDLINK, FileKind.SYMLINK):
+            link = ""  # whatever the header says, readers look at it for links only
+        elif not link:
+            raise Unsupported(f"the tar member {path!r} is a link without a target", REBUILD)
+        if path == "." and kind is not FileKind.DIRECTORY:
+            raise Unsupported(f"the tar member {path!r} is no directory", REBUILD)
         size = pax_size(member.pax, header, path)
         if kind is not FileKind.FILE and size:
             raise Unsupported(f"the tar member {path!r} is a {kind.value} that claims {size} bytes of content", REBUILD)
         self._take_name(path)
+        if kind is FileKind.HARDLINK and (target := posixpath.normpath(link)) not in self._names:
+            self._linked[target] = path
         raw = b"".join(member.headers)
         self._hold(len(raw) - BLOCK)
         content_at = self._position
@@ -179,10 +191,11 @@ class TarReader:
         self._spans.append(stored, member.start, content_at, self._position)
 
     def _take_name(self, path: str) -> None:
-        where = place(path)
-        if where in self._names:
+        if path in self._names:
             raise Unsupported(f"two tar members are called {path!r}", REBUILD)
-        self._names.add(where)
+        if path in self._linked:
+            raise Unsupported(f"the hard link {self._linked[path]!r} to {path!r} stands before it", REBUILD)
+        self._names.add(path)
         if len(self._names) > self._limits.members:
             raise LimitExceeded(f"more than {self._limits.members} files", "raise --max-members if you trust it")
 
@@ -262,8 +275,10 @@ class _Member:
 
     def extend(self, header: Header, body: bytes) -> None:
         """Take an extension header; raise Unsupported for what readers understand differently."""
-        if header.type in self.extensions:
+        if header.type in self.extensions - {b"g"}:  # global ones stand together when a member between them went
             raise Unsupported("two extension headers of one type before one tar member", REBUILD)
+        if header.type == b"g" and self.extensions - {b"g"}:
+            raise Unsupported("a global PAX header stands between a tar member's headers", REBUILD)
         self.extensions.add(header.type)
         if header.type == b"x":
             self.pax = parse_pax(body)

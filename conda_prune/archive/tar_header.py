@@ -20,6 +20,8 @@ REBUILD = "build the package again"
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _CHECKSUM = slice(148, 156)
 _MEANINGFUL = frozenset({"path", "linkpath", "size"})
+_HIDDEN_RECORD = re.compile(rb"\n\d+ (?:path|linkpath|size)=")
+_TIMES = 1 << 63
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
@@ -43,8 +45,12 @@ def parse_header(block: bytes) -> Header:
     """
     fields = _HEADER.unpack(block)
     name, mode, uid, gid, size, mtime, checksum, type_, link, magic = fields[:10]
-    if _number(checksum) != checksum_of(block):
+    if checksum[0] & 0x80 or _number(checksum) != checksum_of(block):
         raise Damaged("a tar header's checksum is wrong")
+    if not text(size).strip(b" "):
+        raise Damaged("a tar header has no size")  # Python takes it for 0, rattler for damage.
+    if mode[0] & 0x80:
+        raise Damaged("a tar header's mode is no octal number")  # rattler goes without it, Python fails.
     for field in (mode, uid, gid, *fields[12:14]):
         _number(field, signed=True)  # Python takes a header with a wrong number for the end of the tar.
     name = text(name)
@@ -57,7 +63,9 @@ def parse_header(block: bytes) -> Header:
 
 
 def checksum_of(block: bytes) -> int:
-    """Return the sum that POSIX wants in a header; rattler takes no other, such as the signed one of old writers."""
+    """Return the sum that POSIX wants in a header; rattler takes no other, such as the signed one of old writers, and
+    no digits but octal ones.
+    """
     return sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ")
 
 
@@ -129,17 +137,24 @@ def parse_pax(body: bytes) -> dict[str, str]:
             raise Damaged("a PAX header's record has a wrong length")
         key, _, value = record[:-1].partition(b"=")
         name = key.decode("utf-8", "replace")
+        if not name:
+            raise Damaged("a PAX header's record has no name")
         if name in records:
             raise Unsupported(f"a PAX header has two {name!r} records")
-        if name in _MEANINGFUL and (not value or (b"\0" in value)):
-            raise Unsupported(f"a PAX header's {name!r} record is empty or holds a NUL")
+        if name in _MEANINGFUL and (not value or b"\0" in value or b"\n" in value):
+            raise Unsupported(f"a PAX header's {name!r} record is empty, or holds a NUL or a line end")
+        if _HIDDEN_RECORD.search(record):
+            raise Unsupported("a PAX header's record holds another one for readers that go by lines, as rattler does")
         records[name] = value.decode("utf-8", "surrogateescape")
         offset = stop
     return records
 
 
 def checked_path(stored: str) -> str:
-    """Return a stored name as a package path; raise Unsupported for names that leave the package or end early."""
+    """Return a stored name as a package path: where it leads, so `a//b` and `a/./b` are `a/b`.
+
+    Raises Unsupported for names that leave the package or end early.
+    """
     if stored.startswith("/") or _DRIVE.match(stored):
         raise Unsupported(f"a tar member has the absolute name {stored!r}")
     if "\0" in stored:
@@ -148,14 +163,12 @@ def checked_path(stored: str) -> str:
         parts = stored.replace("\\", "/").split("/")
         if ".." in parts:
             raise Unsupported(f"a tar member's name leaves the package: {stored!r}")
-    path = stored.rstrip("/")
-    while path.startswith("./"):
-        path = path[2:].lstrip("/")
-    if not path:
-        if stored in (".", "./"):
-            return "."
+    if not stored:
         raise Unsupported("a tar member has no name")
-    return path
+    path = stored.rstrip("/")
+    if "//" in path or path.startswith("./") or "/." in path:
+        path = "/".join(part for part in path.split("/") if part not in ("", "."))
+    return path or "."
 
 
 def check_length(path: str, what: str) -> None:
@@ -168,19 +181,13 @@ def check_length(path: str, what: str) -> None:
         )
 
 
-def place(path: str) -> str:
-    """Return where a path leads: `a//b` and `a/./b` to `a/b`."""
-    if "//" in path or "/." in path:
-        return "/".join(part for part in path.split("/") if part not in ("", "."))
-    return path
-
-
 def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
     """Return a member's size in bytes; raise Damaged for what is none, Unsupported where readers see different ones."""
     if "size" not in pax:
         return header.size
-    if not pax["size"].isascii() or not pax["size"].isdigit():
-        raise Damaged(f"the size of the tar member {path!r} is {pax['size']!r}")
+    # Of more digits Python makes no number, and no size needs them.
+    if not pax["size"].isascii() or not pax["size"].isdigit() or len(pax["size"]) > len(str(1 << 63)):
+        raise Damaged(f"the size of the tar member {path!r} is {pax['size'][:32]!r}")
     size = int(pax["size"])
     # A size that the header has room for must stand there too: not every reader looks at the record (CVE-2025-62518).
     if header.size != size and not (header.size == 0 and size >= 8**11):
@@ -189,13 +196,14 @@ def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
 
 
 def pax_mtime(pax: dict[str, str], header: Header) -> int:
-    """Return a member's time of change in whole seconds."""
-    if "mtime" not in pax:
-        return header.mtime
+    """Return a member's time of change in whole seconds; raise Damaged for one that Python cannot set (64 bits)."""
     try:
-        return int(float(pax["mtime"]) // 1)
-    except (ValueError, OverflowError):
+        time = float(pax["mtime"]) if "mtime" in pax else header.mtime
+    except ValueError:
         return header.mtime
+    if not -_TIMES <= time < _TIMES:  # nor is a NaN
+        raise Damaged("a tar member's time of change is no time")
+    return int(time // 1)
 
 
 def padded(size: int) -> int:
@@ -209,9 +217,9 @@ def text(field: bytes) -> bytes:
 
 
 def long_name(body: bytes) -> bytes:
-    """Return a GNU long name; raise Unsupported where readers end it at different places."""
+    """Return a GNU long name; raise Unsupported where readers end it at different places: rattler takes off one NUL."""
     name, _, rest = body.partition(b"\0")
-    if rest.strip(b"\0"):
+    if rest:
         raise Unsupported("a GNU long name goes on behind its end", REBUILD)
     return name
 

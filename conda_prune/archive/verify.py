@@ -8,6 +8,7 @@ packages looks at the container, too. Decompressing is one thread's work, taking
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tarfile
 import zlib
@@ -59,6 +60,8 @@ def has_libarchive() -> bool:
         import libarchive  # noqa: F401
     except (ImportError, OSError, AttributeError, TypeError):
         return False
+    # Its warnings, of names that are no UTF-8 or odd attributes, are no errors; logging prints what nobody handles.
+    logging.getLogger("libarchive").addHandler(logging.NullHandler())
     return True
 
 
@@ -132,8 +135,13 @@ def _verify(
         raise
     except Exception as error:
         raise NotVerified(f"the result of fixing {name} cannot be read back: {error}") from error
-    if seen_entries != list(entries) or seen != set(expected):
+    if _composed(seen_entries) != _composed(entries) or seen != set(expected):
         raise NotVerified(f"the result of fixing {name} has the zip entries {seen_entries}")
+
+
+def _composed(names: Iterable[str]) -> list[str]:
+    """Return names as libarchive gives them (NFD to NFC)."""
+    return [normalize("NFC", name) for name in names]
 
 
 def _check_container(path: str) -> None:

@@ -18,7 +18,8 @@ from .extent import Extent
 STORED, DEFLATED = 0, 8
 _ENCRYPTED, DESCRIPTOR, _UTF8 = 1, 8, 1 << 11
 _KNOWN_FLAGS = 2 | 4 | DESCRIPTOR | _UTF8
-_UNIX, _NEWEST = 3, 63
+_DOS, _UNIX, _NEWEST = 0, 3, 63
+_DOS_DIRECTORY = 0x10
 _ZIP64, _OTHER_NAME = 1, 0x7075
 """Extra fields: wide numbers, and Info-ZIP's second name in UTF-8."""
 LOCAL = struct.Struct("<4s5H3L2H")
@@ -196,7 +197,8 @@ def _check_kind(name: str, flags: int, method: int, mode: int, version: int) -> 
         raise Unsupported(f"the zip entry {name!r} has the unknown flags {flags & ~_KNOWN_FLAGS:#x}")
     if method not in (STORED, DEFLATED):
         raise Unsupported(f"the zip entry {name!r} is compressed by method {method}")
-    if version >> 8 == _UNIX and stat.S_IFMT(mode >> 16) not in (0, stat.S_IFREG):
+    unix = version >> 8 == _UNIX and stat.S_IFMT(mode >> 16) not in (0, stat.S_IFREG)
+    if unix or (version >> 8 == _DOS and mode & _DOS_DIRECTORY):
         raise Unsupported(f"the zip entry {name!r} is no regular file")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ..model import Action, Drop, Edit, File, FileKind, Finding, Rewrite
 from .bytecode import parse_bytecode
 from .contents import Contents
-from .links import directories, parents, regular_file, trail
+from .links import directories, names_passed, parents, trail
 
 
 @dataclass(slots=True)
@@ -45,7 +45,11 @@ def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[
         drops[link] = replace(drops[target], path=link, size=0, detail=f"links to {target}")
         done.findings.append(drops[link])
     done.edits = {path: Drop() for path in drops}
-    heirs = {link: file for link, file in _hard_links(contents) if link not in drops and file.path in drops}
+    heirs = {
+        link: file
+        for link, file, names in _hard_links(contents)
+        if link not in drops and not drops.keys().isdisjoint(names)
+    }
     done.needed = frozenset(file.path for file in heirs.values() if file.whole is None)
     done.edits |= {link: Rewrite(file.whole or b"", file.sha256 or "") for link, file in heirs.items()}
     emptied = frozenset(_emptied(contents, drops)) - _linked_directories(contents, drops).keys()
@@ -113,19 +117,24 @@ def _links_without_target(contents: Contents, drops: Mapping[str, Finding]) -> I
                 break
 
 
-def _hard_links(contents: Contents) -> Iterator[tuple[str, File]]:
-    """Yield every hard link with the file that it stands for; those below `info/` may stand for one outside."""
+def _hard_links(contents: Contents) -> Iterator[tuple[str, File, list[str]]]:
+    """Yield every hard link with the file that it stands for, and the names that lead there; those below `info/` may
+    stand for one outside.
+    """
     for path, file in contents.members.items():
         if file.kind is FileKind.HARDLINK:
-            yield path, regular_file(contents.members, file)
+            passed = names_passed(contents.members, file)
+            yield path, passed[-1], [name.path for name in passed[1:]]
 
 
 def _held_by_odd_hard_links(contents: Contents, drops: Collection[str]) -> dict[str, str]:
     """Return the drops that are no regular files but have a second name: nothing could take their place."""
     return {
-        file.path: f"{link} is a hard link to it"
-        for link, file in _hard_links(contents)
-        if file.path in drops and file.kind is not FileKind.FILE and link not in drops
+        name: f"{link} is a hard link to it"
+        for link, file, names in _hard_links(contents)
+        if file.kind is not FileKind.FILE and link not in drops
+        for name in names
+        if name in drops
     }
 
 

@@ -8,13 +8,22 @@ from ..errors import Unsupported
 from ..model import File, FileKind
 
 _LONGEST = 40
-"""Symbolic links that are followed one after another, as many as Linux follows (path_resolution(7))."""
+"""Symbolic links that are followed one after another, as many as Linux follows (path_resolution(7)); and hard
+ones, which no writer makes to others: following thousands from each would take hours."""
 
 
 def regular_file(files: Mapping[str, File], file: File) -> File:
     """Return the file that a hard link stands for, or a file of another kind itself; raise Unsupported where it is
     missing.
     """
+    return names_passed(files, file)[-1]
+
+
+def names_passed(files: Mapping[str, File], file: File) -> list[File]:
+    """Return a file, the hard links that it stands for one after another, and at last what is none; raise Unsupported
+    where one is missing, or that is a directory.
+    """
+    passed = [file]
     seen = set()
     while file.kind is FileKind.HARDLINK:
         name = file.link
@@ -24,7 +33,12 @@ def regular_file(files: Mapping[str, File], file: File) -> File:
             raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which is not there")
         seen.add(name)
         file = files[name]
-    return file
+        passed.append(file)
+        if len(passed) > _LONGEST:
+            raise Unsupported(f"the hard link {passed[0].path!r} leads to {_LONGEST} others, one after another")
+    if len(passed) > 1 and file.kind is FileKind.DIRECTORY:
+        raise Unsupported(f"the hard link {passed[0].path!r} points to {file.path!r}, which is a directory")
+    return passed
 
 
 def trail(files: Mapping[str, File], path: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from .bytecode import parse_bytecode
 from .consequences import every_link, follow
 from .contents import ContentNeeded as ContentNeeded
 from .contents import Contents, contents_of, has_listing
-from .links import regular_file, trail
+from .links import names_passed, trail
 from .places import is_legacy
 from .rules import RULES, rule_of
 from .stale_listing import listing_edits
@@ -144,7 +144,7 @@ def _check(package: Package, edits: Mapping[str, Edit]) -> None:
             continue
         needed: Iterator[str] = iter(())
         if file.kind is FileKind.HARDLINK:
-            needed = iter([regular_file(package.files, file).path])
+            needed = (name.path for name in names_passed(package.files, file))
         elif file.kind is FileKind.SYMLINK:
             needed = trail(package.files, path)
         if any(isinstance(edits.get(name), Drop) for name in needed):

@@ -87,10 +87,10 @@ def _wrong_keys(row: Row, true: File) -> list[str]:
 
 
 def _absent(contents: Contents, listed: Collection[str]) -> Iterator[str]:
-    """Yield the listed names for which there is neither a file nor a directory, nor was one before the drops."""
+    """Yield the listed names for which there is neither a file nor a directory, nor was a file before the drops."""
     missing = [path for path in listed if path and path not in contents.members and path not in contents.gone]
     if missing:
-        there = directories(contents.members)
+        there = directories(path for path in contents.members if path not in contents.gone)
         yield from (path for path in missing if path.rstrip("/") not in there)
 
 

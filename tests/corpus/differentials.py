@@ -12,10 +12,10 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .crafted import from_bytes, from_file, pax_header, resealed, tar_of, with_field
+from .crafted import BASE, from_bytes, from_file, pax_header, resealed, tar_of, with_field
 from .hostile_archives import DISAGREE, with_pkg, zip_case
 from .hostile_tars import EXTRA, adding, tar_case
-from .packages import GNU, tar_member
+from .packages import GNU, tar_member, zstd_frame
 from .refused import Hostile
 from .tars import BLOCK
 from .zips import DATA_DESCRIPTOR, ZipMember, zip_archive
@@ -132,6 +132,18 @@ def described_wrongly(members: list[ZipMember]) -> bytes:
     return bytes(archive)
 
 
+def with_third(name: str) -> Callable[[list[ZipMember]], bytes]:
+    """The zip with one more compressed tar, which is no component."""
+    more = zstd_frame(tar_of([tar_member("share/more", b"x")]))
+    return lambda members: zip_archive([*members, ZipMember(name, more)])
+
+
+def dos_directory(archive: bytearray, header: int) -> None:
+    """Say that the entry was made by DOS, as a directory; libarchive goes by that, others by the name."""
+    archive[header + 5] = 0
+    archive[header + 38 : header + 42] = struct.pack("<I", 0x10)
+
+
 DIFFERENTLY = ("clients read differently", "disagree", "two", "hides another", "between")
 
 ZIPS = (
@@ -150,6 +162,11 @@ ZIPS = (
     zip_case("zip-counts-more", counting(9), "claims"),
     zip_case("zip-of-several", counting(3, here=2), "several"),
     zip_case("zip-symlink", in_directory(patched(38, struct.pack("<I", 0o120777 << 16))), "no regular file"),
+    zip_case("zip-third-archive", with_third("more.tar.zst"), "only some clients"),
+    zip_case("zip-archive-below", with_third("sub/pkg-more.tar.zst"), "only some clients"),
+    zip_case("zip-archive-of-another-kind", with_third(f"pkg-{BASE.stem}.tar.bz2"), "only some clients"),
+    zip_case("zip-signature-of-a-component", with_third(f"info-{BASE.stem}.tar.zst.sig"), "only some clients"),
+    zip_case("zip-dos-directory", in_directory(dos_directory), "no regular file"),
     zip_case("zip-nul-in-name", lambda m: zip_archive([*m, ZipMember("pkg-x.tar.zst\0.txt", b"")]), "name"),
     zip_case("zip-parent", lambda m: zip_archive([*m, ZipMember("../outside", b"x")]), "leaves"),
     zip_case("zip-absolute", lambda m: zip_archive([*m, ZipMember("/etc/passwd", b"x")]), "name"),
@@ -193,10 +210,19 @@ def signed(member: bytes) -> bytes:
     return member[:148] + b"%06o\0 " % total + member[156:]
 
 
+def base_256_checksum(member: bytes) -> bytes:
+    """The member with its checksum as GNU tar writes large numbers; only Python reads that."""
+    header = member[:148] + b" " * 8 + member[156:BLOCK]
+    return member[:148] + b"\x80" + sum(header).to_bytes(7, "big") + member[156:]
+
+
 def below_link(link: bytes) -> Callable[[list[bytes]], bytes]:
     return lambda members: tar_of([*members, link, tar_member("share/link/a/passwd", b"x")])
 
 
+COMMENT = pax_header({"comment": "x"}, b"g")
+DIRECTORY = tar_member("share/d", type=tarfile.DIRTYPE)
+IN_A_ROW = [tar_member(f"share/{at + 1}", type=b"1", linkname=f"share/{at}") for at in range(40)]
 SPARSE_REAL = {"SCHILY.realsize": "100000"}
 
 TARS = (
@@ -206,12 +232,21 @@ TARS = (
         "size",
     ),
     *adding("tar-pax-size-twice", pax_header(b"10 size=1\n12 size=512\n") + EXTRA, "two 'size'", "length"),
+    *adding("tar-pax-size-of-5000-digits", pax_header({"size": "1000".zfill(5000)}) + EXTRA, "size"),
     *adding("tar-pax-path-empty", pax_header({"path": ""}) + EXTRA, "path"),
     *adding("tar-pax-after-nul", pax_header(b"14 path=share\n\0" + b"13 path=evil\n") + EXTRA, "pax"),
+    *adding("tar-pax-path-with-line-end", pax_header({"path": "share/a\nb"}) + EXTRA, "line"),
+    *adding("tar-pax-hidden-in-value", pax_header({"comment": "x\n19 path=share/evil"}) + EXTRA, "line"),
+    *adding("tar-pax-hidden-in-name", pax_header({"x\n19 path": "share/evil"}) + EXTRA, "line"),
+    *adding("tar-pax-nameless", pax_header({"": "x"}) + EXTRA, "no name"),
     *adding("tar-pax-and-gnu-name", gnu_long(b"share/a\0") + pax_header({"path": "share/b"}) + EXTRA, "both"),
     *adding("tar-two-pax-headers", pax_header({"path": "share/a"}) + pax_header({"path": "share/b"}) + EXTRA, "two"),
     *adding("tar-gnu-name-goes-on", gnu_long(LONG) + EXTRA, "behind its end"),
+    *adding("tar-gnu-name-with-two-ends", gnu_long(b"share/a\0\0") + EXTRA, "behind its end"),
     *adding("tar-global-size", pax_header({"size": "0"}, b"g") + EXTRA, "global"),
+    *adding("tar-global-behind-gnu-name", gnu_long(b"share/a\0") + COMMENT + EXTRA, "between"),
+    *adding("tar-global-behind-pax-name", pax_header({"path": "share/a"}) + COMMENT + EXTRA, "between"),
+    *adding("tar-global-at-the-end", COMMENT, "no member"),
     *adding("tar-star-sparse", pax_header(SPARSE_REAL) + EXTRA, "sparse"),
     *adding("tar-sun-sparse", pax_header({"SUN.holesdata": " 0 100"}) + EXTRA, "sparse"),
     *adding("tar-prefix-in-gnu", with_field(tar_member("x", b"x", dialect=GNU), PREFIX, b"../etc\0"), "prefix"),
@@ -219,15 +254,43 @@ TARS = (
     *adding("tar-file-with-slash", with_field(EXTRA[:BLOCK], NAME, b"share/extra/\0")[:BLOCK], "size", "directory"),
     *adding("tar-empty-file-with-slash", with_field(tar_member("share/e"), NAME, b"share/e/\0"), "directory"),
     *adding("tar-signed-checksum", signed(tar_member("share/é", b"x")), "checksum"),
+    *adding("tar-checksum-base-256", base_256_checksum(EXTRA), "checksum"),
+    *adding("tar-size-empty", with_field(tar_member("share/empty"), SIZE, bytes(12)), "no size"),
+    *adding("tar-size-blank", with_field(tar_member("share/empty"), SIZE, b" " * 12), "no size"),
     *adding("tar-size-base-256-huge", with_field(EXTRA, SIZE, b"\x80\1" + bytes(10)), "number"),
     *adding("tar-size-base-256-odd", with_field(EXTRA, SIZE, b"\x81" + bytes(11)), "number"),
     *adding("tar-size-spaces-inside", with_field(EXTRA, SIZE, b"0000 001750\0"), "number"),
     *adding("tar-mode-no-number", with_field(EXTRA, 100, b"rw-r--r\0"), "number"),
+    *adding("tar-mode-base-256", with_field(EXTRA, 100, b"\x80" + (0o644).to_bytes(7, "big")), "mode"),
+    *adding("tar-time-before-time", with_field(EXTRA, 136, b"\xff" * 4 + bytes(8)), "time"),
+    *adding("tar-pax-time-nan", pax_header({"mtime": "nan"}) + EXTRA, "time"),
+    *adding("tar-pax-time-infinite", pax_header({"mtime": "1e999"}) + EXTRA, "time"),
+    *adding("tar-pax-time-too-late", pax_header({"mtime": str(1 << 63)}) + EXTRA, "time"),
     *adding("tar-device-no-number", with_field(EXTRA, 329, b"xxxxxxx\0"), "number"),
+    *adding("tar-symlink-to-nowhere", tar_member("share/link", type=tarfile.SYMTYPE), "without a target"),
+    *adding("tar-hardlink-to-nowhere", tar_member("share/link", type=tarfile.LNKTYPE), "without a target"),
+    *adding(
+        "tar-gnu-link-to-nowhere",
+        gnu_long(b"\0", b"K") + tar_member("share/link", type=tarfile.SYMTYPE, linkname="extra"),
+        "without a target",
+    ),
+    *adding("tar-file-dot", tar_member(".", b"x"), "no directory"),
     *adding("tar-fifo", tar_member("share/fifo", type=tarfile.FIFOTYPE), "type"),
     *adding("tar-device", tar_member("share/null", type=tarfile.CHRTYPE), "type"),
     *adding("tar-volume", tar_member("volume", type=b"V"), "type"),
     *adding("tar-multi-volume", tar_member("share/rest", b"x", type=b"M"), "type"),
+    *adding("tar-symlink-too-long", tar_member("share/l", type=b"2", linkname="./" * 2048 + "x"), "unpacked nowhere"),
+    *tar_case(
+        "tar-hardlinks-in-a-row",
+        lambda members: tar_of([*members, tar_member("share/0", b"x"), *IN_A_ROW]),
+        "one after another",
+    ),
+    *adding("tar-hardlink-before-file", tar_member("share/h", type=b"1", linkname="share/extra") + EXTRA, "before"),
+    *tar_case(
+        "tar-hardlink-to-directory",
+        lambda members: tar_of([*members, DIRECTORY, tar_member("share/h", type=b"1", linkname="share/d")]),
+        "is a directory",
+    ),
     *adding("tar-hardlink-with-content", tar_member("share/h", b"x" * 9, type=b"1", linkname="share/x"), "content"),
     *adding("tar-directory-with-content", tar_member("share/d", b"x" * 9, type=b"5"), "content"),
     *tar_case(
@@ -242,6 +305,7 @@ TARS = (
     ),
     *tar_case("tar-below-file", below_link(tar_member("share/link", b"x")), "no directory"),
     *adding("tar-backslash-parent", tar_member("share\\..\\..\\outside", b"x"), "leaves"),
+    *adding("tar-absolute-and-long", pax_header({"path": f"/{'x' * 4_000}"}) + EXTRA, "absolute"),
     *adding("tar-drive", tar_member("C:/outside", b"x"), "absolute"),
 )
 

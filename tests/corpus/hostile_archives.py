@@ -94,6 +94,11 @@ UNOWNED = ("between", "gap", "hidden", "no directory entry", "junk", "unknown by
 
 ZIPS = (
     zip_case("zip-wrong-crc", with_pkg(crc=0x12345678), "crc", payload=True),
+    zip_case(
+        "zip-version-of-a-megabyte",
+        lambda m: zip_archive([replace(m[0], data=b'{"conda_pkg_format_version": "%s"}' % (b"2" * 1_000_000)), *m[1:]]),
+        "version",
+    ),
     zip_case("zip-encrypted", with_pkg(flags=ENCRYPTED), "encrypted"),
     zip_case(
         "zip-hidden-member",

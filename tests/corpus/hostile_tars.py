@@ -6,7 +6,7 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .crafted import BASE, from_frame, from_spec, from_tar, pax_header, tar_of, with_field
+from .crafted import BASE, SITE, from_frame, from_spec, from_tar, pax_header, tar_of, with_field
 from .packages import FORMATS, tar_member, zstd_frame
 from .refused import Hostile
 from .tars import BLOCK, END
@@ -105,6 +105,9 @@ TARS = (
 )
 
 
+MODULE = f"{SITE}/m/a.py"
+
+
 def in_component(id: str, component: str, member: bytes, *reasons: str) -> Hostile:
     """A .conda with one more member in a component where it does not belong."""
     make = from_frame(lambda tar: zstd_frame(tar.removesuffix(END) + member + END), component)
@@ -114,6 +117,10 @@ def in_component(id: str, component: str, member: bytes, *reasons: str) -> Hosti
 TARS += (
     in_component("tar-stranger-in-info", "info", EXTRA, "not below info/"),
     in_component("tar-in-both-components", "pkg", tar_member("info/about.json", b"{}"), "both"),
+    in_component("tar-hardlink-to-pkg", "info", tar_member("info/h", type=b"1", linkname=MODULE), "not there"),
+    in_component(
+        "tar-hardlink-to-info", "pkg", tar_member("share/h", type=b"1", linkname="info/index.json"), "not there"
+    ),
     in_component("tar-index-in-pkg", "pkg", tar_member("info/index.json", b"{}"), "info component"),
 )
 

@@ -25,7 +25,7 @@ from .crafted import (
 )
 from .packages import FORMATS, GNU, PAX, USTAR, component_tars, conda_archive, tar_member, zstd_frame
 from .tars import BLOCK
-from .zips import DATA_DESCRIPTOR, DEFLATED, zip_archive
+from .zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,25 @@ def dotted(format: Format) -> Callable[[Path], Path]:
     return make
 
 
+def roundabout(format: Format) -> Callable[[Path], Path]:
+    """All names, of the listing too, with more slashes and dots than they need."""
+
+    def renamed(member: bytes) -> bytes:
+        name = member[:100].rstrip(b"\0").replace(b"info/", b"info//").replace(b"/m/", b"/./m/")
+        return with_field(member, 0, name.ljust(100, b"\0"))
+
+    def make(directory: Path) -> Path:
+        info, pkg = ([renamed(member) for member in members] for members in component_tars(BASE))
+        path = directory / f"{BASE.stem}{format}"
+        if format == ".conda":
+            path.write_bytes(conda_archive(BASE.stem, zstd_frame(tar_of(info)), zstd_frame(tar_of(pkg))))
+            return path
+        path.write_bytes(bz2.compress(tar_of([*info, *pkg])))
+        return path
+
+    return make
+
+
 def base_256(number: int) -> bytes:
     """A number field as GNU tar writes large ones."""
     return b"\x80" + number.to_bytes(11, "big")
@@ -139,6 +158,11 @@ ODD: tuple[Odd, ...] = (
         lambda m: zip_archive([replace(x, flags=0x800) for x in m]),
     ),
     zip_case(
+        "zip-name-not-composed",
+        "A name that libarchive gives in another form (NFC).",
+        lambda m: zip_archive([*m, ZipMember("e\u0301.txt", b"x", flags=0x800)]),
+    ),
+    zip_case(
         "zip-zip64-local-only",
         "zip64 fields in the local headers only.",
         lambda m: zip_archive([replace(x, zip64_local=True) for x in m]),
@@ -148,6 +172,7 @@ ODD: tuple[Odd, ...] = (
     *frame_case("zstd-raw-blocks", "Uncompressed blocks.", raw_block_frame),
     *frame_case("zstd-fast", "A negative level, as pixi uses for its own builds.", fast),
     *(Odd(f"names-with-dot{f}", f, dotted(f), "Names that begin with ./, also below info/.") for f in FORMATS),
+    *(Odd(f"names-roundabout{f}", f, roundabout(f), "Names that lead there by a//b and a/./b.") for f in FORMATS),
     *in_dialect("names-ustar-prefix", "USTAR splits long names into prefix and name.", USTAR),
     *in_dialect("names-gnu", "GNU writes a LongLink member.", GNU),
     *in_dialect("names-pax", "PAX writes a path record.", PAX),
@@ -168,6 +193,15 @@ ODD: tuple[Odd, ...] = (
         "Records that nobody needs.",
         pax_header({"LIBARCHIVE.xattr.user.x": "eA", "SCHILY.dev": "1", "comment": "née"}) + EXTRA,
     ),
+    *adding("tar-pax-line-ends", "Lines in a record.", pax_header({"comment": "a\n7 b=c\n"}) + EXTRA),
+    *adding(
+        "tar-two-globals",
+        "Global headers together, as they are left where a member between them went.",
+        pax_header({"comment": "x"}, b"g") + pax_header({"mtime": "5"}, b"g") + EXTRA,
+    ),
+    *adding("tar-gnu-name-without-end", "No NUL behind it.", tar_member("L", b"share/long", type=b"L") + EXTRA),
+    *adding("tar-file-with-target", "A link's target where there is no link.", with_field(EXTRA, 157, b"share/x\0")),
+    *adding("tar-file-with-pax-target", "The same in a PAX header.", pax_header({"linkpath": "share/x"}) + EXTRA),
     *adding("tar-directories", "Directories with a slash.", tar_member("share", type=tarfile.DIRTYPE), EXTRA),
     *adding("tar-backslash", "A name with a backslash.", tar_member("share\\extra", b"x")),
     *adding("tar-latin-1", "A name that is not UTF-8.", tar_member("share/\udce9", b"x")),
