@@ -6,8 +6,12 @@ reports the error knows it, and prints `<package>: <message>`.
 
 from __future__ import annotations
 
-_LONGEST = 1000
-"""Characters of a reason at most: what it quotes of a package may have megabytes."""
+import errno
+
+_BEGINNING, _END = 700, 300
+"""Characters of a reason that are told: what it quotes of a package may have megabytes."""
+_NO_MEMORY = ("can't start new thread", "not enough memory", "cannot allocate memory", "failed to map segment")
+"""What Python says of threads, zstd and libarchive of their own memory, and the system of modules to import."""
 
 
 class PruneError(Exception):
@@ -21,7 +25,9 @@ class PruneError(Exception):
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint)
-        self.reason = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
+        if len(reason) > _BEGINNING + _END:
+            reason = f"{reason[:_BEGINNING]} … {reason[-_END:]}"
+        self.reason = reason
         self.hint = hint or self.advice
 
     def __str__(self) -> str:
@@ -76,3 +82,16 @@ class NotVerified(PruneError):
 
 class UsageError(PruneError):
     """An option does not fit this package, or is not one."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error, or what caused it, says that there is no memory: in Python's words or a library's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
+            return True
+        # Our own words may hold a package's.
+        if not isinstance(cause, PruneError) and any(words in str(cause).lower() for words in _NO_MEMORY):
+            return True
+        cause = cause.__cause__
+    return False

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from .archive.container import Archive
 from .archive.reader import read_package
 from .archive.system import cores
-from .errors import CannotWrite, Changed, OutOfMemory
+from .errors import CannotWrite, Changed, OutOfMemory, lacks_memory
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
 from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
@@ -124,10 +124,9 @@ def _twice(work: Callable[[], Result]) -> Result:
         except Changed:
             return work()
     except Exception as error:
-        from .archive.system import lacks_memory, memory_limit
-
         if not lacks_memory(error):
             raise
+        from .archive.system import memory_limit
 
         allowed = memory_limit()
         of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""

@@ -149,7 +149,7 @@ def mutate(directory: Path, name: str, share: float, again: bool) -> None:
     if not session.exists():
         command = json.dumps(f"{sys.executable} -m tests.mutation judge {directory}")
         config.write_text(
-            f'[cosmic-ray]\nmodule-path = "{MODULES[name]}"\ntimeout = 900.0\ntest-command = {command}\n'
+            f'[cosmic-ray]\nmodule-path = "{MODULES[name]}"\ntimeout = 300.0\ntest-command = {command}\n'
             'excluded-modules = []\n[cosmic-ray.distributor]\nname = "local"\n'
         )
         _cosmic_ray("init", str(config), str(session))

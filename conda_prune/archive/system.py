@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from ..errors import PruneError
-
 REPLACES_OPEN_FILES = os.name != "nt"
 """Whether a file can be renamed, replaced and deleted while it is open."""
 
@@ -31,9 +29,6 @@ _SHARING_VIOLATION = 32
 _INTERRUPTIONS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
 ]
-_NO_MEMORY = ("can't start new thread", "not enough memory", "cannot allocate memory", "failed to map segment")
-"""What Python says of threads, zstd and libarchive of their own memory, and the system of modules to import."""
-
 _seeking = threading.Lock()
 
 
@@ -230,19 +225,6 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         for number in arrived[:1]:
             previous[number](number, None)
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Return whether an error, or what caused it, says that there is no memory: in Python's words or a library's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
-            return True
-        # Our own words may hold a package's.
-        if not isinstance(cause, PruneError) and any(words in str(cause).lower() for words in _NO_MEMORY):
-            return True
-        cause = cause.__cause__
-    return False
 
 
 def memory_limit() -> int | None:

@@ -97,8 +97,8 @@ def verify(
             failures.append(error)
 
     thread = Thread(target=work, name="conda-prune verify", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while thread.is_alive():
             thread.join(_PATIENCE)
     finally:

@@ -23,6 +23,7 @@ import click  # noqa: E402
 from click.core import ParameterSource  # noqa: E402
 
 from .. import __version__  # noqa: E402
+from ..errors import lacks_memory  # noqa: E402
 
 COMMANDS = {
     "check": "work",
@@ -191,8 +192,6 @@ def run() -> int:
         click.echo(f"error: {escaped(where)}: {error.strerror}", err=True)
         code = 3
     except (MemoryError, ImportError) as error:
-        from ..archive.system import lacks_memory
-
         if not lacks_memory(error):
             raise
         click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
