@@ -24,7 +24,7 @@ def find_packages(paths: Iterable[str]) -> Iterator[Target]:
     """Yield the packages that the paths name, sorted within each path, each file once.
 
     Directories are searched to any depth. A glob is expanded here too, for shells that do not; a path that names
-    nothing is yielded as it is, to be reported by whoever opens it.
+    nothing, or a directory that cannot be read, is yielded as it is, to be reported by whoever opens it.
     """
     seen: set[str] = set()
     for path in paths:
@@ -50,10 +50,13 @@ def _expand(path: str) -> Iterator[Target]:
 
 
 def _walk(directory: str) -> Iterator[Target]:
-    for parent, directories, names in os.walk(directory):
+    unreadable: list[str] = []
+    for parent, directories, names in os.walk(directory, onerror=lambda error: unreadable.append(error.filename)):
         # Where a killed run was at work, the packages have their own names elsewhere.
         directories[:] = sorted(name for name in directories if not name.startswith(_TEMPORARY))
         for name in sorted(names):
             if name.endswith(_ENDINGS):
                 path = os.path.join(parent, name)
                 yield Target(path, os.path.relpath(path, directory))
+    for path in unreadable:
+        yield Target(path, os.path.relpath(path, directory))

@@ -295,6 +295,36 @@ def test_a_directory_without_packages_is_told(tmp_path: Path) -> None:
     assert done.stderr == f"no conda packages in {tmp_path}\n"
 
 
+@pytest.mark.skipif(os.mkdir not in os.supports_dir_fd, reason="needs directories that no path reaches")
+def test_a_directory_that_cannot_be_read_is_told_and_the_others_are_done(output: Path) -> None:
+    """Directories below each other until no path reaches the last one (PATH_MAX): that stops root, too."""
+    at = os.open(output, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir("d" * 250, dir_fd=at)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    done = run("fix", "--in-place", output)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("dddd: it cannot be read: File name too long")
+    assert run("check", output / "linux-64").returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads everything")
+def test_a_directory_without_permission_is_told(output: Path) -> None:
+    (output / "linux-64").chmod(0)
+    try:
+        done = run("check", output)
+    finally:
+        (output / "linux-64").chmod(0o755)
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"error: {output / 'linux-64'}: it cannot be read: Permission denied\n",
+    )
+
+
 def test_a_wrong_value_of_a_variable_is_told_by_its_name(tmp_path: Path) -> None:
     done = run("check", tmp_path, CONDA_PRUNE_SELECT="foreign")
     assert done.returncode == 2

@@ -51,7 +51,6 @@ class Archive:
     def __init__(self, path: str, limits: Limits) -> None:
         self.path = path
         self.limits = limits
-        self.format = format_of(path)
         self.notes: list[str] = []
         self._zip: zips.Zip | None = None
         self._file = _open_regular(path)
@@ -59,6 +58,7 @@ class Archive:
         self._open.enter_context(self._file)
         self.identity = identity_of(os.fstat(self._file.fileno()))
         try:
+            self.format = format_of(path)
             self._whole = Extent(self._file, 0, self.identity.size)
             if self._whole.size == 0:
                 raise NotAPackage("the file is empty", "download or build it again")
@@ -232,7 +232,10 @@ def identity_of(status: os.stat_result) -> Identity:
 def _open_regular(path: str) -> BinaryIO:
     # Looked at before it is opened: opening a fifo would wait for a writer.
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            os.scandir(path).close()  # One that cannot be read is said to be so, or its packages would be left out.
+        if not stat.S_ISREG(mode):
             raise NotAPackage("it is not a regular file", "name a conda package")
         return open(path, "rb", buffering=0)
     except FileNotFoundError as error:
