@@ -252,6 +252,7 @@ def test_a_number_is_the_one_that_python_sees(field: bytes) -> None:
     [
         pytest.param(b"00000000018\0", id="no-octal-digit"),
         pytest.param(b"0000000 017\0", id="a-space-inside"),
+        pytest.param(b"17\0junk0000\0", id="junk-behind-its-end"),
         pytest.param(b"\x80" + (2**63).to_bytes(11, "big"), id="more-than-64-bits-hold"),
         pytest.param(b"\x81" + bytes(11), id="bits-beside-the-mark"),
         pytest.param(b"\xfe" + b"\xff" * 11, id="a-negative-one-with-a-hole"),

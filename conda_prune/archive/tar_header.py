@@ -239,7 +239,10 @@ def _number(field: bytes, *, signed: bool = False) -> int:
         if field[0] not in (0x80, 0xFF) or value >= 1 << 63:
             raise Damaged(f"a tar header has the number {field.hex()}")
         return value
-    digits = field.partition(b"\0")[0].strip(b" ")
+    digits, _, rest = field.partition(b"\0")
+    digits = digits.strip(b" ")
+    if rest.strip(b"\0 "):  # libarchive takes no such tar for one
+        raise Damaged(f"a tar header's number goes on behind its end: {field!r}")
     if not digits:
         return 0
     if digits.strip(b"01234567"):

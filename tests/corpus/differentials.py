@@ -259,6 +259,7 @@ TARS = (
     *adding("tar-size-blank", with_field(tar_member("share/empty"), SIZE, b" " * 12), "no size"),
     *adding("tar-size-base-256-huge", with_field(EXTRA, SIZE, b"\x80\1" + bytes(10)), "number"),
     *adding("tar-size-base-256-odd", with_field(EXTRA, SIZE, b"\x81" + bytes(11)), "number"),
+    *adding("tar-size-junk-behind", with_field(EXTRA, SIZE, b"1750\0junk\0\0\0"), "behind its end"),
     *adding("tar-size-spaces-inside", with_field(EXTRA, SIZE, b"0000 001750\0"), "number"),
     *adding("tar-mode-no-number", with_field(EXTRA, 100, b"rw-r--r\0"), "number"),
     *adding("tar-mode-base-256", with_field(EXTRA, 100, b"\x80" + (0o644).to_bytes(7, "big")), "mode"),
