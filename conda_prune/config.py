@@ -34,6 +34,7 @@ KEYS = {
     "max-unpacked": TEXT,
     "max-members": COUNT,
     "max-text": TEXT,
+    "max-window": TEXT,
     "format": TEXTS,
     "color": TEXT,
     "quiet": FLAG,

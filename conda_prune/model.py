@@ -147,12 +147,14 @@ class Package:
 class Limits:
     """Bounds on what a package may make us do; exceeding one ends the work on it.
 
-    `unpacked` and `text` are bytes: of a component's content, and of the texts, names and attributes held in memory.
+    `unpacked`, `text` and `window` are bytes: of a component's content, of the texts, names and attributes held in
+    memory, and of what zstd holds to decompress.
     """
 
     unpacked: int = 1 << 36
     members: int = 2_000_000
     text: int = 1 << 29
+    window: int = 1 << 27
 
 
 class Action(str, Enum):

@@ -64,4 +64,5 @@ def test_the_limits_are_the_defaults() -> None:
         "unpacked": f"{limits.unpacked >> 30} GiB",
         "members": f"{limits.members:_}".replace("_", " "),
         "text": f"{limits.text >> 20} MiB",
+        "window": f"{limits.window >> 20} MiB",
     }

@@ -28,10 +28,10 @@ from conda_prune import Limits, PruneError, check, fix
 from conda_prune.errors import BadMetadata, LimitExceeded
 from conda_prune.judgement.contents import content_wanted
 
-from .corpus.crafted import BASE, SITE, conda_members, from_tar, pax_header, tar_of
+from .corpus.crafted import BASE, SITE, conda_members, from_frame, from_tar, pax_header, tar_of
 from .corpus.packages import FORMATS, GNU, Format, component_tars, tar_member, write_package, zstd_frame
 from .corpus.tars import END
-from .corpus.zips import zip_archive
+from .corpus.zips import ZipMember, zip_archive
 
 ROOT = Path(__file__).parent.parent
 UNLISTED = replace(BASE, paths_json=None, legacy_listings=False)
@@ -87,6 +87,54 @@ def test_each_limit_stops_the_work_and_names_its_option(
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
 
 
+def test_a_zstd_window_above_the_limit_stops_the_work_and_names_its_option(tmp_path: Path) -> None:
+    """conda-package-handling 1.x leaves a window of 128 MiB, however small the content is."""
+    package = write_package(BASE, tmp_path, writer="cph1")
+    before = package.read_bytes()
+    for work in (check, fix):
+        with pytest.raises(LimitExceeded, match=r"134217728 bytes is larger than 134217727; .* --max-window"):
+            work(package, limits=Limits(window=(128 << 20) - 1))
+    assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
+    assert fix(package, limits=Limits(window=128 << 20)).status == "fixed"
+
+
+def in_long_mode(tar: bytes) -> bytes:
+    """A frame that takes a window of 256 MiB to read, as zstd --long=28 writes it."""
+    settings = zstandard.ZstdCompressionParameters(window_log=28, chain_log=16, hash_log=16, write_content_size=False)
+    stream = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    return stream.compress(tar) + stream.flush()
+
+
+@pytest.mark.parametrize("component", ["pkg", "info"])
+def test_a_package_in_long_mode_is_fixed_with_a_window_that_clients_accept(tmp_path: Path, component: str) -> None:
+    package = from_frame(in_long_mode, component)(tmp_path)
+    with pytest.raises(LimitExceeded, match="268435456 bytes is larger than 134217728, which is what conda clients"):
+        fix(package)
+    wide = Limits(window=256 << 20)
+    judged = check(package, deep=True, limits=wide)
+    assert judged.notes == (f"the {component} component's zstd window is larger than conda clients accept",)
+    fixed = fix(package, limits=wide)
+    assert (fixed.status, fixed.findings) == ("fixed", judged.findings)
+    again = check(package, deep=True)
+    assert (again.status, again.notes) == ("clean", ())
+    rattler.package_streaming.extract(package, tmp_path / "rattler")
+    conda_package_streaming.extract.extract(package, tmp_path / "cps")
+
+
+def test_a_clean_package_in_long_mode_stays_and_is_told(tmp_path: Path) -> None:
+    package = from_frame(in_long_mode, "pkg")(tmp_path)
+    fix(package, limits=Limits(window=256 << 20))
+    with zipfile.ZipFile(package) as file:
+        members = [ZipMember(name, file.read(name)) for name in file.namelist()]
+    [place] = [place for place, member in enumerate(members) if member.name.startswith("pkg-")]
+    tar = zstandard.ZstdDecompressor().stream_reader(members[place].data).read()
+    members[place] = replace(members[place], data=in_long_mode(tar))
+    package.write_bytes(zip_archive(members))
+    before = package.read_bytes()
+    result = fix(package, limits=Limits(window=256 << 20))
+    assert (result.status, len(result.notes), package.read_bytes()) == ("clean", 1, before)
+
+
 @pytest.mark.parametrize("option", ["--max-unpacked=4K", "--max-members=2", "--max-text=64"])
 @pytest.mark.parametrize("command", [["check", "--deep"], ["fix", "--in-place"]], ids=["check", "fix"])
 def test_the_options_set_the_limits(tmp_path: Path, command: list[str], option: str) -> None:
@@ -96,6 +144,13 @@ def test_the_options_set_the_limits(tmp_path: Path, command: list[str], option: 
     assert option.partition("=")[0] in done.stderr
     again, _ = run(*command, package, option.partition("=")[0] + "=1000000")
     assert again.returncode != 3
+
+
+def test_the_option_sets_the_limit_of_the_window(tmp_path: Path) -> None:
+    package = write_package(BASE, tmp_path, writer="cph1")
+    for size, code in (("64M", 3), ("128M", 1)):
+        done, _ = run("check", "--deep", package, f"--max-window={size}")
+        assert done.returncode == code, done.stderr
 
 
 @pytest.mark.parametrize("size", ["", "64X", "-1", "1.5G", "G"])

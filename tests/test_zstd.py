@@ -11,7 +11,7 @@ import zstandard
 
 from conda_prune.archive import zstd
 from conda_prune.archive.extent import Extent
-from conda_prune.errors import Damaged, NotVerified, Unsupported
+from conda_prune.errors import Damaged, LimitExceeded, NotVerified, Unsupported
 from conda_prune.model import Recipe
 
 SINGLE, CHECKSUM, DICTIONARY = 0x20, 0x04, 0x03
@@ -84,17 +84,26 @@ def test_the_window_and_the_size_are_those_of_the_header(path: Path, size: int) 
         assert (frame.window, frame.single_segment, frame.content_size) == (size, bool(single), size)
 
 
-def test_a_window_that_clients_do_not_accept_is_refused(path: Path) -> None:
-    whole = extent(path, header(window=27 - 10 << 3 | 2) + block(RAW, 1, b"x"))
-    with whole.file, pytest.raises(Unsupported, match=r"window of 160 MiB .* 128 MiB"):
-        zstd.read_frame(whole)
+@pytest.mark.parametrize("limit", [1 << 10, 1 << 20, zstd.MAX_WINDOW, 5 << 28])
+def test_a_window_above_the_limit_is_refused(limit: int) -> None:
+    zstd.check_window(zstd.Frame(6, limit, False, None, False), limit)
+    with pytest.raises(LimitExceeded, match=f"window of {limit + 1} bytes is larger than {limit}.*--max-window"):
+        zstd.check_window(zstd.Frame(6, limit + 1, False, None, False), limit)
+
+
+def test_the_limit_is_what_clients_accept_unless_another_is_given() -> None:
+    zstd.check_window(zstd.Frame(6, 1 << 27, False, None, False))
+    with pytest.raises(LimitExceeded, match="134217728, which is what conda clients accept"):
+        zstd.check_window(zstd.Frame(6, 5 << 25, False, None, False))
 
 
 def test_content_in_one_segment_may_be_larger_than_any_window(path: Path) -> None:
     """Its window is all of it, and whoever reads it needs no more than the content itself."""
     whole = extent(path, header(0x80 | SINGLE, rest=(1 << 31).to_bytes(4, "little")))
     with whole.file:
-        assert zstd.read_frame(whole).window == 1 << 31
+        frame = zstd.read_frame(whole)
+    assert frame.window == 1 << 31
+    zstd.check_window(frame, 1 << 10)
 
 
 @pytest.mark.parametrize("first", [*range(0x50, 0x60), 0x4F, 0x60])

@@ -127,6 +127,15 @@ class Archive:
         """Return the bytes that a part says it unpacks to, None where it does not say."""
         return zstd.read_frame(part.extent).content_size if part.codec == "zstd" else None
 
+    def check_window(self, part: Part) -> None:
+        """Raise LimitExceeded where zstd would hold more than the limit to decompress a part."""
+        if part.codec == "zstd":
+            zstd.check_window(zstd.read_frame(part.extent), self.limits.window)
+
+    def is_wide(self, part: Part) -> bool:
+        """Return whether a part's zstd window is larger than clients accept, so that it must not stay."""
+        return part.codec == "zstd" and zstd.read_frame(part.extent).held > zstd.MAX_WINDOW
+
     def check_crc(self, part: Part) -> None:
         """Raise Damaged unless the compressed bytes have the CRC-32 that the zip states."""
         if part.crc is None:

@@ -44,6 +44,9 @@ def read_package(
 
 
 def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress, threads: int) -> Component:
+    archive.check_window(part)
+    if archive.is_wide(part):
+        archive.notes.append(f"the {part.component} component's zstd window is larger than conda clients accept")
     archive.check_crc(part)
     if (archive.stated_size(part) or 0) > archive.limits.unpacked:
         raise _too_large(archive)

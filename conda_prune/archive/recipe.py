@@ -65,7 +65,8 @@ def recover(extent: Extent, codec: str, prefer: Recipe | None = None, recorded: 
         return best[1] if rival is None else _decided(extent, frame, best[1], rival)
     if recorded is not None:
         return Recipe("zstd", recorded, "recorded", _likely_threaded(recorded), frame.checksum)
-    level = next(level for level in (_DEFAULT_LEVEL, *_LEVELS) if _window_fits(level, frame) or level == -7)
+    fitting = (level for level in (_DEFAULT_LEVEL, *_LEVELS) if _window_fits(level, frame) or level == -7)
+    level = _DEFAULT_LEVEL if frame.held > zstd.MAX_WINDOW else next(fitting)
     return Recipe("zstd", level, "assumed", _likely_threaded(level), frame.checksum)
 
 
@@ -127,9 +128,8 @@ def _agreement(content: bytes, original: bytes, recipe: Recipe, frame: zstd.Fram
 
 def _head(extent: Extent, size: int) -> bytes:
     head = bytearray()
-    decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW)
     source = cast("BinaryIO", ExtentReader(extent))
-    reader = decompressor.stream_reader(source, read_size=1 << 17, read_across_frames=False)
+    reader = zstd.decompressor().stream_reader(source, read_size=1 << 17, read_across_frames=False)
     try:
         while piece := reader.read(size - len(head)):
             head += piece

@@ -127,7 +127,7 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
     for component in work.package.components:
         splices = splices_of(component, work.edits)
         part = work.archive.part(component.name)
-        if part is None or not (splices or work.settings.level is not None):
+        if part is None or not (splices or work.settings.level is not None or work.archive.is_wide(part)):
             continue
         if component.size <= _SMALL:
             contents[component.name] = partial(_put, work.beside(partial(in_memory, component, part, splices)))
@@ -146,6 +146,7 @@ def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
     payload: Recipe | None = None
     # The payload first: it is the larger sample, and its writer compressed the info component alike.
     for part in sorted(archive.parts, key=lambda part: part.component == "info"):
+        archive.check_window(part)
         if settings.level is not None:
             found[part.component] = recipes.asked(part.codec, settings.level)
         else:

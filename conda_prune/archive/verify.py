@@ -153,7 +153,9 @@ def _check_container(path: str) -> None:
                 raise NotVerified(f"the result's zip entry {entry.name!r} is not stored with its real sizes")
             if entry.name.endswith(".tar.zst"):
                 part = whole.slice(entry.data, entry.data + entry.packed)
-                deque(zstd.walk_blocks(part, zstd.read_frame(part)), maxlen=0)
+                frame = zstd.read_frame(part)
+                zstd.check_window(frame)
+                deque(zstd.walk_blocks(part, frame), maxlen=0)
 
 
 def _compare(
@@ -298,8 +300,6 @@ def _stdlib_streams(path: str, format_: Format, entries: list[str]) -> Streams:
     import bz2
     import zipfile
 
-    import zstandard
-
     if format_ is Format.TAR_BZ2:
         with bz2.open(path) as stream:
             yield "tar", _pieces(stream)
@@ -309,10 +309,8 @@ def _stdlib_streams(path: str, format_: Format, entries: list[str]) -> Streams:
         for name in outer.namelist():
             component = name.partition("-")[0]
             if name.endswith(".tar.zst") and component in ("info", "pkg"):
-                with outer.open(name) as packed:
-                    window = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW)
-                    with window.stream_reader(packed, closefd=False) as stream:
-                        yield component, _pieces(stream)
+                with outer.open(name) as packed, zstd.decompressor().stream_reader(packed, closefd=False) as stream:
+                    yield component, _pieces(stream)
 
 
 def _pieces(stream: Any) -> Iterator[bytes]:

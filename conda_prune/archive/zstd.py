@@ -13,13 +13,15 @@ from typing import IO, BinaryIO, cast
 
 import zstandard
 
-from ..errors import Damaged, NotVerified, Unsupported
+from ..errors import Damaged, LimitExceeded, NotVerified, Unsupported
 from ..model import Recipe
 from .extent import CHUNK, Extent, ExtentReader
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_WINDOW = 1 << 27
 """Bytes of window that every client of conda packages accepts."""
+_LARGEST_WINDOW = 1 << 31
+"""Bytes of window that libzstd can be told to accept."""
 
 RLE = 1
 """The type of a block that is one byte, to be repeated; all others are as long as their header says."""
@@ -40,6 +42,11 @@ class Frame:
     content_size: int | None
     checksum: bool
 
+    @property
+    def held(self) -> int:
+        """Bytes that have to be held to read it: the window, or nothing where the content is all there."""
+        return 0 if self.single_segment else self.window
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -50,7 +57,7 @@ class Block:
 
 
 def read_frame(extent: Extent) -> Frame:
-    """Return the frame header at the extent's start; raise Damaged or Unsupported when clients could not read on."""
+    """Return the frame header at the extent's start; raise Damaged or Unsupported where libzstd could not read on."""
     raw = extent.read(0, _MAX_HEADER)
     if raw[:4] != MAGIC:
         if raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
@@ -65,13 +72,23 @@ def read_frame(extent: Extent) -> Frame:
         raise Unsupported("the zstd data needs a dictionary", "build the package again without one")
     single = bool(raw[4] & 0x20)
     window = parameters.window_size
-    if window > MAX_WINDOW and not single:
-        raise Unsupported(
-            f"the zstd window of {window >> 20} MiB is larger than the 128 MiB that conda clients accept",
-            "build the package again without long mode",
-        )
     stated = parameters.content_size != zstandard.CONTENTSIZE_UNKNOWN
     return Frame(header, window, single, parameters.content_size if stated else None, bool(parameters.has_checksum))
+
+
+def check_window(frame: Frame, limit: int = MAX_WINDOW) -> None:
+    """Raise LimitExceeded where more than `limit` bytes have to be held to read a frame."""
+    if frame.held > limit:
+        accepted = ", which is what conda clients accept" if limit == MAX_WINDOW else ""
+        raise LimitExceeded(
+            f"its zstd window of {frame.held} bytes is larger than {limit}{accepted}",
+            "build the package again without long mode, or raise --max-window to have it fixed with a smaller one",
+        )
+
+
+def decompressor() -> zstandard.ZstdDecompressor:
+    """Return a decompressor for frames whose window was looked at before."""
+    return zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
 
 
 def walk_blocks(extent: Extent, frame: Frame) -> Iterator[Block]:
@@ -99,12 +116,15 @@ def walk_blocks(extent: Extent, frame: Frame) -> Iterator[Block]:
 
 
 def decompress(extent: Extent) -> Generator[bytes, None, None]:
-    """Yield the whole content in pieces of at most 1 MiB; raise Damaged unless all of it is there and true."""
+    """Yield the whole content in pieces of at most 1 MiB; raise Damaged unless all of it is there and true.
+
+    The window is the caller's to look at before.
+    """
     frame = read_frame(extent)
     for _ in walk_blocks(extent, frame):
         pass
     size = 0
-    reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
+    reader = decompressor().stream_reader(
         cast("IO[bytes]", ExtentReader(extent)), read_size=1 << 18, read_across_frames=False
     )
     try:

@@ -133,6 +133,8 @@ def rewrite(
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
     layout = jobs(frame, recipe, size)
     kept = kept_ranges(splices, size, layout)
+    if frame.held > zstd.MAX_WINDOW:
+        raise Unfit("clients do not accept its window")
     if not kept or frame.single_segment or (new_size <= frame.window and frame.content_size is not None):
         raise Unfit("there is nothing to keep")
     parts: Pipe[Part] = Pipe(_PARTS)

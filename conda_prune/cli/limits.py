@@ -36,6 +36,8 @@ def limiting(command: Callable[..., None]) -> Callable[..., None]:
                          help="Refuse packages with more files."),
             click.option("--max-text", type=_Size(), metavar="SIZE", default="512M", show_default=True,
                          help="Refuse packages with more metadata and names to hold in memory."),
+            click.option("--max-window", type=_Size(), metavar="SIZE", default="128M", show_default=True,
+                         help="Refuse packages for which zstd holds more; clients refuse more than 128M."),
         )
     ):  # fmt: skip
         command = option(command)
@@ -46,4 +48,4 @@ def limits_of(flags: dict[str, Any]) -> Limits:
     """Return the bounds that the options say."""
     from ..model import Limits
 
-    return Limits(flags["max_unpacked"], flags["max_members"], flags["max_text"])
+    return Limits(flags["max_unpacked"], flags["max_members"], flags["max_text"], flags["max_window"])
