@@ -238,6 +238,7 @@ STYLES = [
     pytest.param({"indent": 2}, id="rattler-build's"),
     pytest.param({"indent": 2, "sort_keys": True}, id="conda-build's"),
     pytest.param({"separators": (",", ":")}, id="dense"),
+    pytest.param({}, id="one line"),
     pytest.param({"indent": "\t", "separators": (",", " : ")}, id="tabs"),
 ]
 
@@ -252,10 +253,11 @@ def test_what_is_left_is_what_the_writer_would_have_written(style: dict[str, Any
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_new_entry_is_written_in_the_style_of_the_others(style: dict[str, Any]) -> None:
-    document = {"paths": [row("a"), row("b")], "paths_version": 1}
+@pytest.mark.parametrize("before", ["a", "ab", "abd"])
+def test_a_new_entry_is_written_in_the_style_of_the_others(style: dict[str, Any], before: str) -> None:
+    document = {"paths": [row(path) for path in before], "paths_version": 1}
     found = parse_listing(json.dumps(document, **style).encode())
-    more = {"paths": [row("a"), row("b"), row("c")], "paths_version": 1}
+    more = {"paths": [*map(row, before), row("c")], "paths_version": 1}
     assert (
         edit_listing(found, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)]) == json.dumps(more, **style).encode()
     )

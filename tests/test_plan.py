@@ -241,6 +241,13 @@ def test_a_hard_link_to_nothing_is_refused(tmp_path: Path) -> None:
         fix(path)
 
 
+def test_a_rule_that_finds_what_another_took_goes_on_to_the_next(tmp_path: Path) -> None:
+    taken, left = f"{OTHER}/m/__pycache__/a.cpython-310.opt-1.pyc", f"{SITE}/m/__pycache__/a.cpython-311.opt-1.pyc"
+    path = make(tmp_path, {taken: CONTENT, left: CONTENT})
+    found = {finding.path: finding.kind for finding in fixed(path, select=["optimized"]).findings if not finding.quiet}
+    assert found == {taken: "foreign-path", left: "optimized"}
+
+
 # Directories
 
 
@@ -260,6 +267,20 @@ def test_a_directory_goes_only_where_all_below_it_goes(tmp_path: Path) -> None:
     kept = {OTHER, f"{OTHER}/m", f"{OTHER}/m/empty", "share/empty"}
     assert kept <= members(path)
     assert kept <= rows(path).keys()
+
+
+def test_a_directory_that_is_not_listed_goes_as_well(tmp_path: Path) -> None:
+    cache = f"{OTHER}/m/__pycache__"
+
+    def unlisted(by: dict[str, Any], all_: list[Any]) -> None:
+        all_[:] = [row for row in all_ if row["path_type"] != "directory"]
+
+    files: dict[str, AnyEntry] = {cache: Directory(), f"{cache}/a.cpython-310.pyc": CONTENT, "share/empty": Directory()}
+    path = make(tmp_path, files, paths_json=edit(unlisted))
+    assert cache in members(path)
+    fixed(path)
+    assert cache not in members(path)
+    assert "share/empty" in members(path)
 
 
 @pytest.mark.parametrize("kind", ["softlink", "hardlink"])

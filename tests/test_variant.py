@@ -92,6 +92,12 @@ def test_no_python_is_named(index: Index, texts: Texts) -> None:
             package("python >=3.10,<3.13.0a0", build="py311_0"), hash_input(python="3.11.*"), "3.10 to 3.12",
             id="what-built-it-does-not-narrow-a-range",
         ),
+        pytest.param(
+            package("python >=3.11,<3.13.0a0", build="py311_0"), {}, "3.11 to 3.12", id="a-range-of-two-is-one"
+        ),
+        pytest.param(
+            package("python"), {USED: b"python: '3.11'\n---\npython: '3.11'\n"}, "unknown", id="two-documents"
+        ),
         pytest.param(package("python_abi * *_cp399"), {}, "unknown", id="an-abi-that-cannot-exist"),
         pytest.param(package("python", build="py399_0"), {}, "unknown", id="a-token-that-cannot-exist"),
         pytest.param(package("python", build="py310_py311_0"), {}, "unknown", id="two-tokens"),

@@ -175,7 +175,7 @@ def _at(value: object, *keys: str) -> object:
 
 
 def _yaml(texts: Mapping[str, bytes], name: str) -> object:
-    """Return a YAML document with every scalar as its text, as written; None where it cannot be read.
+    """Return a YAML document with every scalar as its text, as written; None where it cannot be read, or is several.
 
     Composed from the parser's events: PyYAML's own composer overflows the stack of a document that nests deeply.
     """
@@ -199,7 +199,7 @@ def _yaml(texts: Mapping[str, bytes], name: str) -> object:
                 return None
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
-    return root[0] if root else None
+    return root[0] if len(root) == 1 else None
 
 
 def _mapping(items: list[Any]) -> dict[str, Any]:

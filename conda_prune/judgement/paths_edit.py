@@ -88,7 +88,7 @@ class _NewText:
 def _separator(text: str, places: Places) -> str:
     if len(places.bounds) > 2:
         return text[places.bounds[1] : places.bounds[2]]
-    return "," + (text[places.start : places.first] or " ")
+    return "," + (text[places.start : places.first] or (" " if '": ' in text else ""))
 
 
 def _edited(text: str, span: Span, true: File | None, gone: Collection[str]) -> str:
