@@ -6,12 +6,14 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import conda_prune.cli
 from conda_prune.cli import cli
 
 from .corpus.packages import PackageSpec, write_package
@@ -323,6 +325,34 @@ def test_a_directory_without_permission_is_told(output: Path) -> None:
         3,
         f"error: {output / 'linux-64'}: it cannot be read: Permission denied\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), 3),
+        (ImportError("libx.so: failed to map segment from shared object"), 3),
+        (ImportError("cannot import name 'x'"), None),
+    ],
+    ids=["no memory", "no memory for a module", "no module"],
+)
+def test_only_what_lacks_memory_is_said_to(
+    error: Exception, code: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(**options: object) -> int:
+        raise error
+
+    monkeypatch.setattr("conda_prune.cli.cli", fails)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        if code is None:
+            with pytest.raises(ImportError):
+                conda_prune.cli.run()
+        else:
+            assert conda_prune.cli.run() == code
+            assert "not enough memory" in capsys.readouterr().err
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_wrong_value_of_a_variable_is_told_by_its_name(tmp_path: Path) -> None:

@@ -257,6 +257,20 @@ def test_an_output_directory_that_a_failing_run_takes_away_is_made_again(
     assert made.read_bytes() == NEW
 
 
+def test_what_is_not_found_in_a_directory_that_is_there_is_an_error_in_words(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system may say so of what it does not offer; it is not tried again for ever."""
+
+    def fails(path: str) -> int:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+
+    monkeypatch.setattr(system, "create_locked", fails)
+    with pytest.raises(CannotWrite, match=r"a file cannot be made in .*: No such file"):
+        replace(target)
+    assert names(target) == [target.name]
+
+
 def test_a_directory_that_cannot_be_made_is_an_error_in_words(tmp_path: Path, target: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CannotWrite, match="cannot be made"):
