@@ -725,7 +725,9 @@ def taken_apart(data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("level", [-5, 1, 3, 9, 16, 19])
 @pytest.mark.parametrize("window_log", [17, 20])
-@pytest.mark.parametrize(("before", "length"), [(0, 700_000), (60_000, 3000), (100_000, 700_000), (60_000, 1_500_000)])
+@pytest.mark.parametrize(
+    ("before", "length"), [(0, 700_000), (0, 2_500_000), (60_000, 3000), (100_000, 700_000), (60_000, 1_500_000)]
+)
 def test_new_blocks_may_follow_any_others(level: int, window_log: int, before: int, length: int) -> None:
     old, content = text(before), text(before + length)[before:]
     new = b"".join(packed.data for packed in compressed(level, 2, window_log, old, content))
