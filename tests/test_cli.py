@@ -18,6 +18,7 @@ from conda_prune.cli import cli
 
 from .corpus.packages import PackageSpec, write_package
 from .seed import CLEAN, SEEDS, STRAY
+from .unreadable import make_unreachable, needs_unreachable
 
 EXECUTABLE = shutil.which("conda-prune", path=os.path.dirname(sys.executable)) or "conda-prune"
 
@@ -297,16 +298,9 @@ def test_a_directory_without_packages_is_told(tmp_path: Path) -> None:
     assert done.stderr == f"no conda packages in {tmp_path}\n"
 
 
-@pytest.mark.skipif(os.mkdir not in os.supports_dir_fd, reason="needs directories that no path reaches")
+@needs_unreachable
 def test_a_directory_that_cannot_be_read_is_told_and_the_others_are_done(output: Path) -> None:
-    """Directories below each other until no path reaches the last one (PATH_MAX): that stops root, too."""
-    at = os.open(output, os.O_RDONLY)
-    for _ in range(17):
-        os.mkdir("d" * 250, dir_fd=at)
-        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(at)
+    make_unreachable(output)
     done = run("fix", "--in-place", output)
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()

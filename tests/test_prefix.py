@@ -23,6 +23,7 @@ from conda_prune.places.prune import Seen, prune
 from .corpus.bytecode import modules, pyc, record
 from .corpus.entries import AnyEntry, File, Symlink
 from .test_cli import run
+from .unreadable import make_unreachable, needs_unreachable
 
 SITE_PACKAGES = "lib/python3.11/site-packages"
 OWN = modules(f"{SITE_PACKAGES}/own", "__init__", "m", tags=("cpython-311",))
@@ -526,17 +527,10 @@ def test_a_file_that_cannot_be_read_is_judged_by_its_name(tmp_path: Path, monkey
     assert {finding.path for finding in result.findings} == {path for path in OLD_TAG if path.endswith(".pyc")}
 
 
-@pytest.mark.skipif(os.mkdir not in os.supports_dir_fd, reason="needs directories that no path reaches")
+@needs_unreachable
 def test_a_directory_that_cannot_be_read_costs_no_file(tmp_path: Path) -> None:
-    """Directories below each other until no path reaches the last one (PATH_MAX)."""
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
-    at = os.open(prefix, os.O_RDONLY)
-    for _ in range(17):
-        os.mkdir("d" * 250, dir_fd=at)
-        below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(at)
+    make_unreachable(prefix)
     done = hook("--fix", build(prefix))
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()

@@ -79,33 +79,24 @@ def in_dialect(id: str, note: str, dialect: Dialect) -> tuple[Odd, ...]:
     return tuple(Odd(f"{id}{f}", f, from_spec(spec, f, dialect=dialect), note, False, drops) for f in FORMATS)
 
 
-def dotted(format: Format) -> Callable[[Path], Path]:
-    """All names begin with ./, as `tar -C dir .` writes them."""
-
-    def prefixed(members: list[bytes]) -> list[bytes]:
-        return [with_field(m, 0, (b"./" + m[:100].rstrip(b"\0")).ljust(100, b"\0")) for m in members]
-
-    def make(directory: Path) -> Path:
-        info, pkg = (prefixed(members) for members in component_tars(BASE))
-        path = directory / f"{BASE.stem}{format}"
-        if format == ".conda":
-            path.write_bytes(conda_archive(BASE.stem, zstd_frame(tar_of(info)), zstd_frame(tar_of(pkg))))
-            return path
-        path.write_bytes(bz2.compress(tar_of([*info, *pkg])))
-        return path
-
-    return make
+def dotted(name: bytes) -> bytes:
+    """As `tar -C dir .` writes them: all begin with ./."""
+    return b"./" + name
 
 
-def roundabout(format: Format) -> Callable[[Path], Path]:
-    """All names, of the listing too, with more slashes and dots than they need."""
+def roundabout(name: bytes) -> bytes:
+    """Names, of the listing too, with more slashes and dots than they need."""
+    return name.replace(b"info/", b"info//").replace(b"/m/", b"/./m/")
 
-    def renamed(member: bytes) -> bytes:
-        name = member[:100].rstrip(b"\0").replace(b"info/", b"info//").replace(b"/m/", b"/./m/")
-        return with_field(member, 0, name.ljust(100, b"\0"))
+
+def renamed(rename: Callable[[bytes], bytes], format: Format) -> Callable[[Path], Path]:
+    """All names as `rename` makes them."""
+
+    def again(member: bytes) -> bytes:
+        return with_field(member, 0, rename(member[:100].rstrip(b"\0")).ljust(100, b"\0"))
 
     def make(directory: Path) -> Path:
-        info, pkg = ([renamed(member) for member in members] for members in component_tars(BASE))
+        info, pkg = (list(map(again, members)) for members in component_tars(BASE))
         path = directory / f"{BASE.stem}{format}"
         if format == ".conda":
             path.write_bytes(conda_archive(BASE.stem, zstd_frame(tar_of(info)), zstd_frame(tar_of(pkg))))
@@ -171,8 +162,11 @@ ODD: tuple[Odd, ...] = (
     *frame_case("zstd-with-checksum", "A content checksum.", checksummed),
     *frame_case("zstd-raw-blocks", "Uncompressed blocks.", raw_block_frame),
     *frame_case("zstd-fast", "A negative level, as pixi uses for its own builds.", fast),
-    *(Odd(f"names-with-dot{f}", f, dotted(f), "Names that begin with ./, also below info/.") for f in FORMATS),
-    *(Odd(f"names-roundabout{f}", f, roundabout(f), "Names that lead there by a//b and a/./b.") for f in FORMATS),
+    *(Odd(f"names-with-dot{f}", f, renamed(dotted, f), "Names that begin with ./, also below info/.") for f in FORMATS),
+    *(
+        Odd(f"names-roundabout{f}", f, renamed(roundabout, f), "Names that lead there by a//b and a/./b.")
+        for f in FORMATS
+    ),
     *in_dialect("names-ustar-prefix", "USTAR splits long names into prefix and name.", USTAR),
     *in_dialect("names-gnu", "GNU writes a LongLink member.", GNU),
     *in_dialect("names-pax", "PAX writes a path record.", PAX),
