@@ -152,6 +152,12 @@ def test_github_holds_our_commands_only(found: list[Result]) -> None:
     assert "<script>" not in table
 
 
+def test_half_a_character_in_a_path_is_printable() -> None:
+    from conda_prune.report.sarif import _location
+
+    assert _location("\ud800.conda")["artifactLocation"]["uri"].isascii()
+
+
 @settings(max_examples=60, deadline=None)
 @given(found=st.lists(results(), max_size=3))
 def test_json_and_sarif_are_printable_ascii(found: list[Result]) -> None:

@@ -135,7 +135,11 @@ def _plain(message: str) -> str:
 def _location(path: str) -> _Object:
     """Return where a package is, as a URI: relative where its path is."""
     steps = path.replace(os.sep, "/")
-    uri = quote(os.fsencode(steps), safe="/")
+    try:
+        raw = os.fsencode(steps)
+    except UnicodeEncodeError:  # half a character, as names on Windows may hold
+        raw = steps.encode("utf-8", "surrogatepass")
+    uri = quote(raw, safe="/")
     if os.path.isabs(path):
         uri = "file:///" + uri.lstrip("/").replace("%3A", ":", 1)
     return {"artifactLocation": {"uri": uri}}
