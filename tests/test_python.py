@@ -124,6 +124,11 @@ def test_tags_without_a_version_of_the_language(tag: str) -> None:
         (Python("pypy", 2, 7), ("pypy27", "pypy-*"), ("python2.7", "pypy2.7")),
         (Python("pypy", 3, 9), ("pypy39",), ("python3.9", "pypy3.9")),
         (Python("graalpy", 3, 10), ("graalpy*-310", "graalpy*-310-dev"), ("python3.10", "python3.1")),
+        (
+            Python("graalpy", 3, 10, release="231"),
+            ("graalpy231-310", "graalpy231-310-dev"),
+            ("python3.10", "python3.1"),
+        ),
     ],
     ids=lambda value: str(value) if isinstance(value, Python) else "",
 )

@@ -15,6 +15,7 @@ from conda_prune.judgement.python import VERSIONS
 from conda_prune.judgement.specs import (
     COMMON_PINS,
     IMPOSSIBLE,
+    UNKNOWN,
     Constraint,
     build_constraint,
     constraint_of,
@@ -103,6 +104,7 @@ def test_any_range_allows_what_rattler_says(
 
 
 CP311 = Constraint("cpython", frozenset({(3, 11)}))
+GRAALPY230 = Constraint("graalpy", frozenset({(3, 10)}), release="230")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,18 @@ CP311 = Constraint("cpython", frozenset({(3, 11)}))
         pytest.param("::", None, id="no-name"),
         pytest.param("python", Constraint(), id="bare"),
         pytest.param("python *", Constraint(), id="star"),
-        pytest.param("python_abi * *_foo", Constraint(), id="an-abi-nobody-knows"),
+        pytest.param("python_abi * *_foo", Constraint(UNKNOWN), id="an-abi-nobody-knows"),
+        pytest.param("python_abi 3.8 *_23_pyston", only((3, 8), UNKNOWN), id="pyston-abi"),
+        pytest.param("python 3.8.12 *_23_pyston", only((3, 8), UNKNOWN), id="pyston-by-build"),
+        pytest.param("python 3.9.* 5_intel", only((3, 9), UNKNOWN), id="a-build-string-of-an-unknown-kind"),
+        pytest.param("python 3.6.5 hc3d631a_2", only((3, 6)), id="a-hash-as-defaults-has-it"),
+        pytest.param("python 3.12.0 *_rc1_cpython", only((3, 12), "cpython"), id="release-candidate"),
+        pytest.param("cpython >=3.11,<3.12.0a0", CP311, id="metapackage"),
+        pytest.param("cpython", Constraint("cpython"), id="metapackage-of-any-version"),
+        pytest.param(
+            "cpython 3.13.* *_cp313t", Constraint("cpython", frozenset({(3, 13)}), True), id="metapackage-with-build"
+        ),
+        pytest.param("cpython 3.10.* *_73_pypy", IMPOSSIBLE, id="metapackage-of-another-implementation"),
         pytest.param("python_abi * *_cp399", Constraint("cpython"), id="an-abi-that-cannot-exist"),
         pytest.param("pypy9.9 >=7", None, id="a-pypy-that-cannot-exist"),
         pytest.param("python 9.9.*", IMPOSSIBLE, id="a-version-that-cannot-exist"),
@@ -153,8 +166,8 @@ CP311 = Constraint("cpython", frozenset({(3, 11)}))
         pytest.param("python_abi 3.9 *_pypy39_pp73", only((3, 9), "pypy"), id="pypy-abi"),
         pytest.param("python 3.9.* *_73_pypy", only((3, 9), "pypy"), id="pypy-by-build"),
         pytest.param("pypy3.9 >=7.3.11", only((3, 9), "pypy"), id="pypy-by-name"),
-        pytest.param("python_abi 3.10.* *_graalpy230_310_native", only((3, 10), "graalpy"), id="graalpy-abi"),
-        pytest.param("python 3.10.8 0_native230_graalpy", only((3, 10), "graalpy"), id="graalpy-by-build"),
+        pytest.param("python_abi 3.10.* *_graalpy230_310_native", GRAALPY230, id="graalpy-abi"),
+        pytest.param("python 3.10.8 0_native230_graalpy", GRAALPY230, id="graalpy-by-build"),
         pytest.param("graalpy >=23.0.0", Constraint("graalpy"), id="graalpy-by-name"),
     ],
 )
@@ -174,7 +187,9 @@ def test_what_a_dependency_says(spec: str, expected: Constraint | None) -> None:
         pytest.param("h1_0_debug_cp314", Constraint("cpython", frozenset({(3, 14)}), False), id="debug"),
         pytest.param("0_asan_cp316", Constraint("cpython", frozenset({(3, 16)}), False), id="cpython's-own-recipe"),
         pytest.param("0_73_pypy", Constraint("pypy"), id="pypy"),
-        pytest.param("0_native230_graalpy", Constraint("graalpy"), id="graalpy"),
+        pytest.param("0_native230_graalpy", Constraint("graalpy", release="230"), id="graalpy"),
+        pytest.param("0_23_pyston", Constraint(UNKNOWN), id="pyston"),
+        pytest.param("h4a3b2c1_0_rc2", Constraint(), id="release-candidate"),
         pytest.param("h0_0_cp3110", Constraint(), id="too-many-digits"),
     ],
 )
@@ -195,6 +210,9 @@ def test_what_an_interpreters_build_says(build: str, expected: Constraint) -> No
         pytest.param(CP311, Constraint(), CP311, id="one-says-nothing"),
         pytest.param(CP311, only((3, 11)), CP311, id="agreement"),
         pytest.param(Constraint(versions=frozenset({(3, 10), (3, 11)})), CP311, CP311, id="a-range-and-one-in-it"),
+        pytest.param(CP311, Constraint(UNKNOWN), only((3, 11), UNKNOWN), id="unknown-stays-unknown"),
+        pytest.param(GRAALPY230, Constraint(release="231"), None, id="graalpy-releases-differ"),
+        pytest.param(GRAALPY230, Constraint("graalpy"), GRAALPY230, id="one-names-the-graalpy-release"),
     ],
 )
 def test_two_constraints_together(one: Constraint, other: Constraint, both: Constraint | None) -> None:

@@ -79,7 +79,7 @@ def test_no_python_is_named(index: Index, texts: Texts) -> None:
     [
         pytest.param(package("python"), {}, "unknown", id="bare"),
         pytest.param(package("python *"), {}, "unknown", id="star"),
-        pytest.param(package("cpython >=3.10"), {}, "unknown", id="the-metapackage-cpython"),
+        pytest.param(package("cpython >=3.10"), {}, "3.10 or later", id="the-metapackage-cpython"),
         pytest.param(package(constrains=["python <3.13"]), {}, "unknown", id="named-in-constrains"),
         pytest.param(package("python ^3.11"), {}, "unknown", id="unparsable"),
         pytest.param(package("python 3.11.*; if linux"), {}, "unknown", id="conditional"),

@@ -16,12 +16,17 @@ Version: TypeAlias = tuple[int, int]
 
 
 class Python(NamedTuple):
-    """One Python: `free_threaded` is None where that is not known or makes no difference."""
+    """One Python: `free_threaded` is None where it is not known or makes no difference.
+
+    `release` is GraalPy's own version as its cache tags write it (`230` for 23.0); empty if it is not known, and for
+    every other implementation.
+    """
 
     implementation: str
     major: int
     minor: int
     free_threaded: bool | None = None
+    release: str = ""
 
     @property
     def version(self) -> Version:
@@ -82,7 +87,9 @@ def tags_of(python: Python) -> tuple[str, ...]:
         older = ("pypy3-*",) if (3, 0) <= python.version <= (3, 6) else ("pypy-*",) if python.major == 2 else ()
         return f"pypy{number}", *older
     if python.implementation == "graalpy":
-        return f"graalpy*-{number}", f"graalpy*-{number}-dev"
+        # Every release has tags of its own: GraalPy 23.1 ignores what 23.0 wrote for the same Python 3.10.
+        tag = f"graalpy{python.release or '*'}-{number}"
+        return tag, f"{tag}-dev"
     return (f"cpython-{number}",)
 
 

@@ -18,7 +18,10 @@ Versions: TypeAlias = "frozenset[Version] | None"
 _NAME = re.compile(r"\s*(?:[\w.:/-]+::)?([A-Za-z0-9_][\w.-]*)\s*(.*)", re.ASCII | re.DOTALL)
 _CPYTHON_ABI = re.compile(r"cp(\d)(\d{1,2})(?!\d)([a-z]*)", re.ASCII)
 _PYPY_ABI = re.compile(r"pypy(\d)(\d{1,2})_pp\d+", re.ASCII)
-_GRAALPY_ABI = re.compile(r"graalpy\d+_(\d)(\d{1,2})_native", re.ASCII)
+_GRAALPY_ABI = re.compile(r"graalpy(\d+)_(\d)(\d{1,2})_native", re.ASCII)
+_GRAALPY_BUILD = re.compile(r"native(\d+)_graalpy", re.ASCII)
+_NEUTRAL = re.compile(r"\d*|h[0-9a-f]+|[a-z]{1,2}\d+[a-z]?(?:h[0-9a-f]+)?|debug|asan|tsan", re.ASCII)
+"""A part of a build string that names no implementation: a number, a hash, `cp311`, `py311h123abc4`, `rc2`, `debug`."""
 _LONGEST = 1000
 """Characters of the longest spec that is read: each of its clauses is matched against every release of Python."""
 
@@ -39,31 +42,43 @@ COMMON_PINS: dict[str, Versions] = {
 """What run exports, `requires-python` and old recipes write for a version, and the minor versions that it allows."""
 
 
-class Constraint(NamedTuple):
-    """What a piece of evidence says of the Python; None where it leaves it open.
+UNKNOWN = "unknown"
+"""The implementation in a Constraint whose evidence names one that is not known here, such as Pyston."""
 
-    `versions` are the minor versions allowed; `implementation` and `free_threaded` as in Python.
+
+class Constraint(NamedTuple):
+    """What a piece of evidence says about the Python; None for what it leaves open.
+
+    `versions` are the minor versions allowed; the other fields are those of Python. `implementation` may be UNKNOWN.
     """
 
     implementation: str | None = None
     versions: Versions = None
     free_threaded: bool | None = None
+    release: str | None = None
 
     def __and__(self, other: Constraint) -> Constraint | None:
-        """Return what both say together, or None where they contradict each other."""
+        """Return what both say together, or None if they contradict each other.
+
+        An UNKNOWN implementation contradicts nothing, and what it is combined with does not make it known.
+        """
         versions = self.versions if other.versions is None else other.versions
         if self.versions is not None and other.versions is not None:
             versions = self.versions & other.versions
         if versions == frozenset() or self._differs(other):
             return None
+        implementation = self.implementation if other.implementation is None else other.implementation
         return Constraint(
-            self.implementation if other.implementation is None else other.implementation,
+            UNKNOWN if UNKNOWN in (self.implementation, other.implementation) else implementation,
             versions,
             self.free_threaded if other.free_threaded is None else other.free_threaded,
+            self.release if other.release is None else other.release,
         )
 
     def _differs(self, other: Constraint) -> bool:
-        pairs = (self.implementation, other.implementation), (self.free_threaded, other.free_threaded)
+        pairs = [(self.free_threaded, other.free_threaded), (self.release, other.release)]
+        if UNKNOWN not in (self.implementation, other.implementation):
+            pairs.append((self.implementation, other.implementation))
         return any(mine is not None and theirs is not None and mine != theirs for mine, theirs in pairs)
 
     @property
@@ -88,15 +103,16 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def constraint_of(name: str, rest: str) -> Constraint | None:
-    """Return what a dependency on `name` says of the Python; None where it says nothing that can be understood.
+    """Return what a dependency on `name` says about the Python; None if it says nothing that can be understood.
 
-    A `pypy3.9` or `graalpy` says its implementation; `python` and `python_abi` speak by version and build.
+    `pypy3.9` and `graalpy` name the implementation. `python`, `python_abi` and conda-forge's metapackage `cpython` have
+    the version of the language, and the implementation in their build string.
     """
     if name.startswith("pypy") and (name == "pypy" or version_of(name[4:])):
         return only(version_of(name[4:]), "pypy")
     if name == "graalpy":
         return Constraint("graalpy")
-    if name not in ("python", "python_abi"):
+    if name not in ("python", "python_abi", "cpython"):
         return None
     version, _, build = rest.partition(" ")
     if version in COMMON_PINS and re.fullmatch(r"[\w*.]*", build, re.ASCII):
@@ -106,21 +122,31 @@ def constraint_of(name: str, rest: str) -> Constraint | None:
     else:
         return None
     said = build_constraint(build) & Constraint(versions=allowed)
+    if said is not None and name == "cpython":
+        said &= Constraint("cpython")
     return IMPOSSIBLE if said is None else said
 
 
 def build_constraint(build: str) -> Constraint:
-    """Return what the build string, or its pattern, of a python or python_abi package says."""
+    """Return what the build string of a python or python_abi package, or a pattern for it, says.
+
+    A word that is no known implementation's makes the implementation UNKNOWN (`3.8 *_23_pyston`): whether such a Python
+    reads CPython's bytecode is anyone's guess.
+    """
     if match := _PYPY_ABI.search(build):
         return only(known_version(match[1], match[2]), "pypy")
     if match := _GRAALPY_ABI.search(build):
-        return only(known_version(match[1], match[2]), "graalpy")
+        return only(known_version(match[2], match[3]), "graalpy")._replace(release=match[1])
     if match := _CPYTHON_ABI.search(build):
         said = only(known_version(match[1], match[2]), "cpython")
         threads = said.exact is not None and said.exact >= FIRST_FREE_THREADED
         return said._replace(free_threaded="t" in match[3] if threads else None)
-    named = (name for name in ("graalpy", "pypy", "cpython") if name in build)
-    return Constraint(next(named, None))
+    if match := _GRAALPY_BUILD.search(build):
+        return Constraint("graalpy", release=match[1])
+    for name in ("graalpy", "pypy", "cpython"):
+        if name in build:
+            return Constraint(name)
+    return Constraint(None if all(map(_NEUTRAL.fullmatch, re.split(r"[_*.]", build))) else UNKNOWN)
 
 
 @lru_cache(maxsize=1024)
