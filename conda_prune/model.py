@@ -181,15 +181,22 @@ class Finding:
     quiet: bool = False
 
 
+Fact: TypeAlias = Literal["version", "implementation", "threading"]
+"""Something that is known about a Python; `threading` is whether it is free-threaded."""
+
+
 @dataclass(frozen=True)
 class Variant:
-    """Which bytecode a package may carry, and why we think so.
+    """Which Python a package is for, which bytecode that Python reads, and the evidence.
 
-    `kind` is `exact` (one Python), `any` (works with every Python: no cached bytecode belongs in it), `none` (no Python
-    is named anywhere), `unknown` (a range, or nothing certain) or `contradictory` (`conflict` says how).
-    `tags` are the cache tags that fit, as glob patterns; None when every tag might. `trees` are the versioned
-    directories of `lib/` that fit (`python3.11`); None when every one might. `because` is the evidence, strongest
-    first.
+    `kind` is `exact` (one Python), `any` (works with every Python: no cached bytecode belongs in it), `none` (nothing
+    names a Python), `unknown` (a range, or nothing certain) or `contradictory` (the dependencies exclude each other).
+    `tags` are the cache tags that fit, as glob patterns; None if every tag might. `trees` are the versioned directories
+    of `lib/` that fit (`python3.11`); None if every one might. `because` is the evidence, strongest first.
+
+    `inferred` are the facts that only the record of the build gives (info/hash_input.json, the recipe, the build
+    string). They say what the package was built with, not what it runs with, and count for files in versioned trees
+    only. `conflict` is a contradiction in the evidence; unless `kind` is `contradictory`, the weaker piece was ignored.
     """
 
     kind: Literal["exact", "any", "none", "unknown", "contradictory"]
@@ -198,6 +205,7 @@ class Variant:
     trees: tuple[str, ...] | None = None
     because: tuple[str, ...] = ()
     conflict: str = ""
+    inferred: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -511,6 +511,49 @@ def test_a_contradiction_refuses_only_where_there_is_bytecode(tmp_path: Path) ->
     assert fix(write_package(spec, tmp_path)).status == "refused"
 
 
+def renamed(*files: str) -> PackageSpec:
+    """Return a package for 3.11 whose build string says 3.10, with the metadata of one that rattler-build made."""
+    depends = ("python_abi 3.11.* *_cp311",)
+    content = OWN | dict.fromkeys(files, File(CONTENT))
+    return PackageSpec("renamed", build="py310h1234567_0", depends=depends, files=content)
+
+
+NOTE = (
+    "'python_abi 3.11.* *_cp311' contradicts 'build string py310h1234567_0'; the first is the stronger evidence and "
+    "was used, which drops nothing"
+)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_weak_evidence_that_no_file_supports_is_a_note(deep: bool, tmp_path: Path) -> None:
+    package = write_package(renamed(), tmp_path)
+    before = package.read_bytes()
+    assert (check(package, deep=deep).status, check(package, deep=deep).notes) == ("clean", (NOTE,))
+    assert (fix(package).status, fix(package).notes) == ("clean", (NOTE,))
+    assert package.read_bytes() == before
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_weak_evidence_refuses_a_package_that_would_lose_a_file(deep: bool, tmp_path: Path) -> None:
+    package = write_package(renamed(STRAY), tmp_path)
+    before = package.read_bytes()
+    for result in (check(package, deep=deep), fix(package)):
+        assert result.status == "refused"
+        assert result.error == (
+            "'python_abi 3.11.* *_cp311' contradicts 'build string py310h1234567_0', and 1 file would be dropped, "
+            f"such as {STRAY!r}; say which Python is meant with --python"
+        )
+    assert package.read_bytes() == before
+    assert NOTE in check(package, keep=(STRAY,), deep=deep).notes
+    assert NOTE in check(package, ignore=("foreign-tag",), deep=deep).notes
+    assert done(fix(package, python="3.11")) == {STRAY: "drop"}
+
+
+def test_weak_evidence_about_no_bytecode_is_not_worth_a_note(tmp_path: Path) -> None:
+    spec = PackageSpec("p", build="py310h1_0", depends=("python 3.11.*",), files={f"{SITE}/m.py": b""})
+    assert check(write_package(spec, tmp_path)).notes == ()
+
+
 @pytest.mark.parametrize("kind", [FileKind.HARDLINK, FileKind.SYMLINK])
 def test_a_plan_that_would_leave_a_link_to_nothing_is_not_carried_out(kind: FileKind) -> None:
     """No rule makes such a plan; should one ever, it ends before anything is written."""

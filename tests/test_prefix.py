@@ -285,6 +285,14 @@ def test_a_build_that_says_two_pythons_is_refused(
     assert hook("--fix", "--python", "3.11", build(prefix, **variables)).returncode == 0
 
 
+def test_a_build_string_that_no_file_supports_is_a_note(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", OWN)
+    result = judge_prefix(str(prefix), build_of({"PY_VER": "3.11", "PKG_BUILD_STRING": "py310habc_0"}), Options())
+    assert result.status == "clean"
+    (note,) = result.notes
+    assert note.startswith("'PY_VER 3.11' contradicts 'build string py310habc_0'; ")
+
+
 @dataclass(frozen=True)
 class Bad:
     """A call that cannot be served: how the prefix is spoilt, the variables, the exit code, what the line says."""

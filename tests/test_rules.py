@@ -6,6 +6,7 @@ import inspect
 import struct
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -410,6 +411,76 @@ def test_unknown_variant_reports_all_bytecode_and_drops_none() -> None:
     assert all(finding.action is Action.REPORT and not finding.quiet for finding in reported)
     for python in ("3.11", "any", "none"):
         assert not found("unknown-variant", python, contents)
+
+
+OUTSIDE = (
+    cached("share/tool", "run.cpython-310.pyc"),
+    cached("Lib/site-packages", "w.cpython-310.pyc"),
+    cached("site-packages", "s.cpython-310.pyc"),
+    cached("lib/python/site-packages", "p.cpython-310.pyc"),
+    cached("opt/ros/lib/python3.11/site-packages", "o.cpython-310.pyc"),
+)
+
+
+@pytest.mark.parametrize("fact", ["version", "implementation"])
+def test_an_inferred_python_judges_versioned_trees_only(fact: Any) -> None:
+    inferred = replace(override_variant("3.11"), inferred=(fact,))
+    inside = [cached(SITE, "a.cpython-310.pyc"), cached("lib64/python3.11", "b.cpython-310.pyc")]
+    contents = contents_with(*OUTSIDE, *inside)
+    assert {finding.path for finding in rule_of("foreign-tag").find(contents, inferred)} == set(inside)
+    reported = {finding.path for finding in rule_of("unknown-variant").find(contents, inferred)}
+    assert reported == set(OUTSIDE)
+    assert paths_found("foreign-tag", "3.11", contents) == {*OUTSIDE, *inside}, "what is known judges all of it"
+
+
+def test_an_inferred_python_judges_no_legacy_bytecode_elsewhere() -> None:
+    inferred = replace(override_variant("3.11"), inferred=("version",))
+    heads = {f"{tree}/m.pyc": head(MAGIC_310) for tree in (SITE, "share/tool", "Lib/site-packages")}
+    contents = contents_with(*(path.removesuffix("c") for path in heads), heads=heads)
+    assert [finding.path for finding in rule_of("foreign-tag").find(contents, inferred)] == [f"{SITE}/m.pyc"]
+
+
+def test_an_inferred_python_judges_no_orphans_elsewhere() -> None:
+    inferred = replace(override_variant("3.11"), inferred=("version",))
+    contents = contents_with(cached(SITE, "a.cpython-311.pyc"), cached("share/tool", "b.cpython-311.pyc"))
+    assert [finding.path for finding in rule_of("orphan").find(contents, inferred)] == [
+        cached(SITE, "a.cpython-311.pyc")
+    ]
+
+
+def test_an_inferred_python_judges_no_extensions_elsewhere() -> None:
+    inferred = replace(override_variant("3.11"), inferred=("version",))
+    contents = contents_with(f"{SITE}/a.cpython-310-darwin.so", "Lib/site-packages/a.cp310-win_amd64.pyd")
+    found = [finding.path for finding in rule_of("foreign-extension").find(contents, inferred)]
+    assert found == [f"{SITE}/a.cpython-310-darwin.so"]
+
+
+def test_inferred_threading_judges_no_extensions_elsewhere() -> None:
+    inferred = replace(override_variant("3.13t"), inferred=("threading",))
+    tree = "lib/python3.13t/site-packages"
+    contents = contents_with(
+        f"{tree}/a.cpython-313-darwin.so", "Lib/site-packages/a.cp313-win_amd64.pyd", "Lib/a.cp312-win_amd64.pyd"
+    )
+    found = [finding.path for finding in rule_of("foreign-extension").find(contents, inferred)]
+    assert found == [f"{tree}/a.cpython-313-darwin.so", "Lib/a.cp312-win_amd64.pyd"]
+    bytecode = contents_with(cached("share/tool", "run.cpython-312.pyc"))
+    assert list(rule_of("foreign-tag").find(bytecode, inferred)), "the version is known"
+
+
+@pytest.mark.parametrize(
+    ("index", "goes"),
+    [
+        pytest.param({"depends": ["zlib"]}, True, id="nothing"),
+        pytest.param({"depends": ["python"]}, False, id="depends"),
+        pytest.param({"constrains": ["python >=3.8"]}, False, id="constrains"),
+        pytest.param({"build": "py311h1_0"}, False, id="build-string"),
+    ],
+)
+def test_no_variant_asks_the_index_alone(index: dict[str, Any], goes: bool) -> None:
+    inferred = replace(override_variant("3.11"), inferred=("version",))
+    path = cached(SITE, "a.cpython-311.pyc")
+    contents = replace(contents_with(path, cached("share", "b.cpython-311.pyc")), index=index)
+    assert [finding.path for finding in rule_of("no-variant").find(contents, inferred)] == [path] * goes
 
 
 @pytest.mark.parametrize(

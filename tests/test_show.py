@@ -89,7 +89,7 @@ def test_what_was_not_read_is_not_claimed() -> None:
 
 
 def test_a_contradiction_is_shown_and_exits_3(tmp_path: Path) -> None:
-    scenario = next(scenario for scenario in SCENARIOS if scenario.refused)
+    scenario = next(scenario for scenario in SCENARIOS if scenario.id == "contradiction-two-abis")
     path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
     done = run("show", path)
     assert done.returncode == 3
@@ -98,6 +98,17 @@ def test_a_contradiction_is_shown_and_exits_3(tmp_path: Path) -> None:
     assert isinstance(variant, dict)
     assert variant["kind"] == "contradictory"
     assert variant["conflict"]
+
+
+def test_what_is_inferred_from_the_build_is_shown(tmp_path: Path) -> None:
+    scenario = next(one for one in SCENARIOS if one.id == "evidence-weak-outside-of-versioned-trees")
+    path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
+    assert "inferred    version: from what built the package; counts in lib/pythonX.Y only" in run("show", path).stdout
+    variant = shown(path)["variant"]
+    assert isinstance(variant, dict)
+    assert (variant["kind"], variant["inferred"]) == ("exact", ["version"])
+    reason = fates(path)["share/tool/__pycache__/run.cpython-312.pyc"]
+    assert (reason["action"], reason["kind"]) == ("keep", "unknown-variant")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)

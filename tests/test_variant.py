@@ -38,14 +38,22 @@ def hash_input(**variant: Any) -> dict[str, bytes]:
     return {"info/hash_input.json": json.dumps(variant).encode()}
 
 
-def rendered(version: str, build: str, variant: str = "{}") -> dict[str, bytes]:
+def rendered(version: str, build: str, *specs: str, variant: str = "{}") -> dict[str, bytes]:
+    """Return rattler-build's rendered recipe with this python in the host environment, required by these specs."""
     text = (
         f"build_configuration:\n  variant: {variant}\n"
-        "finalized_dependencies:\n  host:\n    resolved:\n"
+        f"finalized_dependencies:\n  host:\n    specs: [{', '.join(specs)}]\n    resolved:\n"
         "    - {name: zlib, version: 1.3.1, build: h1_0}\n"
         f"    - name: python\n      version: {version}\n      build: {build}\n"
     )
     return {RENDERED: text.encode()}
+
+
+DIRECT = "{variant: python, spec: python 3.11.*}"
+"""The host requirement `python`, as rattler-build writes it after rendering the variant."""
+TRANSITIVE = "{source: pip}"
+HOST_META = b"requirements:\n  host:\n  - python 3.11.9 hb806964_0_cpython\n  - pip 24.0\n"
+"""The solved host environment in the meta.yaml that conda-build packs."""
 
 
 def said(index: Index, texts: Texts | None = None) -> str:
@@ -64,6 +72,8 @@ def said(index: Index, texts: Texts | None = None) -> str:
         pytest.param(package(build="mypy311_0"), {}, id="a-token-in-a-word"),
         pytest.param(package(build="py3_0"), {}, id="a-token-without-minor-version"),
         pytest.param(package(), {USED: b"python: '2.7'\nnumpy: '1.11'\n"}, id="conda-build's-variant-in-real-zlib"),
+        pytest.param(package(), {META: HOST_META, USED: b"python: '3.9'\n"}, id="host-of-conda-build's-recipe"),
+        pytest.param(package(), rendered("3.11.9", "0_cpython", DIRECT), id="host-of-rattler-build's-recipe"),
         pytest.param(package(), hash_input(target_platform="linux-64"), id="hash-input-without-python"),
         pytest.param(package(noarch="generic"), {}, id="noarch-generic"),
     ],
@@ -114,6 +124,49 @@ def test_no_python_is_named(index: Index, texts: Texts) -> None:
         pytest.param(package("python"), hash_input(python="3.99.*"), "unknown", id="hash-input-that-cannot-be"),
         pytest.param(package("python"), {USED: b"python:\n- '3.10'\n- '3.11'\n"}, "unknown", id="a-list-of-several"),
         pytest.param(package("python", constrains=[ABI]), {}, "unknown", id="an-abi-that-is-no-dependency"),
+        pytest.param(package("python"), {USED: b"python: 3.11.* *_cpython\n"}, "unknown", id="conda-build-config"),
+        pytest.param(
+            package("python"), {USED: b"python:\n- 3.11.* *_cpython\n"}, "unknown", id="conda-build-config-list"
+        ),
+        pytest.param(package("python"), {META: HOST_META}, "unknown", id="meta-yaml-host"),
+        pytest.param(
+            package("python"), {META: b"requirements:\n  host: [python]\n", USED: b"python: '3.11'\n"}, "unknown",
+            id="meta-yaml-host-and-conda-build-config",
+        ),
+        pytest.param(
+            package("python"), rendered("3.11.9", "0_cpython", variant="{python: 3.11.*}"), "unknown",
+            id="rendered-variant-without-a-requirement",
+        ),
+        pytest.param(
+            package("python"), rendered("3.11.9", "0_cpython", TRANSITIVE), "unknown", id="transitive-host-python"
+        ),
+        pytest.param(
+            package("python"), rendered("3.11.9", "0_cpython", "{run_export: cmake, spec: python 3.11.*}"), "unknown",
+            id="host-python-of-a-run-export",
+        ),
+        pytest.param(
+            package("python"), rendered("3.11.9", "0_cpython", "!RunExport {spec: python 3.11.*, from: build}"),
+            "unknown", id="host-python-of-a-run-export-in-2023",
+        ),
+        pytest.param(
+            package("python >=3.8,<3.13.0a0"), rendered("3.11.9", "0_cpython", DIRECT), "3.8 to 3.12",
+            id="host-python-does-not-narrow-a-range",
+        ),
+        pytest.param(
+            package("python >=3.8,<3.9.0a0", "python_abi 3.8 *_23_pyston", build="py38h1_0"),
+            hash_input(python="3.8.* *_cpython"), "unknown", id="an-abi-of-pyston",
+        ),
+        pytest.param(package("python 3.8.* *_23_pyston"), {}, "unknown", id="a-pin-of-pyston"),
+        pytest.param(
+            package("python_abi 3.8 *_23_pyston", "python 3.8.* *_cpython"), {}, "unknown", id="pyston-and-cpython"
+        ),
+        pytest.param(interpreter("python", "3.8.12", "0_23_pyston"), {}, "unknown", id="pyston-as-python"),
+        pytest.param(
+            package("python"), hash_input(python="3.8.* *_23_pyston"), "unknown", id="what-built-it-is-pyston"
+        ),
+        pytest.param(
+            package("python"), hash_input(python="3.8", python_impl="pyston"), "unknown", id="python_impl-is-pyston"
+        ),
     ],
 )  # fmt: skip
 def test_which_python_cannot_be_told(index: Index, texts: Texts, text: str) -> None:
@@ -230,21 +283,25 @@ def test_interpreters_say_their_own_version(index: Index, python: str) -> None:
         ),
         pytest.param(package("python >=3.13,<3.14.0a0"), hash_input(python="3.13.* *_cp313t"), "3.13t",
                      id="hash-input-fills-in-free-threading"),
-        pytest.param(package("python"), rendered("3.11.9", "hb806964_0_cpython"), "3.11", id="resolved-host"),
-        pytest.param(package(), rendered("3.11.9", "hb806964_0_cpython"), "3.11", id="resolved-host-alone"),
+        pytest.param(package("cpython >=3.11,<3.12.0a0"), {}, "3.11", id="pin-of-the-metapackage-cpython"),
+        pytest.param(package("cpython 3.13.* *_cp313t"), {}, "3.13t", id="free-threaded-cpython"),
+        pytest.param(package("python"), rendered("3.11.9", "hb806964_0_cpython", DIRECT), "3.11", id="host"),
         pytest.param(
-            package("python"), {RENDERED: b"build_configuration:\n  variant:\n    python: 3.10\n"}, "3.10",
-            id="rendered-variant-that-YAML-takes-for-a-number",
-        ),
-        pytest.param(package("python"), {USED: b"python: 3.11.* *_cpython\n"}, "3.11", id="conda-build-config"),
-        pytest.param(package("python"), {USED: b"python:\n- 3.11.* *_cpython\n"}, "3.11", id="conda-build-config-list"),
-        pytest.param(
-            package(), {META: b"requirements:\n  host:\n  - python 3.11.9 hb806964_0_cpython\n  - pip 24.0\n"}, "3.11",
-            id="meta-yaml-host",
+            package("python >=3.8"), rendered("3.11.9", "0_cpython", TRANSITIVE, "{source: python >=3.9}"), "3.11",
+            id="host-without-a-variant",
         ),
         pytest.param(
-            package(), {META: b"requirements:\n  host: [python]\n", USED: b"python: '3.11'\n"}, "3.11",
-            id="meta-yaml-host-and-conda-build-config",
+            package("python"), rendered("3.11.9", "0_cpython", "!Raw {spec: conda-forge::python >=3.9}"), "3.11",
+            id="host-in-2023",
+        ),
+        pytest.param(package("python"), rendered("3.10", "0", DIRECT), "3.10", id="a-version-that-YAML-takes-for-3.1"),
+        pytest.param(
+            package(constrains=["python >=3.8"]), rendered("3.11.9", "0_cpython", DIRECT), "3.11",
+            id="host-of-a-package-that-constrains-python",
+        ),
+        pytest.param(
+            package("python_abi 3.8 2_cp38"), hash_input(python="3.8.* *_23_pyston"), "3.8",
+            id="what-built-it-does-not-overrule-the-abi",
         ),
         pytest.param(package("python", build="py311h123abc4_0"), {}, "3.11", id="build-string"),
         pytest.param(package(build="py310h44b86e0_2", name="icu"), {}, "3.10", id="build-string-alone"),
@@ -260,7 +317,6 @@ def test_evidence_names_one_python(index: Index, texts: Texts, python: str) -> N
 @pytest.mark.parametrize(
     ("index", "texts", "pieces"),
     [
-        pytest.param(package(ABI, RUN_EXPORT, build="py310_0"), {}, (ABI, "build string py310_0"), id="build-string"),
         pytest.param(
             package(ABI, "python_abi 3.10.* *_cp310"), {}, (ABI, "python_abi 3.10.* *_cp310"), id="two-abis"
         ),
@@ -271,18 +327,10 @@ def test_evidence_names_one_python(index: Index, texts: Texts, python: str) -> N
             package("python_abi 3.13.* *_cp313t", "python 3.13.* *_cp313"), {},
             ("python_abi 3.13.* *_cp313t", "python 3.13.* *_cp313"), id="gil-and-free-threaded",
         ),
+        pytest.param(package(RUN_EXPORT, "cpython 3.10.*"), {}, (RUN_EXPORT, "cpython 3.10.*"), id="two-packages"),
         pytest.param(
-            package(RUN_EXPORT), hash_input(python="3.10.* *_cpython"), (RUN_EXPORT, "info/hash_input.json"),
-            id="hash-input",
-        ),
-        pytest.param(package("python >=3.12", build="py310_0"), {}, ("python >=3.12", "py310"), id="range"),
-        pytest.param(
-            package("python", build="py310_0"), rendered("3.11.9", "hb806964_0_cpython"),
-            ("host python 3.11.9", "build string py310_0"), id="recipe-and-build-string",
-        ),
-        pytest.param(
-            package("python"), rendered("3.11.9", "0", "{python: 3.10.*}"), ("3.11.9", "python 3.10.*"),
-            id="recipe-itself",
+            package("python_abi 3.10.* *_graalpy230_310_native", "python 3.10.* *_native231_graalpy"), {},
+            ("python_abi 3.10.* *_graalpy230_310_native", "python 3.10.* *_native231_graalpy"), id="graalpy-releases",
         ),
         pytest.param(package("python_abi 3.11.* *_cp310"), {}, ("python_abi 3.11.* *_cp310",), id="abi-itself"),
         pytest.param(package("python 9.9.*"), {}, ("python 9.9.*",), id="no-such-python"),
@@ -304,6 +352,93 @@ def test_what_contradicts_itself_decides_nothing(index: Index, texts: Texts, pie
         assert any(piece in shown for shown in variant.because)
 
 
+@pytest.mark.parametrize(
+    ("index", "texts", "python", "pieces"),
+    [
+        pytest.param(
+            package(ABI, RUN_EXPORT, build="py310_0"), {}, "exact 3.11", (ABI, "build string py310_0"),
+            id="build-string",
+        ),
+        pytest.param(
+            package(RUN_EXPORT), hash_input(python="3.10.* *_cpython"), "exact 3.11",
+            (RUN_EXPORT, "info/hash_input.json"), id="hash-input",
+        ),
+        pytest.param(
+            package(ABI, build="py310_0"), hash_input(python="3.9"), "exact 3.11", (ABI, "info/hash_input.json"),
+            id="the-first-of-several",
+        ),
+        pytest.param(
+            package("python >=3.12", build="py310_0"), {}, "unknown 3.12 or later", ("python >=3.12", "py310"),
+            id="open-range",
+        ),
+        pytest.param(
+            package("python >=3.10,<3.13.0a0", build="py39_0"), {}, "unknown 3.10 to 3.12", ("python >=3.10", "py39"),
+            id="range",
+        ),
+        pytest.param(
+            package("python", build="py310_0"), rendered("3.11.9", "hb806964_0_cpython", DIRECT), "exact 3.11",
+            ("host python 3.11.9", "build string py310_0"), id="recipe-and-build-string",
+        ),
+        pytest.param(
+            package("python_abi 3.13.* *_cp313"), hash_input(python="3.13.* *_cp313t"), "exact 3.13",
+            ("python_abi 3.13.* *_cp313", "*_cp313t"), id="threading",
+        ),
+    ],
+)  # fmt: skip
+def test_weak_evidence_overrules_nothing(index: Index, texts: Texts, python: str, pieces: tuple[str, ...]) -> None:
+    variant = detect_variant(index, texts)
+    assert f"{variant.kind} {variant.python}" == python
+    for piece in pieces:
+        assert piece in variant.conflict, "both are shown"
+        assert any(piece in shown for shown in variant.because)
+
+
+@pytest.mark.parametrize(
+    ("index", "texts", "inferred"),
+    [
+        pytest.param(package(ABI, RUN_EXPORT, build="py311_0"), hash_input(python="3.11.*"), (), id="abi"),
+        pytest.param(package("python 3.9.*"), hash_input(python="3.9.* *_cpython"), (), id="a-pin-means-cpython"),
+        pytest.param(package("python 3.9.*", build="py310_0"), {}, (), id="a-contradiction"),
+        pytest.param(interpreter("python", "3.11.9", "0_cpython"), {}, (), id="interpreter"),
+        pytest.param(package("python"), hash_input(python="3.11.*"), ("version",), id="bare-python"),
+        pytest.param(package("python >=3.8", build="py311_0"), {}, ("version",), id="open-range"),
+        pytest.param(package(build="py311_0"), {}, ("version",), id="no-dependency"),
+        pytest.param(package("python"), rendered("3.11.9", "0_cpython", DIRECT), ("version",), id="recipe"),
+        pytest.param(
+            package("python"), hash_input(python="3.13.* *_cp313t"), ("version", "threading"), id="free-threaded"
+        ),
+        pytest.param(package("python 3.13.*"), hash_input(python="3.13.* *_cp313t"), ("threading",), id="threading"),
+        pytest.param(
+            package("python 3.9.*"), hash_input(python="3.9", python_impl="pypy"), ("implementation",), id="pypy"
+        ),
+        pytest.param(
+            package("python 3.10.* *_graalpy"), hash_input(python="3.10.* *_native230_graalpy"), ("implementation",),
+            id="graalpy-release",
+        ),
+    ],
+)  # fmt: skip
+def test_what_only_the_build_says_is_inferred(index: Index, texts: Texts, inferred: tuple[str, ...]) -> None:
+    variant = detect_variant(index, texts)
+    assert (variant.kind, variant.inferred) == ("exact", inferred)
+
+
+@pytest.mark.parametrize(
+    ("index", "tags"),
+    [
+        (package("python_abi 3.10.* *_graalpy231_310_native"), ("graalpy231-310", "graalpy231-310-dev")),
+        (package("python 3.10.* *_native230_graalpy"), ("graalpy230-310", "graalpy230-310-dev")),
+        (package("graalpy", "python 3.11.*"), ("graalpy*-311", "graalpy*-311-dev")),
+        (
+            interpreter("graalpy", "24.1.2", "0", "python_abi 3.11.* *_graalpy241_311_native"),
+            ("graalpy241-311", "graalpy241-311-dev"),
+        ),
+        (interpreter("graalpy", "24.1.2", "0", "python 3.11.*"), ("graalpy241-311", "graalpy241-311-dev")),
+    ],
+)
+def test_each_graalpy_release_has_its_own_tags(index: Index, tags: tuple[str, ...]) -> None:
+    assert detect_variant(index, {}).tags == tags
+
+
 def test_evidence_is_shown_strongest_first() -> None:
     index = package("numpy", "python", "python_abi * *_cp311", build="py311h1_0")
     assert detect_variant(index, hash_input(python="3.11.*")).because == (
@@ -312,7 +447,7 @@ def test_evidence_is_shown_strongest_first() -> None:
         "info/hash_input.json: python 3.11.*",
         "build string py311h1_0",
     )
-    assert detect_variant(package("python", build="py311h1_0"), rendered("3.11.9", "0_cpython")).because == (
+    assert detect_variant(package("python", build="py311h1_0"), rendered("3.11.9", "0_cpython", DIRECT)).because == (
         "python",
         f"{RENDERED}: host python 3.11.9 0_cpython",
         "build string py311h1_0",
@@ -388,8 +523,11 @@ def test_a_recipe_is_not_read_where_something_stronger_names_the_python() -> Non
     code = (
         "import sys\n"
         "from conda_prune.judgement.variant import detect_variant\n"
-        f"texts = {{{USED!r}: b'python: 3.11'}}\n"
+        f"texts = {{{RENDERED!r}: b'recipe: 3.11'}}\n"
         f"detect_variant({{'depends': [{ABI!r}, {RUN_EXPORT!r}, 'python >=3.9'], 'build': 'py311_0'}}, texts)\n"
+        "detect_variant({'depends': ['zlib'], 'build': 'h1_0'}, texts)\n"
+        f"hashed = {{**texts, **{hash_input(python='3.11.*')!r}}}\n"
+        "detect_variant({'depends': ['python'], 'build': 'h1_0'}, hashed)\n"
         "assert not {'yaml', 'rattler'} & set(sys.modules)\n"
         "detect_variant({'depends': ['python'], 'build': 'py311_0'}, texts)\n"
         "assert 'yaml' in sys.modules\n"

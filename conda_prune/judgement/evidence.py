@@ -1,7 +1,11 @@
-"""What a package's metadata says of its Python: every piece of evidence, strongest first, each with what it allows.
+"""What a package's metadata says about its Python: every piece of evidence, and which Pythons each one allows.
 
-Reading a recipe is worth its time only where nothing stronger names one Python: `recipe_evidence` stands apart for
-that. Sources: CEP 17 (python_site_packages_path), CEP 20 (noarch python on a platform), CEP 34 (index.json,
+Strong evidence says what the package runs with: an interpreter's own version, and the dependencies. Weak evidence says
+what it was built with: hash_input.json, the recipe, the build string. A package may be built with one Python and
+installed next to another.
+
+Parsing a recipe's YAML takes longer than the rest of a check, so it is read only if nothing else names one Python.
+Sources: CEP 17 (python_site_packages_path), CEP 20 (noarch python on a platform), CEP 34 (index.json,
 hash_input.json), CEP 40 (info/recipe).
 """
 
@@ -14,22 +18,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from .python import FIRST_FREE_THREADED, known_version, version_of
-from .specs import Constraint, build_constraint, constraint_of, only, split_spec
+from .specs import UNKNOWN, Constraint, build_constraint, constraint_of, only, split_spec
 
 _NAMES = re.compile(r"python|python_abi|cpython|python-gil|python-freethreading|pypy[\d.]*|graalpy")
 _SITE_PACKAGES = re.compile(r"lib/python(\d\.\d{1,2})(t?)/", re.ASCII)
 _TOKEN = re.compile(r"(?<![a-z])py([23])(\d{1,2})(?!\d)", re.ASCII)
+_GRAALPY_RELEASE = re.compile(r"(\d+)\.(\d)(?!\d)", re.ASCII)
 _RENDERED = "info/recipe/rendered_recipe.yaml"
-_USED_VARIANT = "info/recipe/conda_build_config.yaml"
-_META = "info/recipe/meta.yaml"
 _DEEPEST = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One place that speaks of the package's Python: `text` shows it to people, `says` is what it allows.
+    """One statement about the package's Python: `text` is for people, `says` is what it allows.
 
-    `weak` evidence tells with which Python the package was built. It does not narrow a range of several Pythons.
+    `weak` evidence says which Python built the package. It does not narrow a range of several Pythons.
     """
 
     text: str
@@ -38,9 +41,9 @@ class Evidence:
 
 
 def interpreter_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
-    """Yield what an interpreter's own package says of itself; nothing for any other package.
+    """Yield what an interpreter's own package says about itself; nothing for any other package.
 
-    What built an interpreter is no evidence: PyPy's is translated by another Python.
+    What built an interpreter is not evidence: PyPy is translated by another Python.
     """
     name, version, build = (str(index.get(key) or "") for key in ("name", "version", "build"))
     if name == "python":
@@ -48,16 +51,18 @@ def interpreter_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
         yield from _build_evidence(build)
         yield from _site_packages_evidence(index.get("python_site_packages_path"))
     elif name == "graalpy" or re.fullmatch(r"pypy[\d.]*", name):
-        yield Evidence(f"{name} {version}", only(version_of(name[4:]), name.rstrip("0123456789.")))
+        release = _GRAALPY_RELEASE.match(version) if name == "graalpy" else None
+        says = only(version_of(name[4:]), name.rstrip("0123456789."))
+        yield Evidence(f"{name} {version}", says._replace(release="".join(release.groups()) if release else None))
     else:
         return
     yield from dependency_evidence(index, constrained=True)
 
 
 def dependency_evidence(index: Mapping[str, Any], *, constrained: bool = False) -> list[Evidence]:
-    """Return what the dependencies say of the Python, python_abi before the others.
+    """Return what the dependencies say about the Python, python_abi first.
 
-    `constrained`: python_abi counts in `constrains`, too, where interpreters until 3.12 have it.
+    `constrained`: python_abi also counts in `constrains`, where interpreters up to 3.12 have it.
     """
     specs = _strings(index.get("depends"))
     if constrained:
@@ -72,22 +77,32 @@ def dependency_evidence(index: Mapping[str, Any], *, constrained: bool = False) 
 
 
 def names_python(index: Mapping[str, Any]) -> bool:
-    """Return whether the metadata names Python at all, however vaguely."""
+    """Return whether `depends` or `constrains` names Python, in whatever version."""
     specs = [*_strings(index.get("depends")), *_strings(index.get("constrains"))]
     return any(_NAMES.fullmatch(split_spec(spec)[0]) for spec in specs)
 
 
+def index_names_python(index: Mapping[str, Any]) -> bool:
+    """Return whether info/index.json names Python: in `depends`, `constrains` or the build string."""
+    return names_python(index) or any(True for _ in build_string_evidence(index))
+
+
 def hash_input_evidence(texts: Mapping[str, bytes]) -> Iterator[Evidence]:
-    """Yield what `info/hash_input.json` says: for packages that pixi built, all there is beside the dependencies."""
+    """Yield what `info/hash_input.json` says; a package that pixi built has only this and its dependencies."""
     try:
         variant = json.loads(texts.get("info/hash_input.json", b"{}"))
     except (ValueError, RecursionError):
         return
-    yield from _variant_evidence("info/hash_input.json", variant)
+    values = _listed(_at(variant, "python"))
+    # Several values are the whole build matrix, not what this package was built with.
+    for value in _strings(values) if len(values) == 1 else ():
+        for evidence in _pin_evidence(f"info/hash_input.json: python {value}", value):
+            says = evidence.says & _implementation(_at(variant, "python_impl"))
+            yield Evidence(evidence.text, says or evidence.says, weak=True)
 
 
 def build_string_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
-    """Yield what the build string's `pyXY` token says, unless it has several or the number is no Python's."""
+    """Yield what the build string's `pyXY` token says, unless there are several or there is no such Python."""
     build = str(index.get("build") or "")
     said = {known_version(*digits) for digits in _TOKEN.findall(build)}
     version = said.pop() if len(said) == 1 else None
@@ -95,25 +110,32 @@ def build_string_evidence(index: Mapping[str, Any]) -> Iterator[Evidence]:
         yield Evidence(f"build string {build}", only(version), weak=True)
 
 
-def recipe_evidence(texts: Mapping[str, bytes], named: bool) -> Iterator[Evidence]:
-    """Yield what the recipe in the package says: rattler-build's resolved host, conda-build's variant and host.
+def recipe_evidence(texts: Mapping[str, bytes]) -> Iterator[Evidence]:
+    """Yield the Python of rattler-build's host environment, if the recipe itself asks for python there.
 
-    `named`: the metadata names Python. Where neither it nor the recipe's host does, conda-build's variant is no
-    evidence: it holds the `python` of the whole build, in zlib's package as well.
+    Without a direct requirement, the environment's python is there because some library needs it, and says nothing
+    about this package. For the same reason conda-build's recipe is never read: the `requirements/host` of its rendered
+    meta.yaml lists the whole solved environment, and the `python` of its conda_build_config.yaml is the feedstock's
+    value, used or not (glib 2.74.1 for win-64: built with 3.11, configured with 3.9, and works with any Python).
     """
-    rendered = _yaml(texts, _RENDERED)
-    for record in _items(_at(rendered, "finalized_dependencies", "host", "resolved")):
-        if _at(record, "name") == "python":
-            pin = f"{_at(record, 'version')} {_at(record, 'build') or ''}".strip()
-            yield from _pin_evidence(f"{_RENDERED}: host python {pin}", pin)
-    yield from _variant_evidence(_RENDERED, _at(rendered, "build_configuration", "variant"))
-    for spec in _strings(_at(_yaml(texts, _META), "requirements", "host")):
-        name, pin = split_spec(spec)
-        if name == "python":
-            named = True
-            yield from _pin_evidence(f"{_META}: host {spec}", pin)
-    if named:
-        yield from _variant_evidence(_USED_VARIANT, _yaml(texts, _USED_VARIANT))
+    host = _at(_yaml(texts, _RENDERED), "finalized_dependencies", "host")
+    if any(map(_requires_python, _items(_at(host, "specs")))):
+        for record in _items(_at(host, "resolved")):
+            if _at(record, "name") == "python":
+                pin = f"{_at(record, 'version')} {_at(record, 'build') or ''}".strip()
+                yield from _pin_evidence(f"{_RENDERED}: host python {pin}", pin)
+
+
+def _requires_python(requirement: object) -> bool:
+    """Return whether an entry of rattler-build's `host.specs` is the recipe's own requirement on python.
+
+    The recipe's own entries are `source: python >=3.9`, or `variant: python` and `spec: python 3.11.*`; the run exports
+    of the build environment are `run_export: ...` with a `spec`, or in older versions `from: ...`.
+    """
+    if _at(requirement, "run_export") is not None or _at(requirement, "from") is not None:
+        return False
+    spec = _at(requirement, "spec") or _at(requirement, "source")
+    return isinstance(spec, str) and split_spec(spec)[0] == "python"
 
 
 def recorded_level(texts: Mapping[str, bytes]) -> int | None:
@@ -136,19 +158,15 @@ def _site_packages_evidence(path: object) -> Iterator[Evidence]:
         yield Evidence(f"python_site_packages_path {path}", only(version)._replace(free_threaded=threading))
 
 
-def _variant_evidence(where: str, variant: object) -> Iterator[Evidence]:
-    """Yield what a build variant's `python` says, with its `python_impl` where it has one; several say nothing."""
-    values = _listed(_at(variant, "python"))
-    for value in _strings(values) if len(values) == 1 else ():
-        implementation = _at(variant, "python_impl")
-        for evidence in _pin_evidence(f"{where}: python {value}", value):
-            known = implementation if implementation in ("cpython", "pypy", "graalpy") else None
-            says = evidence.says & Constraint(known if isinstance(known, str) else None)
-            yield Evidence(evidence.text, says or evidence.says, weak=True)
+def _implementation(name: object) -> Constraint:
+    """Return what conda-forge's variant key `python_impl` says."""
+    if not isinstance(name, str):
+        return Constraint()
+    return Constraint(name if name in ("cpython", "pypy", "graalpy") else UNKNOWN)
 
 
 def _pin_evidence(text: str, pin: str) -> Iterator[Evidence]:
-    """Yield what a pin of a build's Python says, where it names one minor version: `3.11`, `3.11.9 h1_0_cpython`."""
+    """Yield what a pin of a build's Python says, if it allows one minor version: `3.11`, `3.11.9 h1_0_cpython`."""
     version, _, build = " ".join(pin.split()).partition(" ")
     minor = version_of(version)
     says = constraint_of("python", f"{minor[0]}.{minor[1]}.* {build}".strip() if minor else pin)
@@ -175,7 +193,7 @@ def _at(value: object, *keys: str) -> object:
 
 
 def _yaml(texts: Mapping[str, bytes], name: str) -> object:
-    """Return a YAML document with every scalar as its text, as written; None where it cannot be read, or is several.
+    """Return a YAML document, every scalar as the text that was written; None for several documents or broken ones.
 
     Composed from the parser's events: PyYAML's own composer overflows the stack of a document that nests deeply.
     """

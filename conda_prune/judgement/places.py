@@ -29,6 +29,16 @@ def fits(tag: str, variant: Variant) -> bool:
     return any(fnmatchcase(tag, pattern) for pattern in variant.tags or ())
 
 
+def decides(variant: Variant, path: str) -> bool:
+    """Return whether the variant says whose a file is.
+
+    What is only inferred from the build counts in versioned trees: elsewhere, the Python that the package is installed
+    with may be another one, and reads the file.
+    """
+    inferred = "version" in variant.inferred or "implementation" in variant.inferred
+    return not inferred or versioned_tree(path) is not None
+
+
 def own_python(variant: Variant) -> Python | None:
     """Return the package's only Python, or None; `free_threaded` is None where both kinds of it fit."""
     python = parse_python(variant.python) if variant.kind == "exact" else None

@@ -4,7 +4,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -15,7 +15,7 @@ from .consequences import every_link, follow
 from .contents import ContentNeeded as ContentNeeded
 from .contents import Contents, contents_of, has_listing
 from .links import names_passed, trail
-from .places import is_legacy
+from .places import decides, is_legacy
 from .rules import RULES, rule_of
 from .stale_listing import listing_edits
 from .stamps import STALE_STAMP, content_needed, has_stamps, ignored_note, restamped
@@ -60,10 +60,12 @@ def make_plan(package: Package, options: Options) -> Plan:
         reason = f"{variant.conflict}, and the package holds bytecode"
         return Plan(package, variant, (), "refused", f"{reason}; say which Python is meant with --python")
     findings = list(_findings(contents, variant, options, of_rest=False))
+    if reason := _doubt(variant, findings):
+        return Plan(package, variant, (), "refused", f"{reason}; say which Python is meant with --python")
     if not package.complete:
         drops = {finding.path for finding in findings if finding.action is Action.DROP}
-        remains = _tree_notes(contents.without(drops), variant, options)
-        return Plan(package, variant, tuple(findings), "findings" if drops else "clean", notes=tuple(remains))
+        notes = [*_conflict_notes(contents, variant), *_tree_notes(contents.without(drops), variant, options)]
+        return Plan(package, variant, tuple(findings), "findings" if drops else "clean", notes=tuple(notes))
     done = follow(contents, findings, options.keeps)
     rest = contents.without(done.gone)
     found = [*done.findings, *_findings(rest, variant, options, of_rest=True)]
@@ -72,7 +74,12 @@ def make_plan(package: Package, options: Options) -> Plan:
     edits = done.edits | restamped(rest, found, done.edits)
     edits |= listing_edits(rest, edits, found)
     _check(package, edits)
-    notes = [*done.notes, *_tree_notes(rest, variant, options), *_stamp_notes(rest, options)]
+    notes = [
+        *_conflict_notes(contents, variant),
+        *done.notes,
+        *_tree_notes(rest, variant, options),
+        *_stamp_notes(rest, options),
+    ]
     return Plan(package, variant, tuple(found), "findings" if edits else "clean", "", edits, tuple(notes))
 
 
@@ -87,7 +94,7 @@ def payload_wanted(package: Package, options: Options) -> bool:
         return True
     variant = variant_of(contents, options)
     if options.wants("foreign-tag") and variant.kind == "exact":
-        if any(is_legacy(bytecode, contents) for bytecode in contents.bytecode):
+        if any(is_legacy(bytecode, contents) and decides(variant, bytecode.path) for bytecode in contents.bytecode):
             return True
     if options.wants(STALE_STAMP) and has_stamps(contents):
         return True
@@ -112,16 +119,33 @@ def _findings(contents: Contents, variant: Variant, options: Options, *, of_rest
             yield finding
 
 
+def _doubt(variant: Variant, findings: Iterable[Finding]) -> str:
+    """Return why nothing may be dropped: weak evidence says that the files belong to another Python; empty if not."""
+    drops = [finding.path for finding in findings if finding.action is Action.DROP]
+    if not variant.conflict or not drops:
+        return ""
+    return f"{variant.conflict}, and {_files_text(len(drops))} would be dropped, such as {min(drops)!r}"
+
+
+def _conflict_notes(contents: Contents, variant: Variant) -> Iterator[str]:
+    """Yield that weak evidence was ignored, which made no difference: `_doubt` refuses the package if it does."""
+    if variant.conflict and contents.bytecode:
+        yield f"{variant.conflict}; the first is the stronger evidence and was used, which drops nothing"
+
+
+def _files_text(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
 def _tree_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[str]:
     """Yield what is left of another Python's tree, where it was not asked to go."""
     kind = "foreign-tree"
     if not options.wants(kind) and kind not in options.ignore:
         left = [finding for finding in rule_of(kind).find(rest, variant) if not options.keeps(finding.path)]
         if left:
-            files = "1 file" if len(left) == 1 else f"{len(left)} files"
             verb = "remains" if len(left) == 1 else "remain"
             size = _size_text(sum(finding.size for finding in left))
-            yield f"{files} of another Python's tree {verb} ({size}): --select {kind}"
+            yield f"{_files_text(len(left))} of another Python's tree {verb} ({size}): --select {kind}"
 
 
 def _size_text(size: float) -> str:

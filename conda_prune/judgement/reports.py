@@ -9,16 +9,18 @@ from collections.abc import Iterator
 
 from ..model import Action, Finding, Variant
 from .contents import Contents
-from .places import fits, has_source, header_of, is_embedded
+from .places import decides, fits, has_source, header_of, is_embedded
 from .python import tag_python
 
 Rows = Iterator[Finding]
 
 
 def unknown_variant(contents: Contents, variant: Variant) -> Rows:
-    """There is bytecode, but which Python the package is for cannot be told.
+    """There is bytecode, but which Python imports it is not known.
 
-    Causes: the dependencies name no single Python, but a range of several.
+    Causes: the dependencies allow several Pythons. If the record of the build names one (info/hash_input.json, the
+    recipe, the build string), files in versioned trees such as `lib/python3.11` are judged by it. Others are not: the
+    package may be installed with another Python, which imports them.
 
     Fix: nothing is done. `--python 3.11` says what the package is for.
 
@@ -28,8 +30,9 @@ def unknown_variant(contents: Contents, variant: Variant) -> Rows:
         pixi            [package.host-dependencies] python = "3.11.*"
         conda-build     requirements: {host: [python], run: [python]}, without ignore_run_exports for python
     """
-    if variant.kind == "unknown":
-        for bytecode in contents.bytecode:
+    for bytecode in contents.bytecode:
+        foreign = bytecode.tag and not fits(bytecode.tag, variant) and not decides(variant, bytecode.path)
+        if variant.kind == "unknown" or (foreign and not is_embedded(bytecode)):
             yield _report("unknown-variant", contents, bytecode.path, bytecode.tag)
 
 

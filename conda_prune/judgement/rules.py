@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from ..model import Action, FileKind, Finding, Variant
 from .contents import Contents
+from .evidence import index_names_python
 from .places import (
+    decides,
     fits,
     foreign_tree_of,
     has_source,
@@ -26,7 +28,7 @@ from .places import (
     own_python,
     ships_several,
 )
-from .python import extension_python
+from .python import extension_python, versioned_tree
 from .reports import embedded, misnamed, sourceless, unknown_variant
 from .stale_listing import stale_listing
 from .stamps import stale_stamp
@@ -77,6 +79,8 @@ def foreign_tag(contents: Contents, variant: Variant) -> Rows:
     if own is None:
         return
     for bytecode in contents.bytecode:
+        if not decides(variant, bytecode.path):
+            continue
         if bytecode.tag:
             if not fits(bytecode.tag, variant) and not is_embedded(bytecode):
                 yield _drop("foreign-tag", contents, bytecode.path, bytecode.tag)
@@ -112,7 +116,7 @@ def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
 
 
 def no_variant(contents: Contents, variant: Variant) -> Rows:
-    """Cached bytecode in a Python's tree of a package that names no Python and does not ship the source.
+    """Cached bytecode in a Python's tree of a package whose index names no Python and that does not ship the source.
 
     Causes: a Python started during the build of a package that has nothing to do with Python, and wrote its cache into
     the prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481).
@@ -127,7 +131,9 @@ def no_variant(contents: Contents, variant: Variant) -> Rows:
         pixi            [package.build.config] env = { PYTHONDONTWRITEBYTECODE = "1" }
         conda-build     build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
     """
-    if variant.kind != "none" or ships_several(contents):
+    # A Python that only info/hash_input.json names took part in the build; the package does not ask for one.
+    unnamed = variant.kind == "none" or ("version" in variant.inferred and not index_names_python(contents.index))
+    if not unnamed or ships_several(contents):
         return
     for bytecode in contents.bytecode:
         if bytecode.tag and in_python_tree(bytecode.path):
@@ -174,8 +180,9 @@ def foreign_extension(contents: Contents, variant: Variant) -> Rows:
         return
     for path in contents.files:
         python = extension_python(path)
-        if python is not None and not is_inside(path, python.version):
-            threads = {own.free_threaded, python.free_threaded} == {True, False}
+        if python is not None and not is_inside(path, python.version) and decides(variant, path):
+            certain = "threading" not in variant.inferred or versioned_tree(path) is not None
+            threads = certain and {own.free_threaded, python.free_threaded} == {True, False}
             if python[:3] != own[:3] or threads:
                 yield _drop("foreign-extension", contents, path, f"of {python}")
 
@@ -238,7 +245,9 @@ def orphan(contents: Contents, variant: Variant) -> Rows:
     """
     if variant.kind == "exact":
         for bytecode in contents.bytecode:
-            if bytecode.tag and fits(bytecode.tag, variant) and not has_source(bytecode, contents):
+            if not bytecode.tag or not fits(bytecode.tag, variant) or not decides(variant, bytecode.path):
+                continue
+            if not has_source(bytecode, contents):
                 yield _drop("orphan", contents, bytecode.path, f"no {bytecode.source}")
 
 

@@ -1,53 +1,75 @@
-"""Which bytecode a package may carry: the evidence, weighed.
+"""Which Python a package is for, and so which bytecode belongs in it: the evidence, weighed.
 
-Weaker evidence may fill in what stronger evidence leaves open, never overrule it. Two pieces that contradict each
-other decide nothing; neither does a range, which may mean several Pythons on purpose.
+Weaker evidence fills in what stronger evidence leaves open and never overrules it. What only weak evidence says counts
+inside versioned trees only (`Variant.inferred`): the package may also be installed next to another Python. If strong
+evidence contradicts itself, nothing is decided. A range decides nothing either: it may mean several Pythons on purpose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ..errors import UsageError
-from ..model import Variant
+from ..model import Fact, Variant
 from . import evidence as found
 from .evidence import Evidence
 from .python import FIRST_FREE_THREADED, VERSIONS, Python, Version, parse_python, tags_of, trees_of
-from .specs import Constraint
+from .specs import UNKNOWN, Constraint
 
 _NEWEST = 20
 """A range whose upper end lies above this minor version of Python 3 is open: it was written to exclude nothing."""
 
 
 def detect_variant(index: Mapping[str, Any], texts: Mapping[str, bytes]) -> Variant:
-    """Return the variant that a package's metadata says, with the evidence, strongest first."""
+    """Return the variant that a package's metadata gives, with the evidence, strongest first.
+
+    `index` is info/index.json, `texts` the other files of info/ by path. Recipes are read only if the index names
+    Python and nothing else gives its version. Never fails: what cannot be read says nothing.
+    """
     if evidence := list(found.interpreter_evidence(index)):
-        return _weighed(evidence)
+        return _variant(evidence)
     if index.get("noarch") == "python":
         return Variant("any", "any", (), (), ("noarch: python",))
+    named = found.names_python(index)
     evidence = found.dependency_evidence(index)
-    named = bool(evidence) or found.names_python(index)
     evidence += found.hash_input_evidence(texts)
-    if _is_open(evidence):
-        evidence += found.recipe_evidence(texts, named)
+    if named and _is_open(evidence):
+        evidence += found.recipe_evidence(texts)
     evidence += found.build_string_evidence(index)
-    return _weighed(evidence) if named or evidence else Variant("none", "none")
+    return _variant(evidence) if named or evidence else Variant("none", "none")
 
 
-def _weighed(evidence: Sequence[Evidence]) -> Variant:
-    """Return the variant that the evidence says together."""
-    merged, conflict = _merge(evidence)
+def _variant(evidence: Sequence[Evidence]) -> Variant:
+    """Return the variant that the evidence gives."""
+    weighed = _weigh(evidence)
+    said, conflict = weighed.said, weighed.conflict
     because = tuple(piece.text for piece in evidence)
-    if conflict:
+    if weighed.undecided:
         return Variant("contradictory", "contradictory", because=because, conflict=conflict)
-    if merged.exact is not None:
-        return exact_variant(_python(merged, merged.exact), because)
-    return Variant("unknown", _range_text(merged), because=because)
+    if said.implementation == UNKNOWN:
+        return Variant("unknown", "unknown", because=because, conflict=conflict)
+    if said.exact is None:
+        return Variant("unknown", _range_text(said), because=because, conflict=conflict)
+    python = _python(said, said.exact)
+    inferred = tuple(_inferred(python, weighed.strong))
+    return replace(exact_variant(python, because), inferred=inferred, conflict=conflict)
+
+
+def _inferred(python: Python, strong: Constraint) -> Iterator[Fact]:
+    """Yield what strong evidence alone does not say about the Python."""
+    if strong.exact is None:
+        yield "version"
+    # A dependency on `python 3.9.*` means CPython unless something says otherwise.
+    if (strong.implementation or "cpython", strong.release or "") != (python.implementation, python.release):
+        yield "implementation"
+    if strong.free_threaded != python.free_threaded:
+        yield "threading"
 
 
 def override_variant(text: str) -> Variant:
-    """Return the variant for what a user wrote after `--python`; raise UsageError where it names no Python."""
+    """Return the variant for what a user wrote after `--python`; raise UsageError if it names no Python."""
     because = (f"--python {text}",)
     if text == "none":
         return Variant("none", "none", because=because)
@@ -64,43 +86,64 @@ def exact_variant(python: Python, because: tuple[str, ...]) -> Variant:
     return Variant("exact", str(python), tags_of(python), trees_of(python), because)
 
 
-def _merge(evidence: Sequence[Evidence]) -> tuple[Constraint, str]:
-    """Return what all evidence says together, and where it contradicts itself, how."""
-    merged = Constraint()
+class _Weighed(NamedTuple):
+    """What evidence says together (`said`), what its strong part says (`strong`), and the first contradiction.
+
+    `undecided`: the strong part contradicts itself. Otherwise the contradiction is that of a weak piece, which was left
+    out of `said`.
+    """
+
+    said: Constraint
+    strong: Constraint
+    conflict: str = ""
+    undecided: bool = False
+
+
+def _weigh(evidence: Sequence[Evidence]) -> _Weighed:
+    """Combine evidence, which is sorted by strength."""
+    said = strong = Constraint()
+    conflict = ""
     used: list[Evidence] = []
     for piece in evidence:
         if piece.says.versions == frozenset():
-            return merged, f"{piece.text!r} allows no Python"
-        both = merged & piece.says
+            return _Weighed(said, strong, f"{piece.text!r} allows no Python", undecided=True)
+        says = piece.says
+        if piece.weak and says.implementation == UNKNOWN and said.implementation is not None:
+            says = says._replace(implementation=None)
+        both = said & says
         if both is None:
-            against = next((other for other in used if other.says & piece.says is None), used[-1])
-            return merged, f"{against.text!r} contradicts {piece.text!r}"
-        if piece.weak and _is_range(merged):
-            continue
-        merged = both
-        used.append(piece)
-    return merged, ""
+            against = next((other for other in used if other.says & says is None), used[-1])
+            contradiction = f"{against.text!r} contradicts {piece.text!r}"
+            if not piece.weak:
+                return _Weighed(said, strong, contradiction, undecided=True)
+            conflict = conflict or contradiction
+        elif not (piece.weak and _is_range(said)):
+            said = both
+            strong = strong if piece.weak else both
+            used.append(piece)
+    return _Weighed(said, strong, conflict)
 
 
 def _is_range(said: Constraint) -> bool:
-    """Return whether several Pythons are allowed and an end was set: the package may be for each of them."""
+    """Return whether several Pythons are allowed and there is an upper bound: the package may be for each of them."""
     return said.versions is not None and len(said.versions) > 1 and max(said.versions) < (3, _NEWEST)
 
 
 def _is_open(evidence: Sequence[Evidence]) -> bool:
-    """Return whether lesser evidence may still say which Python it is."""
-    said, conflict = _merge(evidence)
-    return not conflict and said.exact is None and not _is_range(said)
+    """Return whether weaker evidence may still say which Python it is."""
+    weighed = _weigh(evidence)
+    return not weighed.undecided and weighed.said.exact is None and not _is_range(weighed.said)
 
 
 def _python(said: Constraint, version: Version) -> Python:
     implementation = said.implementation or "cpython"
     threading = said.free_threaded if implementation == "cpython" and version >= FIRST_FREE_THREADED else None
-    return Python(implementation, *version, threading)
+    release = said.release if implementation == "graalpy" else None
+    return Python(implementation, *version, threading, release or "")
 
 
 def _range_text(said: Constraint) -> str:
-    """Return the versions in words: `3.10 to 3.12`, `3.9 or later`, `2.7, 3.6 or later`, `unknown`."""
+    """Return the versions as people write them: `3.10 to 3.12`, `3.9 or later`, `2.7, 3.6 or later`, `unknown`."""
     if said.versions is None or len(said.versions) == len(VERSIONS):
         return "unknown"
     runs: list[list[Version]] = []

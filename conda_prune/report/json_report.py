@@ -82,6 +82,7 @@ def _variant(variant: Variant | None) -> dict[str, Any] | None:
         "tags": list(variant.tags) if variant.tags is not None else None,
         "trees": list(variant.trees) if variant.trees is not None else None,
         "because": list(variant.because),
+        "inferred": list(variant.inferred),
         "conflict": variant.conflict or None,
     }
 

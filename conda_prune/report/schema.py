@@ -81,14 +81,23 @@ _VARIANT = _object(
     {
         "python": _text("Such as 3.11, 3.13t, pypy3.9; any, none or unknown where `kind` is that; or a range."),
         "kind": _text(
-            "exact: one Python; any: works with every one; none: no Python is named; unknown: cannot be told; "
-            "contradictory: two pieces of evidence exclude each other.",
+            "exact: one Python; any: works with every one; none: no Python is named; unknown: not known; "
+            "contradictory: the dependencies exclude each other.",
             enum=["exact", "any", "none", "unknown", "contradictory"],
         ),
         "tags": _or_null(_texts("The cache tags that fit, as globs."), "null where every tag might."),
         "trees": _or_null(_texts("The directories of lib/ that fit."), "null where every one might."),
         "because": _texts("The evidence, strongest first."),
-        "conflict": _or_null(_text("The contradiction, in words."), "null where there is none."),
+        "inferred": {
+            "type": "array",
+            "items": {"enum": ["version", "implementation", "threading"]},
+            "description": "Facts that only the record of the build gives (info/hash_input.json, the recipe, the build "
+            "string). They count only for files in versioned trees such as lib/python3.11.",
+        },
+        "conflict": _or_null(
+            _text("The contradiction in the evidence. Unless `kind` is contradictory, the weaker piece was ignored."),
+            "null if there is none.",
+        ),
     },
 )
 _SUMMARY = _object(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..judgement.bytecode import parse_bytecode
-from ..judgement.places import fits
+from ..judgement.places import decides, fits
 from ..model import Action, Drop, File, FileKind, Finding, Plan, Result, Variant
 from .escape import escaped
 from .json_report import as_object
@@ -64,7 +64,10 @@ def _why_kept(path: str, variant: Variant) -> str:
     if bytecode is None or path.startswith("info/"):
         return ""
     if variant.kind == "exact" and bytecode.tag:
-        return f"Python {variant.python} imports it" if fits(bytecode.tag, variant) else "no rule applies"
+        if fits(bytecode.tag, variant):
+            return f"Python {variant.python} imports it"
+        if not decides(variant, path):
+            return "the package may be installed with another Python, which imports it"
     return "no rule applies"
 
 
@@ -90,6 +93,9 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
             yield "because", escaped(piece)
         if variant.conflict:
             yield "conflict", escaped(variant.conflict)
+        if variant.inferred:
+            facts = ", ".join(variant.inferred)
+            yield "inferred", f"{facts}: from what built the package; counts in lib/pythonX.Y only"
         yield "tags", _any_of(variant.tags)
         yield "trees", _any_of(tuple(f"lib/{tree}" for tree in variant.trees) if variant.trees is not None else None)
     if compression := result.compression:

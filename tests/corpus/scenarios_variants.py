@@ -1,12 +1,12 @@
-"""Healthy packages of every variant, and variants that only lesser evidence tells, or none."""
+"""Healthy packages of every variant, and packages whose variant only weak evidence names, or none."""
 
 from __future__ import annotations
 
 import json
 
-from .bytecode import UNKNOWN_MAGIC, modules, pyc
+from .bytecode import UNKNOWN_MAGIC, cached, modules, pyc
 from .packages import File, PackageSpec
-from .scenario import Scenario, conda_forge
+from .scenario import Scenario, conda_forge, paths
 
 SITE = "lib/python3.11/site-packages"
 CP311 = ("cpython-311",)
@@ -21,7 +21,9 @@ build_configuration:
     target_platform: linux-64
 finalized_dependencies:
   host:
-    specs: []
+    specs:
+    - variant: python
+      spec: python 3.11.* *_cpython
     resolved:
     - name: python
       version: 3.11.9
@@ -251,9 +253,23 @@ EVIDENCE = (
             files=BOTH_TAGS,
             info={"info/recipe/rendered_recipe.yaml": RENDERED_RECIPE},
         ),
-        "rattler-build's rendered recipe holds the Python of the host environment.",
+        "The recipe itself asks for python in the host environment, and rattler-build records which one it got.",
         drops=frozenset({STRAY}),
         kinds={"foreign-tag": 1},
+    ),
+    Scenario(
+        "evidence-rendered-recipe-transitive",
+        PackageSpec(
+            "rendered",
+            depends=("python",),
+            files=BOTH_TAGS,
+            info={
+                "info/recipe/rendered_recipe.yaml": RENDERED_RECIPE.replace(
+                    b"- variant: python\n      spec: python 3.11.* *_cpython", b"- source: pip"
+                )
+            },
+        ),
+        "The host environment has python because pip needs it: the package itself may be for another one.",
     ),
     Scenario(
         "evidence-conda-build-config",
@@ -263,15 +279,69 @@ EVIDENCE = (
             files=BOTH_TAGS,
             info={"info/recipe/conda_build_config.yaml": b"python: 3.11.* *_cpython\npython_impl: cpython\n"},
         ),
-        "conda-build's used variant.",
-        drops=frozenset({STRAY}),
-        kinds={"foreign-tag": 1},
+        "The feedstock's value, which need not be what the package was built with.",
     ),
     Scenario(
         "evidence-build-string",
         PackageSpec("pytorch", build="cuda126_mkl_py311_h5dc7ac5_309", depends=("python",), files=BOTH_TAGS),
         "Only the middle of the build string tells.",
         drops=frozenset({STRAY}),
+        kinds={"foreign-tag": 1},
+    ),
+    Scenario(
+        "evidence-weak-outside-of-versioned-trees",
+        PackageSpec(
+            "tool",
+            build="py311h1234567_0",
+            depends=("python >=3.8",),
+            files=BOTH_TAGS
+            | modules("share/tool", "run", tags=("cpython-310", "cpython-312"))
+            | modules("lib/python3.10/site-packages", "m/b", tags=("cpython-311",)),
+        ),
+        "Built with 3.11, but any Python from 3.8 on may run share/tool; lib/python3.11 is 3.11's alone.",
+        drops=frozenset({STRAY, "lib/python3.10/site-packages/m/__pycache__/b.cpython-311.pyc"}),
+        kinds={"foreign-tag": 1, "foreign-path": 1},
+    ),
+    Scenario(
+        "evidence-hash-input-of-a-package-without-python",
+        PackageSpec(
+            "library",
+            files=modules(SITE, "own", tags=CP311)
+            | modules(SITE, "used", tags=CP311, sources=False)
+            | {"lib/liba.so": b"\x7fELF"},
+            info={"info/hash_input.json": json.dumps({"python": "3.11.* *_cpython"}).encode()},
+        ),
+        "Python took part in the build, but the index names none: cached bytecode without its source is a stray.",
+        drops=frozenset({cached(f"{SITE}/used.py", "cpython-311")}),
+        kinds={"no-variant": 1},
+    ),
+    Scenario(
+        "evidence-cpython-metapackage",
+        PackageSpec("meta", depends=("cpython >=3.11,<3.12.0a0",), files=BOTH_TAGS),
+        "A dependency on cpython pins the version as one on python does.",
+        drops=frozenset({STRAY}),
+        kinds={"foreign-tag": 1},
+    ),
+    Scenario(
+        "unknown-pyston",
+        PackageSpec(
+            "fast",
+            build="py38h1234567_0",
+            depends=("python >=3.8,<3.9.0a0", "python_abi 3.8 *_23_pyston"),
+            files=modules("lib/python3.8/site-packages", "fast", tags=("cpython-38", "cpython-39")),
+        ),
+        "Pyston is not CPython: which of the files it reads is not known.",
+    ),
+    Scenario(
+        "evidence-graalpy-release",
+        PackageSpec(
+            "numpy",
+            build="py310h60c9533_0",
+            depends=("python >=3.10,<3.11.0a0", "python_abi 3.10.* *_graalpy231_310_native"),
+            files=modules("lib/python3.10/site-packages", "numpy/__init__", tags=("graalpy230-310",)),
+        ),
+        "GraalPy 23.1 does not read the bytecode of 23.0, though both are Python 3.10.",
+        drops=frozenset({"lib/python3.10/site-packages/numpy/__pycache__/__init__.graalpy230-310.pyc"}),
         kinds={"foreign-tag": 1},
     ),
     Scenario(
@@ -296,8 +366,18 @@ EVIDENCE = (
     Scenario(
         "contradiction-build-string",
         PackageSpec("torn", build="py310h1234567_0", depends=conda_forge("3.11"), files=BOTH_TAGS),
-        "depends says 3.11, the build string 3.10.",
+        "The dependencies say 3.11, the build string 3.10, and a file would be dropped.",
         refused=True,
+    ),
+    Scenario(
+        "contradiction-build-string-that-no-file-supports",
+        PackageSpec(
+            "renamed",
+            build="py310h1234567_0",
+            depends=conda_forge("3.11"),
+            files=modules(SITE, "m/__init__", "m/a", tags=CP311),
+        ),
+        "Every file agrees with the dependencies: clean, with a note.",
     ),
     Scenario(
         "contradiction-two-abis",
@@ -339,4 +419,83 @@ EVIDENCE = (
     ),
 )
 
-VARIANTS = HEALTHY + EVIDENCE
+CODEGEN = (
+    "codegen/__init__", "codegen/codegen", "codegen/codegen_docbook", "codegen/codegen_main", "codegen/codegen_rst",
+    "codegen/config", "codegen/dbustypes", "codegen/parser", "codegen/utils", "gdb/glib_gdb", "gdb/gobject_gdb",
+)  # fmt: skip
+XCBGEN = "lib/python3.11/site-packages/xcbgen/"
+XCBGEN_MODULES = ("__init__", "align", "error", "expr", "matcher", "state", "xtypes")
+PIP_MODULES = ("pip/__init__", "pip/__main__", "pip/_internal/__init__", "pip/_internal/cache", "pip/_vendor/six")
+
+
+def recipe_of_conda_build(configured: str, *host: str) -> dict[str, bytes]:
+    """The recipe that conda-build packs: the feedstock's python, and the solved host environment."""
+    environment = "".join(f"    - {spec}\n" for spec in host)
+    return {
+        "info/recipe/conda_build_config.yaml": f"python: {configured}\n".encode(),
+        "info/recipe/meta.yaml": f"requirements:\n  host:\n{environment}".encode(),
+    }
+
+
+MISJUDGED = (
+    Scenario(
+        "real-glib-2.74.1-win-64",
+        PackageSpec(
+            "glib",
+            "2.74.1",
+            "h12be248_0",
+            subdir="win-64",
+            depends=("glib-tools 2.74.1 h12be248_0", "libglib 2.74.1 h79619a9_0", "python *"),
+            files=modules("Library/share/glib-2.0", *CODEGEN, tags=CP311) | {"Library/bin/gdbus-codegen": b"#!"},
+            info=recipe_of_conda_build(
+                "3.9.* *_cpython", "libffi 3.4.2 h8ffe710_5", "python 3.11.0 hcf16a7b_0_cpython"
+            ),
+        ),
+        "Works with any Python. The recipe says 3.9 in one place, and 3.11 in another: all 11 files stay.",
+    ),
+    Scenario(
+        "real-gstreamer-1.21.1-win-64",
+        PackageSpec(
+            "gstreamer",
+            "1.21.1",
+            "h6b5321d_1",
+            subdir="win-64",
+            depends=("gettext >=0.21.1,<1.0a0", "glib >=2.74.1,<3.0a0", "libglib >=2.74.1,<3.0a0"),
+            files=modules("Library/share/gstreamer-1.0/gdb", "glib_gobject_helper", "gst_gdb", tags=CP311),
+            info=recipe_of_conda_build("3.9.* *_cpython", "glib 2.74.1 h12be248_0", "python 3.11.0 hcf16a7b_0_cpython"),
+        ),
+        "Names no Python; the host environment has one because glib needs it.",
+    ),
+    Scenario(
+        "real-libxcb-1.15-osx-arm64",
+        PackageSpec(
+            "libxcb",
+            "1.15",
+            "hf346824_0",
+            subdir="osx-arm64",
+            depends=("pthread-stubs", "xorg-libxau", "xorg-libxdmcp"),
+            files=modules(XCBGEN, *XCBGEN_MODULES, tags=("cpython-310",), sources=False)
+            | {"lib/libxcb.1.dylib": b"\xcf\xfa\xed\xfe", "include/xcb/xcb.h": "x"},
+            info=recipe_of_conda_build("3.9.* *_cpython", "python 3.11.0 h3ba56d0_1_cpython", "xcb-proto 1.15.1 h0_0"),
+        ),
+        "Names no Python and has no sources: what xcb-proto's modules left behind in the build.",
+        drops=paths(f"{XCBGEN}__pycache__/", *(f"{name}.cpython-310.pyc" for name in XCBGEN_MODULES)),
+        kinds={"no-variant": 7},
+    ),
+    Scenario(
+        "real-pip-21.2.4-osx-64",
+        PackageSpec(
+            "pip",
+            "21.2.4",
+            "py37hecd8cb5_0",
+            subdir="osx-64",
+            depends=("python >=3.9,<3.10.0a0", "setuptools", "wheel"),
+            files=modules("lib/python3.9/site-packages", *PIP_MODULES, tags=("cpython-39",)),
+        ),
+        "Only the build string says 3.7: clean, with a note.",
+    ),
+)
+"""Real packages that recipes or build strings led astray, with the metadata that decides and their bytecode, shortened
+for pip."""
+
+VARIANTS = HEALTHY + EVIDENCE + MISJUDGED
