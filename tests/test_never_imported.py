@@ -298,6 +298,20 @@ def test_nothing_goes_where_the_python_is_not_known(files: dict[str, AnyEntry], 
         assert not judged(Path(directory), (depends,), files)
 
 
+@posix
+@settings(max_examples=100, deadline=None)
+@given(files=file_trees(), depends=st.sampled_from([(), ("python",), ("python >=3.9",)]))
+def test_what_only_the_build_says_judges_versioned_trees_only(files: dict[str, AnyEntry], depends: tuple[str]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory, "root")
+        root.mkdir()
+        write_files(files, root)
+        gone = judged(Path(directory), depends, files, build="py311h1234567_0")
+        event(f"drops: {bool(gone)}")
+        assert all(is_below(path.replace("lib64", "lib"), VERSIONED) for path in gone)
+        assert not gone & imported_files(root, next(python for python in INTERPRETERS if python.name == "3.11"))
+
+
 @settings(max_examples=50, deadline=None)
 @given(files=file_trees())
 def test_nothing_goes_where_the_evidence_contradicts_itself(files: dict[str, AnyEntry]) -> None:

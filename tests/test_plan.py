@@ -31,6 +31,7 @@ from .corpus.packages import (
     write_package,
 )
 from .corpus.scenario import for_311
+from .corpus.scenarios import SCENARIOS
 from .corpus.tars import END, read_components, read_tar_members, tar_member
 from .seed import SEEDS, Seed
 
@@ -547,6 +548,15 @@ def test_weak_evidence_refuses_a_package_that_would_lose_a_file(deep: bool, tmp_
     assert NOTE in check(package, keep=(STRAY,), deep=deep).notes
     assert NOTE in check(package, ignore=("foreign-tag",), deep=deep).notes
     assert done(fix(package, python="3.11")) == {STRAY: "drop"}
+
+
+def test_pip_21_2_4_is_clean_with_a_note(tmp_path: Path) -> None:
+    """Its dependencies, its tree and all of its 388 tags say 3.9; only the build string says 3.7."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.id == "real-pip-21.2.4-osx-64")
+    result = fix(write_package(scenario.spec, tmp_path))
+    assert result.status == "clean"
+    (note,) = result.notes
+    assert "contradicts 'build string py37hecd8cb5_0'" in note
 
 
 def test_weak_evidence_about_no_bytecode_is_not_worth_a_note(tmp_path: Path) -> None:
