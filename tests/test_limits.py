@@ -61,8 +61,9 @@ def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.C
     ("path", "held"),
     [
         ("lib/m.so", 0), ("info/licenses/LICENSE", 0), ("info/recipe/build.sh", 0), ("share/RECORD", 0),
+        ("info/recipe/meta.yaml", 0), ("info/recipe/conda_build_config.yaml", 0),
         ("lib/__pycache__/m.cpython-311.pyc", 16), ("lib/m.pyc", 16),
-        ("info/paths.json", None), ("info/recipe/meta.yaml", None), ("lib/m-1.dist-info/RECORD", None),
+        ("info/paths.json", None), ("info/recipe/rendered_recipe.yaml", None), ("lib/m-1.dist-info/RECORD", None),
     ],
 )  # fmt: skip
 def test_of_a_file_no_more_is_held_than_says_what_it_is(path: str, held: int | None) -> None:

@@ -15,14 +15,14 @@ from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
 
 INDEX = "info/index.json"
-_TEXTS = (PATHS_JSON, INDEX, FILES, HAS_PREFIX, NO_LINK, "info/hash_input.json")
+_TEXTS = (PATHS_JSON, INDEX, FILES, HAS_PREFIX, NO_LINK, "info/hash_input.json", "info/recipe/rendered_recipe.yaml")
 _WHOLE = 1 << 40
 
 
 def content_wanted(path: str) -> int:
     """Return how many leading bytes of a file's content judgement wants to see."""
     if path.startswith("info/"):
-        return _WHOLE if path in _TEXTS or (path.startswith("info/recipe/") and path.endswith(".yaml")) else 0
+        return _WHOLE if path in _TEXTS else 0
     if path.endswith(("/RECORD", "/installed-files.txt")):
         return _WHOLE if path.endswith((".dist-info/RECORD", ".egg-info/installed-files.txt")) else 0
     return HEADER if parse_bytecode(path) is not None else 0
