@@ -559,6 +559,13 @@ def test_pip_21_2_4_is_clean_with_a_note(tmp_path: Path) -> None:
     assert "contradicts 'build string py37hecd8cb5_0'" in note
 
 
+@pytest.mark.parametrize(("directory", "read"), [(SITE, True), ("share/tool", False)])
+def test_the_payload_is_read_for_legacy_bytecode_that_is_judged(directory: str, read: bool, tmp_path: Path) -> None:
+    files = {f"{directory}/m.py": File(b""), f"{directory}/m.pyc": File(pyc("cpython-310"))}
+    package = write_package(PackageSpec("p", build="py311h1_0", depends=("python",), files=files), tmp_path)
+    assert check(package).deep is read
+
+
 def test_weak_evidence_about_no_bytecode_is_not_worth_a_note(tmp_path: Path) -> None:
     spec = PackageSpec("p", build="py310h1_0", depends=("python 3.11.*",), files={f"{SITE}/m.py": b""})
     assert check(write_package(spec, tmp_path)).notes == ()
