@@ -196,6 +196,7 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: s
     output = open_output(run.command, flags)
     jobs, threads = shares(len(targets), flags["jobs"], run.threads)
     run = replace(run, threads=threads)
+    writes = run.writing is not None and not run.writing.dry_run
     results = []
     with output:
         output.begin([target.path for target in targets])
@@ -203,7 +204,9 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: s
             for result in each:
                 output.add(result)
                 results.append(result)
-        if reindex != "never" and run.writing is not None and not run.writing.dry_run:
+                if output.unread and not writes:
+                    break  # There is nothing to finish.
+        if reindex != "never" and writes:
             from ..places.channel import refresh_indexes
 
             for result in refresh_indexes(results, always=reindex == "always"):
