@@ -23,7 +23,7 @@ import click  # noqa: E402
 from click.core import ParameterSource  # noqa: E402
 
 from .. import __version__  # noqa: E402
-from ..errors import PruneError, lacks_memory  # noqa: E402
+from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
 from ..report import streams  # noqa: E402
 
 COMMANDS = {
@@ -210,9 +210,12 @@ def run() -> int:
         click.echo(f"error: {escaped(reason)}", err=True)
         code = 3
     except (MemoryError, ImportError) as error:
-        if not lacks_memory(error):
+        if lacks_files(error):
+            click.echo("error: too many files are open; allow more (ulimit -n)", err=True)
+        elif lacks_memory(error):
+            click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
+        else:
             raise
-        click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
         code = 3
     return int(code)
 
