@@ -1,23 +1,36 @@
-"""Does the same work on many packages, one after the other or in worker processes, with the results in order.
+"""Does the same work on many tasks, one after the other or in worker processes, with the results in order.
 
-A worker that dies costs the package that it was working on and no other: its place is taken by a new one.
+A worker process that dies costs the task that it was working on and no other. A thread of this process looks after each
+worker: it sends one task at a time and waits for the result, so it is known what a dead worker was doing, and no other
+worker is touched. (`concurrent.futures.ProcessPoolExecutor` gives up all workers when one dies, does not say which task
+it had, and starts its processes through `python -c`, which finds modules in the current directory: see `isolation`.)
+
+A worker reads tasks from its standard input. When that ends, the worker ends: at once, undoing what it is at. This is
+how it is stopped on every system, and it also happens when this process is killed.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import os
+import pickle
+import queue
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from typing import Generic, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, BinaryIO, Generic, TypeVar
+
+from . import isolation
 
 _PATIENCE = 30.0
 """Seconds that a worker gets to undo what it is at."""
-
+_POLL = 0.5
+"""Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
 _AHEAD = 8
-"""Tasks a worker to choose the largest from: more would delay the first results."""
+"""Tasks per worker among which the largest is begun first. More would delay the first results."""
+_POSIX = os.name != "nt"
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -30,148 +43,207 @@ def run(
     jobs: int,
     size: Callable[[Task], int] = lambda task: 0,
 ) -> Iterator[Outcome]:
-    """Yield `work(task)` for every task, in the order of the tasks, as soon as all before it are done.
+    """Yield `work(task)` for every task, in the order of the tasks, each as soon as all before it are done.
 
-    `work` and the tasks go to other processes where `jobs` is more than one, so both can be pickled. `died` makes the
-    outcome for a task whose process ended under it, from how it ended. Of those that come next, the largest by `size`
-    are begun first, so that no worker is left with a long one at the end.
+    With more than one job, `work`, the tasks and the outcomes go through pickle. `died` makes the outcome of a task
+    whose worker ended without a result, or could not be started, from the reason. Of the next tasks, the largest by
+    `size` is begun first, so that no worker is left with a long one at the end. Closing the iterator stops the workers.
     """
     if jobs <= 1 or len(tasks) <= 1:
         yield from map(work, tasks)
         return
-    pool = _Pool(tasks, work, died, min(jobs, len(tasks)), size)
-    try:
-        yield from pool.outcomes()
-    finally:
-        pool.close()
+    jobs = min(jobs, len(tasks))
+    workers: list[_Worker[Task, Outcome]] = [_Worker(work) for _ in range(jobs)]
+    idle: queue.SimpleQueue[_Worker[Task, Outcome]] = queue.SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
 
-
-class _Pool(Generic[Task, Outcome]):
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        work: Callable[[Task], Outcome],
-        died: Callable[[Task, str], Outcome],
-        jobs: int,
-        size: Callable[[Task], int],
-    ) -> None:
-        self._tasks = tasks
-        self._work = work
-        self._died = died
-        self._size = size
-        self._ahead = _AHEAD * jobs
-        self._waiting: list[tuple[int, int]] = []
-        self._next = 0
-        self._context = multiprocessing.get_context("spawn")
-        self._workers: dict[Connection, tuple[BaseProcess, int]] = {}
-        for _ in range(jobs):
-            self._start()
-
-    def outcomes(self) -> Iterator[Outcome]:
-        done: dict[int, Outcome] = {}
-        turn = 0
-        while turn < len(self._tasks):
-            if turn in done:
-                yield done.pop(turn)
-                turn += 1
-                continue
-            for connection in wait(list(self._workers)):
-                assert isinstance(connection, Connection)
-                process, index = self._workers[connection]
-                try:
-                    done[index] = connection.recv()
-                except (EOFError, OSError):
-                    done[index] = self._bury(connection, process, index)
-                    self._start()
-                else:
-                    self._give(connection, process)
-
-    def close(self) -> None:
-        """End the workers: each undoes what it is at, and is killed only if it does not get there."""
-        for connection, (process, _) in self._workers.items():
-            connection.close()
-            process.terminate()
-        for process, _ in self._workers.values():
-            process.join(_PATIENCE)
-            if process.exitcode is None:
-                process.kill()
-                process.join()
-
-    def _take(self) -> int | None:
-        """Return the largest of the next tasks, or None when all were given out."""
-        while self._next < len(self._tasks) and len(self._waiting) < self._ahead:
-            self._waiting.append((self._size(self._tasks[self._next]), -self._next))
-            self._next += 1
-        if not self._waiting:
-            return None
-        largest = max(self._waiting)
-        self._waiting.remove(largest)
-        return -largest[1]
-
-    def _start(self) -> None:
-        if self._next >= len(self._tasks) and not self._waiting:
-            return
-        mine, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._work), daemon=True)
-        with _signals_held():
-            process.start()
-            theirs.close()
-            self._give(mine, process)
-
-    def _give(self, connection: Connection, process: BaseProcess) -> None:
-        index = self._take()
-        if index is None:
-            self._workers.pop(connection, None)
-            connection.close()
-            process.join()
-            return
-        self._workers[connection] = process, index
+    def do(task: Task) -> Outcome:
+        worker = idle.get()
         try:
-            connection.send(self._tasks[index])
-        except OSError:
-            pass  # It died already; the wait for its answer finds that out.
+            return worker.do(task)
+        except _Died as death:
+            return died(task, str(death))
+        finally:
+            idle.put(worker)
 
-    def _bury(self, connection: Connection, process: BaseProcess, index: int) -> Outcome:
-        del self._workers[connection]
-        connection.close()
-        process.join()
-        code = process.exitcode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return self._died(self._tasks[index], f"its worker process {how}")
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Start a process that a terminal's Ctrl-C does not reach, and be interrupted only once it is known.
-
-    Ctrl-C goes to all processes, and the parent is to end the others. They inherit the blocked signals from their
-    first instruction on. Windows has no such thing; there, each of them unwinds by itself.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    from multiprocessing import resource_tracker  # Windows has none.
-
-    # It would start with the first worker, and unblock the signals on its way.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    pool = ThreadPoolExecutor(jobs, "conda-prune worker", _leave_signals_to_the_main_thread)
     try:
-        yield
+        futures = {index: pool.submit(do, tasks[index]) for index in _largest_first(tasks, _AHEAD * jobs, size)}
+        for index in range(len(tasks)):
+            yield _result(futures.pop(index))
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for worker in workers:
+            worker.stop()
+        pool.shutdown(cancel_futures=True)
+        for worker in workers:
+            worker.join()
 
 
-def _serve(connection: Connection, work: Callable[[Task], Outcome]) -> None:
-    """Work until the other end closes. A termination unwinds the work, so that nothing temporary stays."""
-    signal.signal(signal.SIGTERM, _unwind)
+def _largest_first(tasks: Sequence[Task], ahead: int, size: Callable[[Task], int]) -> Iterator[int]:
+    """Yield the tasks' indexes: of every `ahead` tasks, the largest first."""
+    for start in range(0, len(tasks), ahead):
+        yield from sorted(range(start, min(start + ahead, len(tasks))), key=lambda index: -size(tasks[index]))
+
+
+def _result(future: Future[Outcome]) -> Outcome:
+    while not future.done():
+        wait([future], _POLL)
+    return future.result()
+
+
+def _leave_signals_to_the_main_thread() -> None:
+    """Block Ctrl-C and a termination in this thread, and in the workers that it starts.
+
+    A terminal sends Ctrl-C to all processes. The workers inherit the blocked signals from their first instruction on,
+    so Ctrl-C never reaches them, and a termination waits until they are ready for it.
+    """
+    if _POSIX:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+class _Died(Exception):
+    """A worker ended without a result: says how."""
+
+
+class _Worker(Generic[Task, Outcome]):
+    """A worker process, started with its first task, and again after it died. One thread at a time uses it."""
+
+    def __init__(self, work: Callable[[Task], Outcome]) -> None:
+        self._work = work
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def do(self, task: Task) -> Outcome:
+        """Return the outcome of a task; raise _Died where there will be none."""
+        process = self._started()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            _send(task, process.stdin)
+            outcome: Outcome = pickle.load(process.stdout)
+        except (OSError, ValueError, EOFError, pickle.UnpicklingError):
+            raise _Died(f"its worker process {self._end(process)}") from None
+        return outcome
+
+    def stop(self) -> None:
+        """Tell the process to end, and start no other."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                _close(self._process.stdin)
+
+    def join(self) -> None:
+        """Wait until the process has ended; kill it if it takes too long."""
+        if self._process is not None:
+            self._end(self._process)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._stopped:
+                raise _Died("its worker process was stopped")
+            if self._process is None:
+                try:
+                    self._process = subprocess.Popen(
+                        isolation.command(__name__),
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        # On Windows, Ctrl-C does not reach a new process group.
+                        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                    )
+                except OSError as error:
+                    raise _Died(f"its worker process cannot be started: {error.strerror}; use fewer --jobs") from error
+                assert self._process.stdin is not None
+                try:
+                    _send(self._work, self._process.stdin)
+                except OSError:
+                    pass  # It died already: whoever waits for its result finds out.
+            return self._process
+
+    def _end(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait for the end of the process, and return how it ended."""
+        _close(process.stdin)
+        try:
+            code = process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        _close(process.stdout)
+        with self._lock:
+            self._process = None
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _send(thing: object, pipe: Any) -> None:
+    pickle.dump(thing, pipe)
+    pipe.flush()
+
+
+def _close(pipe: Any) -> None:
     try:
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        pipe.close()
+    except OSError:
+        pass  # What could not be sent to a process that ended.
+
+
+def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
+    """Be a worker: the first thing that is read is what to do, everything else a task."""
+    signal.signal(signal.SIGTERM, _unwind)
+    if _POSIX:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    work = pickle.load(tasks)
+    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(tasks, waiting), daemon=True).start()
+    while (task := waiting.get()) is not None:
+        _send(work(*task), results)
+
+
+def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return standard input and output, and take them away from everything else in this process.
+
+    What a library prints must not get between the results.
+    """
+    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return tasks, results
+
+
+def _listen(tasks: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
+    """Pass the tasks on to the main thread; when no more can come, interrupt what it is doing."""
+    try:
         while True:
-            connection.send(work(connection.recv()))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        pass
+            waiting.put((pickle.load(tasks),))
+    except (EOFError, OSError, pickle.UnpicklingError):
+        waiting.put(None)
+        if _POSIX:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        else:
+            import _thread
+
+            _thread.interrupt_main(signal.SIGTERM)
 
 
 def _unwind(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # A second one must not interrupt the undoing.
     raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        streams = _take_over_streams()
+        _serve(*streams)
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

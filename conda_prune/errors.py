@@ -7,11 +7,14 @@ reports the error knows it, and prints `<package>: <message>`.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 _BEGINNING, _END = 700, 300
 """Characters of a reason that are told: what it quotes of a package may have megabytes."""
 _NO_MEMORY = ("can't start new thread", "not enough memory", "cannot allocate memory", "failed to map segment")
 """What Python says of threads, zstd and libarchive of their own memory, and the system of modules to import."""
+_NO_FILES = ("too many open files",)
+"""What the system says of modules to import."""
 
 
 class PruneError(Exception):
@@ -64,6 +67,12 @@ class OutOfMemory(PruneError):
     """The process may not use as much memory as the package needs."""
 
 
+class OutOfFiles(PruneError):
+    """The process may not have as many files open as the work needs."""
+
+    advice = "allow more (ulimit -n), or use fewer --jobs"
+
+
 class CannotWrite(PruneError):
     """The result cannot be written where it should go."""
 
@@ -86,12 +95,23 @@ class UsageError(PruneError):
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error, or what caused it, says that there is no memory: in Python's words or a library's."""
+    return any(isinstance(cause, MemoryError) or _says(cause, (errno.ENOMEM,), _NO_MEMORY) for cause in _causes(error))
+
+
+def lacks_files(error: BaseException) -> bool:
+    """Return whether an error, or what caused it, says that no more files can be open in this process or system."""
+    return any(_says(cause, (errno.EMFILE, errno.ENFILE), _NO_FILES) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
-            return True
-        # Our own words may hold a package's.
-        if not isinstance(cause, PruneError) and any(words in str(cause).lower() for words in _NO_MEMORY):
-            return True
+        yield cause
         cause = cause.__cause__
-    return False
+
+
+def _says(error: BaseException, numbers: tuple[int, ...], phrases: tuple[str, ...]) -> bool:
+    if isinstance(error, OSError) and error.errno in numbers:
+        return True
+    # Our own errors may quote a package.
+    return not isinstance(error, PruneError) and any(phrase in str(error).lower() for phrase in phrases)

@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from .archive.container import Archive
 from .archive.reader import read_package
 from .archive.system import cores
-from .errors import CannotWrite, Changed, OutOfMemory, lacks_memory
+from .errors import CannotWrite, Changed, OutOfFiles, OutOfMemory, lacks_files, lacks_memory
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
 from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
@@ -114,9 +114,9 @@ def fix_package(
 
 
 def _twice(work: Callable[[], Result]) -> Result:
-    """Return what the work returns; where somebody changed the package meanwhile, what they left is judged anew, once.
+    """Return the result of the work, which is done again, once, if somebody changed the package meanwhile.
 
-    Raises OutOfMemory with what is allowed where the process may not use more.
+    Raises OutOfMemory or OutOfFiles, with the limit, where the process may not use more.
     """
     try:
         try:
@@ -124,15 +124,17 @@ def _twice(work: Callable[[], Result]) -> Result:
         except Changed:
             return work()
     except Exception as error:
-        if not lacks_memory(error):
-            raise
-        from .archive.system import memory_limit
+        if lacks_memory(error):
+            from .archive.system import memory_limit
 
-        allowed = memory_limit()
-        of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""
-        raise OutOfMemory(
-            f"there is not enough memory{of}", "use --threads 1 and fewer --jobs, or allow more"
-        ) from error
+            allowed = memory_limit()
+            of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""
+            raise OutOfMemory(
+                f"there is not enough memory{of}", "use --threads 1 and fewer --jobs, or allow more"
+            ) from error
+        if lacks_files(error):
+            raise OutOfFiles("too many files are open") from error
+        raise
 
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:

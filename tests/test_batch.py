@@ -1,4 +1,4 @@
-"""Many packages: results in order, a worker that dies costs its own package, and nobody outlives the parent."""
+"""Many packages: results in order, a worker that dies costs its own package, and no worker outlives its parent."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from conda_prune.batch import run
 
 from .corpus.crafted import BASE
 from .corpus.packages import write_package
+from .test_cli import EXECUTABLE
+from .test_isolation import plant
 
 ROOT = Path(__file__).parent.parent
 
@@ -75,13 +77,78 @@ def test_all_workers_dying_at_once_still_gives_every_result() -> None:
     assert outcomes == ["2 its worker process ended with exit code 1"] * 4
 
 
-def test_a_consumer_that_stops_early_ends_the_workers() -> None:
-    import multiprocessing
+def process_after_a_while(number: int) -> int:
+    time.sleep(0.2 if number < 4 else 60)
+    return os.getpid()
 
-    results: Iterator[int] = iter(run(range(50), slowest_first, never, 2))
-    next(results)
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill ends a process on Windows")
+def test_closing_the_results_stops_the_workers_at_once() -> None:
+    results: Iterator[int] = iter(run(range(50), process_after_a_while, never, 2))
+    found = {next(results) for _ in range(4)}
+    started = time.monotonic()
     results.close()  # type: ignore[attr-defined]
-    assert not multiprocessing.active_children()
+    assert time.monotonic() - started < 10
+    assert not [process for process in found if is_running(process)]
+
+
+def print_and_return(number: int) -> int:
+    print("noise")
+    os.write(1, b"noise")
+    return number
+
+
+def test_what_a_worker_prints_is_not_taken_for_a_result() -> None:
+    assert list(run(range(4), print_and_return, never, 2)) == [0, 1, 2, 3]
+
+
+def read_standard_input(number: int) -> bytes:
+    return os.read(0, 100)
+
+
+def test_workers_do_not_read_each_others_tasks() -> None:
+    assert list(run(range(4), read_standard_input, never, 2)) == [b""] * 4
+
+
+@pytest.mark.parametrize("command", ["check", "fix"])
+def test_workers_import_nothing_from_the_current_directory(tmp_path: Path, command: str) -> None:
+    (tmp_path / "hostile").mkdir()
+    mark = plant(tmp_path / "hostile")
+    options = ["--in-place", "--reindex", "never"] if command == "fix" else []
+    done = subprocess.run(
+        [EXECUTABLE, command, *options, "-j", "2", *map(str, packages(tmp_path / "in", 2))],
+        cwd=tmp_path / "hostile", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0 if command == "fix" else 1, "")
+    assert not mark.exists(), mark.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds its workers in /proc")
+def test_workers_of_a_killed_run_end_and_leave_nothing(tmp_path: Path) -> None:
+    found = packages(tmp_path / "in", 8)
+    before = {path: path.read_bytes() for path in found}
+    process = subprocess.Popen(
+        [EXECUTABLE, "fix", "--in-place", "-j", "2", *map(str, found)], stdout=subprocess.DEVNULL
+    )
+    while len(working := workers(process.pid)) < 2 and process.poll() is None:
+        time.sleep(0.01)
+    while all(path.read_bytes() == before[path] for path in found) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(map(is_running, working)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [worker for worker in working if is_running(worker)]
+    assert [os.listdir(path.parent) for path in found] == [[path.name] for path in found]
 
 
 def packages(directory: Path, count: int) -> list[Path]:
@@ -127,6 +194,6 @@ def workers(parent: int) -> list[int]:
             command = (entry / "cmdline").read_bytes()
         except (OSError, ValueError):
             continue
-        if entry.name.isdigit() and int(status[1]) == parent and b"spawn_main" in command:
+        if entry.name.isdigit() and int(status[1]) == parent and b"conda_prune.batch" in command:
             found.append(int(entry.name))
     return found

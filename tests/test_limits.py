@@ -32,6 +32,7 @@ from .corpus.crafted import BASE, SITE, conda_members, from_frame, from_tar, pax
 from .corpus.packages import FORMATS, GNU, Format, component_tars, tar_member, write_package, zstd_frame
 from .corpus.tars import END
 from .corpus.zips import ZipMember, zip_archive
+from .test_cli import EXECUTABLE
 
 ROOT = Path(__file__).parent.parent
 UNLISTED = replace(BASE, paths_json=None, legacy_listings=False)
@@ -492,3 +493,36 @@ def test_long_a_package_of_more_than_four_gigabytes_is_read_by_every_client(tmp_
 
 def test_errors_are_of_one_family() -> None:
     assert issubclass(LimitExceeded, PruneError)
+
+
+def open_files(count: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process that may have so many files open."""
+    command = ["sh", "-c", f'ulimit -n {count} && exec "$@"', "sh", EXECUTABLE, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@linux
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("options", [("check", "--deep"), ("fix", "--in-place"), ("fix", "--in-place", "-j", "2")])
+def test_too_few_open_files_are_named_as_the_reason(tmp_path: Path, format_: Format, options: tuple[str, ...]) -> None:
+    """From the least with which Python starts to enough."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    packages = [write_package(BASE, tmp_path / name, format=format_) for name in ("a", "b")]
+    before = packages[0].read_bytes()
+    for count in (4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 40):
+        for package in packages:
+            package.write_bytes(before)
+        done = open_files(count, *options, *packages)
+        assert done.returncode in (0 if options[0] == "fix" else 1, 3), done
+        for line in done.stderr.splitlines():
+            assert "oo many" in line, line
+            assert "open" in line, line
+            assert "report" not in line, line
+        assert (done.returncode == 3) is bool(done.stderr)
+        for package in packages:
+            assert os.listdir(package.parent) == [package.name]
+            assert package.read_bytes() == before or str(package) not in done.stderr
+        if done.returncode != 3:
+            return
+    raise AssertionError("40 files were not enough")

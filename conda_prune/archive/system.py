@@ -227,6 +227,17 @@ def uninterrupted() -> Iterator[None]:
             previous[number](number, None)
 
 
+def check_open_files(count: int) -> None:
+    """Raise OSError (EMFILE, ENFILE) unless this process may open `count` more files."""
+    opened: list[int] = []
+    try:
+        for _ in range(count):
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
 def memory_limit() -> int | None:
     """Return how many bytes of address space this process may use, None where nothing limits them."""
     try:

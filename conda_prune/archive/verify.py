@@ -24,7 +24,7 @@ from unicodedata import normalize
 
 from ..errors import NotVerified
 from ..model import FileKind, Format
-from . import zstd
+from . import system, zstd
 from .extent import CHUNK, Extent
 from .threads import ahead
 from .zip import STORED, read_zip
@@ -55,10 +55,15 @@ class Expected:
 
 @cache
 def has_libarchive() -> bool:
-    """Return whether the system has a libarchive that can be loaded."""
+    """Return whether the system has a libarchive that can be loaded.
+
+    Raises OSError where that cannot be told because too many files are open.
+    """
     try:
         import libarchive  # noqa: F401
     except (ImportError, OSError, AttributeError, TypeError):
+        # Python looks for the library through other programs and about ten files, and hides why that failed.
+        system.check_open_files(16)
         return False
     # Its warnings, of names that are no UTF-8 or odd attributes, are no errors; logging prints what nobody handles.
     logging.getLogger("libarchive").addHandler(logging.NullHandler())

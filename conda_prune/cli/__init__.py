@@ -8,9 +8,9 @@ costs.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import importlib
-import io
 import os
 import signal
 import sys
@@ -23,7 +23,8 @@ import click  # noqa: E402
 from click.core import ParameterSource  # noqa: E402
 
 from .. import __version__  # noqa: E402
-from ..errors import lacks_memory  # noqa: E402
+from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
+from ..report import streams  # noqa: E402
 
 COMMANDS = {
     "check": "work",
@@ -105,8 +106,10 @@ Exit codes:
   0    nothing to do, or everything repaired
   1    something would be repaired (check, fix --dry-run)
   2    wrong usage or configuration
-  3    at least one package could not be processed; it is untouched, the others are done
-  130  interrupted; no partial output is left
+  3    at least one package could not be processed; it is untouched, the others are done;
+       or results could not be written: all else is done
+  130  interrupted (143: terminated); no partial output is left
+  141  nothing went wrong, but the reader of the results left; fix and prefix finish their work
 
 \b
 Environment:
@@ -140,68 +143,81 @@ def _terminated(number: int, frame: object) -> NoReturn:
 def main() -> NoReturn:
     """Run the command line, and end the process with its exit code.
 
-    Python would take as long to take itself apart as it takes to check a small package: what has asked to be told is
-    told, what is printed is flushed, and that is all.
+    Whatever happens to standard output and error, the work is done first; then the exit code says what was lost. It
+    never is 0 or 1 by accident. The process ends without taking Python apart, which takes as long as a check of a small
+    package.
     """
-    code = run()
+    streams.reserve_standard_descriptors()
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = streams.standard_stream(sys.stdout, 1)
+    sys.stderr = streams.standard_stream(sys.stderr, 2)
+    try:
+        code = run()
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        click.echo("error: internal error; please report it with the lines above", err=True)
+        code = 3
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # The work is done: there is nothing left to interrupt.
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            code = code or 3
+    code = _check_delivery(code)
+    sys.stderr.flush()
     os._exit(code)
+
+
+def _check_delivery(code: int) -> int:
+    """Return the exit code of a run whose own is `code`, considering what became of its standard output.
+
+    A failure stays a failure. Findings (1) and success (0) become 3 where results were lost, with a message; or 141
+    where the reader of a pipe left, as shells have it for programs that SIGPIPE ended.
+    """
+    sys.stdout.flush()
+    failure = streams.failure_of(sys.stdout)
+    if failure is None:
+        return code
+    if isinstance(failure, BrokenPipeError):
+        return 141 if code in (0, 1) else code
+    reason = "it is closed" if failure.errno == errno.EBADF else failure.strerror
+    click.echo(f"error: results cannot be written to standard output: {reason}", err=True)
+    return 3 if code in (0, 1) else code
 
 
 def run() -> int:
     """Run the command line, and return its exit code.
 
-    An interruption unwinds the work, so that nothing temporary stays, and gives 130 or 143; a reader of standard
-    output that has gone gives 141, as for any program in a pipe.
+    An interruption unwinds the work, so that nothing temporary stays, and gives 130 or 143.
     """
     signal.signal(signal.SIGTERM, _terminated)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    stdout = sys.stdout
     try:
-        try:
-            code = cli(standalone_mode=False) or 0
-        except SystemExit as leaving:
-            # click turns a pipe that closed into exit code 1, which says that something is to be repaired; what it
-            # leaves in the place of standard output tells.
-            if sys.stdout is not stdout:
-                raise BrokenPipeError from leaving
-            code = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
-        sys.stdout.flush()
+        code = cli(standalone_mode=False) or 0
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     except click.exceptions.Abort:
         code = 130
     except click.ClickException as error:
         _show(error)
         code = error.exit_code
-    except BrokenPipeError:
-        _abandon_stdout()
-        code = 141
-    except OSError as error:
+    except (PruneError, OSError) as error:
         from ..report.escape import escaped
 
-        _abandon_stdout()
-        where = error.filename if isinstance(error.filename, str) else "results cannot be written"
-        click.echo(f"error: {escaped(where)}: {error.strerror}", err=True)
+        reason = str(error)
+        if isinstance(error, OSError):
+            where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+            reason = f"{where}{error.strerror or error}"
+        click.echo(f"error: {escaped(reason)}", err=True)
         code = 3
     except (MemoryError, ImportError) as error:
-        if not lacks_memory(error):
+        if lacks_files(error):
+            click.echo("error: too many files are open; allow more (ulimit -n)", err=True)
+        elif lacks_memory(error):
+            click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
+        else:
             raise
-        click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
         code = 3
     return int(code)
-
-
-def _abandon_stdout() -> None:
-    """Let what is left in the buffer of standard output go nowhere: it would fail again when Python ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 def _show(error: click.ClickException) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -195,13 +196,17 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: s
     output = open_output(run.command, flags)
     jobs, threads = shares(len(targets), flags["jobs"], run.threads)
     run = replace(run, threads=threads)
+    writes = run.writing is not None and not run.writing.dry_run
     results = []
     with output:
         output.begin([target.path for target in targets])
-        for result in _each(run, targets, jobs):
-            output.add(result)
-            results.append(result)
-        if reindex != "never" and run.writing is not None and not run.writing.dry_run:
+        with closing(_each(run, targets, jobs)) as each:
+            for result in each:
+                output.add(result)
+                results.append(result)
+                if output.unread and not writes:
+                    break  # There is nothing to finish.
+        if reindex != "never" and writes:
             from ..places.channel import refresh_indexes
 
             for result in refresh_indexes(results, always=reindex == "always"):
@@ -210,13 +215,14 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: s
     sys.exit(exit_code(results))
 
 
-def _each(run: _Run, targets: list[Target], jobs: int) -> Iterable[Result]:
+def _each(run: _Run, targets: list[Target], jobs: int) -> Generator[Result, None, None]:
     if jobs <= 1:
-        return map(run, targets)
-    # Processes and what they need take as long to import as all the rest.
+        yield from map(run, targets)
+        return
+    # Imported here: pickle, subprocess and what they need take as long to import as all the rest.
     from ..batch import run as run_all
 
-    return run_all(targets, run, _died, jobs, _size)
+    yield from run_all(targets, run, _died, jobs, _size)
 
 
 def _size(target: Target) -> int:

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
+from ..errors import CannotWrite
 from ..model import Result
 from . import text
 from .escape import encodable
+from .streams import failure_of, open_persistent
 
 FORMATS = {
     "text": ("output", "TextReport"),
@@ -65,7 +67,8 @@ class Output:
     """All the formats that were asked for; use it in a `with` statement.
 
     Text goes to standard output where no format does. Raises ValueError for a format that is unknown, a file that
-    cannot be written, and formats that cannot share standard output.
+    cannot be opened, and formats that cannot share standard output. A file that cannot be written later on does not end
+    the work: CannotWrite is raised at the end of the `with` statement.
     """
 
     def __init__(self, style: Style, formats: Sequence[str]) -> None:
@@ -76,13 +79,16 @@ class Output:
         _check(wanted)
         if all(path for _, path in wanted):
             wanted.insert(0, ("text", ""))
+        self._files: dict[str, TextIO] = {}
         with ExitStack() as opened:
             for name, path in wanted:
-                stream = opened.enter_context(_open(name, path)) if path else sys.stdout
+                stream = sys.stdout
+                if path:
+                    stream = self._files[path] = opened.enter_context(_open(name, path))
                 module, class_ = FORMATS[name]
                 imported = importlib.import_module(f".{module}", __package__)
                 self._reports.append(getattr(imported, class_)(stream, style))
-            self._files = opened.pop_all()
+            self._closing = opened.pop_all()
 
     def __enter__(self) -> Output:
         return self
@@ -90,11 +96,20 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._files:
+        with self._closing:
             if error is None:
                 for report in self._reports:
                     report.end()
                 sys.stdout.flush()
+        if error is None:
+            failed = [(path, failure) for path, stream in self._files.items() if (failure := failure_of(stream))]
+            if failed:
+                raise CannotWrite("; ".join(f"{path}: {failure.strerror}" for path, failure in failed))
+
+    @property
+    def unread(self) -> bool:
+        """Whether everything that is printed is lost: there is only standard output, and it failed."""
+        return not self._files and failure_of(sys.stdout) is not None
 
     def begin(self, paths: Sequence[str]) -> None:
         """Tell every format what will be worked on."""
@@ -128,9 +143,9 @@ def _check(wanted: Sequence[tuple[str, str]]) -> None:
 
 
 def _open(name: str, path: str) -> TextIO:
-    """Open a format's file, line by line; raise ValueError where it cannot be written."""
+    """Open a format's file, to be written line by line; raise ValueError where that is impossible."""
     try:
-        return open(path, "w", 1, encoding="utf-8", newline="\n")
+        return open_persistent(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"--format {name}={path}: {getattr(error, 'strerror', None) or error}") from error
 
