@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from ..model import Splice
 from . import bzip2
@@ -76,7 +76,7 @@ def rewrite(
     source: Extent,
     splices: Sequence[Splice],
     size: int,
-    out: BinaryIO,
+    out: IO[bytes],
     turns: Turns,
     progress: Callable[[int], None],
     marks: Sequence[Mark] = (),
@@ -187,7 +187,7 @@ class _Writer:
     `crc` is the CRC-32 of the content so far, `reused` how much of it was copied.
     """
 
-    def __init__(self, out: BinaryIO, level: int, pool: ThreadPoolExecutor, most: int) -> None:
+    def __init__(self, out: IO[bytes], level: int, pool: ThreadPoolExecutor, most: int) -> None:
         self.crc = self.reused = 0
         self._out = out
         self._level = level

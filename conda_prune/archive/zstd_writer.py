@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import IO, TypeAlias
 
 import zstandard
 
@@ -210,7 +210,7 @@ class Writer:
     `checksum` must be set before the parts end. `failure` is what ended the work early.
     """
 
-    def __init__(self, source: Extent, frame: zstd.Frame, size: int, out: BinaryIO) -> None:
+    def __init__(self, source: Extent, frame: zstd.Frame, size: int, out: IO[bytes]) -> None:
         self.checksum = b""
         self.failure: BaseException | None = None
         self._source = source

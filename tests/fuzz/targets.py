@@ -19,7 +19,7 @@ from conda_prune.archive.recompress import recompress
 from conda_prune.archive.tar import TarReader
 from conda_prune.archive.threads import Turns
 from conda_prune.archive.zip import inflate, read_zip
-from conda_prune.archive.zip_write import write_zip
+from conda_prune.archive.zip_write import NewContent, write_zip
 from conda_prune.errors import LimitExceeded, PruneError
 from conda_prune.judgement.bytecode import parse_bytecode, parse_header
 from conda_prune.judgement.paths_json import parse_listing
@@ -64,7 +64,8 @@ def fuzz_zip(data: bytes) -> None:
             content = b"".join(inflate(extent, entry, LIMIT))
             assert content == archive.read(entry.name)
     out = io.BytesIO()
-    write_zip(out, extent, found, {entry.name: lambda out: out.write(b"new") for entry in found.entries[:1]})
+    new = NewContent(lambda to: to.write(b"new"), 3)
+    write_zip(out, extent, found, {entry.name: new for entry in found.entries[:1]})
     with zipfile.ZipFile(out) as archive:
         assert archive.testzip() is None
 
