@@ -24,7 +24,7 @@ from conda_prune.archive import bzip2, bzip2_blocks, bzip2_reuse, recipe
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
 from conda_prune.archive.reuse import Unfit
-from conda_prune.archive.threads import Turns
+from conda_prune.archive.threads import ThreadBudget
 from conda_prune.errors import PruneError
 from conda_prune.judgement.plan import Options
 from conda_prune.model import Recipe, Splice
@@ -217,9 +217,9 @@ def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int 
             for plain in (False, True):
                 told: list[int] = []
                 out = io.BytesIO()
-                size, turns = len(old.content), Turns(threads)
+                size, budget = len(old.content), ThreadBudget(threads)
                 try:
-                    done = recompress(extent, splices, settings, size, out, turns, told.append, plain, marks=known)
+                    done = recompress(extent, splices, settings, size, out, budget, told.append, plain, marks=known)
                 except Unfit:
                     assert not plain
                     continue
@@ -454,7 +454,7 @@ def test_blocks_of_another_size_than_the_content_are_not_kept(tmp_path: Path, wr
     old = originals()["text"]
     extent, size = open_extent(tmp_path, old.packed), len(old.content) + wrong
     with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(Unfit, match="do not make up"):
-        bzip2_reuse.rewrite(extent, [Splice(0, 1)], size, out, Turns(1), lambda done: None)
+        bzip2_reuse.rewrite(extent, [Splice(0, 1)], size, out, ThreadBudget(1), lambda done: None)
 
 
 def test_a_block_that_changed_since_it_was_read_is_not_kept(tmp_path: Path) -> None:
@@ -466,4 +466,6 @@ def test_a_block_that_changed_since_it_was_read_is_not_kept(tmp_path: Path) -> N
             pass
         marks[-1] = replace(marks[-1], block_crc=marks[-1].block_crc ^ 1)
         with pytest.raises(Unfit, match="a block is not what it was"):
-            bzip2_reuse.rewrite(extent, [Splice(0, 1)], len(old.content), out, Turns(1), lambda done: None, marks)
+            bzip2_reuse.rewrite(
+                extent, [Splice(0, 1)], len(old.content), out, ThreadBudget(1), lambda done: None, marks
+            )

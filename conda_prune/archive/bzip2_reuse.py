@@ -32,7 +32,7 @@ from .bzip2_blocks import (
 )
 from .extent import CHUNK, Extent
 from .reuse import Reused, Splicer, Unfit
-from .threads import Turns
+from .threads import ThreadBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def rewrite(
     splices: Sequence[Splice],
     size: int,
     out: IO[bytes],
-    turns: Turns,
+    budget: ThreadBudget,
     progress: Callable[[int], None],
     marks: Sequence[Mark] = (),
 ) -> Reused:
@@ -88,9 +88,9 @@ def rewrite(
     """
     level = bzip2.read_level(source)
     splicer = Splicer(splices)
-    with ThreadPoolExecutor(turns.count, thread_name_prefix="conda-prune bz2") as pool:
-        writer = _Writer(out, level, pool, 4 * turns.count)
-        ahead = 2 * turns.count
+    with ThreadPoolExecutor(budget.count, thread_name_prefix="conda-prune bz2") as pool:
+        writer = _Writer(out, level, pool, 4 * budget.count)
+        ahead = 2 * budget.count
         try:
             known = _touched(source, marks, splices, level, pool, ahead)
             for block, mark, content in known if marks else _contents(source, level, pool, ahead):

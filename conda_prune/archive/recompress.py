@@ -16,7 +16,7 @@ from . import bzip2, bzip2_reuse, zstd, zstd_reuse
 from .codecs import decompress
 from .extent import Extent
 from .reuse import NothingToKeep, Splicer
-from .threads import Turns
+from .threads import ThreadBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def recompress(
     recipe: Recipe,
     size: int,
     out: IO[bytes],
-    turns: Turns,
+    budget: ThreadBudget,
     progress: Callable[[int], None],
     plain: bool = False,
     marks: Sequence[bzip2_reuse.Mark] = (),
@@ -54,13 +54,13 @@ def recompress(
     if not plain and recipe.source != "asked":
         try:
             if recipe.codec == "zstd":
-                kept = zstd_reuse.rewrite(source, splices, recipe, size, out, turns, progress)
+                kept = zstd_reuse.rewrite(source, splices, recipe, size, out, budget, progress)
             else:
-                kept = bzip2_reuse.rewrite(source, splices, size, out, turns, progress, marks)
+                kept = bzip2_reuse.rewrite(source, splices, size, out, budget, progress, marks)
             return Rewritten(new_size, kept.crc, kept.reused, new_size - kept.reused)
         except NothingToKeep:
             pass  # Nothing was written.
-    return _whole(source, splices, recipe, new_size, out, turns, progress)
+    return _whole(source, splices, recipe, new_size, out, budget, progress)
 
 
 def _whole(
@@ -69,21 +69,21 @@ def _whole(
     recipe: Recipe,
     new_size: int,
     out: IO[bytes],
-    turns: Turns,
+    budget: ThreadBudget,
     progress: Callable[[int], None],
 ) -> Rewritten:
     crc = 0
 
     def pieces() -> Iterator[bytes]:
         nonlocal crc
-        content = decompress(recipe.codec, source, turns.count, [])
+        content = decompress(recipe.codec, source, budget.count, [])
         for piece in spliced(_watched(content, progress), splices):
             crc = zlib.crc32(piece, crc)
             yield piece
 
     if recipe.codec == "zstd":
-        with turns.take(turns.count if recipe.threaded else 1):
-            zstd.compress(pieces(), new_size, recipe, turns.count, out)
+        with budget.threads(budget.count if recipe.threaded else 1):
+            zstd.compress(pieces(), new_size, recipe, budget.count, out)
     else:
         bzip2.compress(pieces(), recipe.level, out)
     return Rewritten(new_size, crc, 0, new_size)

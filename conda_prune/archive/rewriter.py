@@ -33,7 +33,7 @@ from .extent import Extent
 from .recompress import Rewritten, recompress
 from .reuse import Unfit
 from .staging import Staging
-from .threads import Beside, Turns
+from .threads import Beside, ThreadBudget
 from .verify import Expected, verify
 from .zip_write import NewContent
 
@@ -134,14 +134,14 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
     def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
         recipe = work.recipes[component.name]
         done[component.name] = recompress(
-            part.extent, splices, recipe, component.size, out, turns, work.progress, plain, part.marks
+            part.extent, splices, recipe, component.size, out, budget, work.progress, plain, part.marks
         )
 
     def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
         rewrite(component, part, splices, out := io.BytesIO())
         return out.getvalue()
 
-    turns = Turns(work.settings.threads)
+    budget = ThreadBudget(work.settings.threads)
     contents: dict[str, NewContent] = {}
     for component in work.package.components:
         splices = splices_of(component, work.edits)

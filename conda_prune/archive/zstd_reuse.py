@@ -19,7 +19,7 @@ from ..model import Recipe, Splice
 from . import zstd
 from .extent import Extent
 from .reuse import NothingToKeep, Reused, Splicer, Unfit
-from .threads import Gone, Pipe, Turns
+from .threads import Gone, Pipe, ThreadBudget
 from .zstd_reader import Reader
 from .zstd_writer import Compressing, Compressor, Part, Writer
 
@@ -121,7 +121,7 @@ def rewrite(
     recipe: Recipe,
     size: int,
     out: IO[bytes],
-    turns: Turns,
+    budget: ThreadBudget,
     progress: Callable[[int], None],
 ) -> Reused:
     """Write the frame in `source`, whose content has `size` bytes, to `out` with the splices made.
@@ -139,7 +139,7 @@ def rewrite(
         raise NothingToKeep("every block depends on what changes")
     parts: Pipe[Part] = Pipe(_PARTS)
     reader = Reader(source, frame, Splicer(splices), progress)
-    compressor = Compressor(recipe, frame, size, turns)
+    compressor = Compressor(recipe, frame, size, budget)
     writer = Writer(source, frame, new_size, out)
     thread = threading.Thread(target=writer.run, args=(parts,), name="conda-prune zstd", daemon=True)
     thread.start()

@@ -17,7 +17,7 @@ from ..model import Recipe
 from . import zstd
 from .extent import Extent
 from .reuse import Unfit
-from .threads import Gone, Pipe, Turns
+from .threads import Gone, Pipe, ThreadBudget
 from .zstd_reader import GROUP, Run, marked
 
 _MIN_JOB = 1 << 20
@@ -54,15 +54,19 @@ class Compressing:
     """
 
     def __init__(
-        self, settings: zstandard.ZstdCompressionParameters, prefix: bytes, turns: Turns, room: threading.Semaphore
+        self,
+        settings: zstandard.ZstdCompressionParameters,
+        prefix: bytes,
+        budget: ThreadBudget,
+        room: threading.Semaphore,
     ) -> None:
         self.output: Pipe[Packed] = Pipe(64)
         self._room = room
         self._input: Pipe[bytes] = Pipe(24)
         self._settings = settings
         self._prefix = prefix
-        self._turns = turns
-        self._place = turns.stand_in_line()
+        self._budget = budget
+        self._place = budget.reserve()
         threading.Thread(target=self._run, name="conda-prune zstd range", daemon=True).start()
 
     def put(self, piece: bytes) -> None:
@@ -80,7 +84,7 @@ class Compressing:
 
     def _run(self) -> None:
         try:
-            with self._turns.take(self._settings.threads if _tables(self._settings) > _SMALL else 1, self._place):
+            with self._budget.threads(self._settings.threads if _tables(self._settings) > _SMALL else 1, self._place):
                 for packed in regroup(self._compressed()):
                     self.output.put(packed)
             self.output.close()
@@ -113,14 +117,14 @@ class Compressing:
 
 
 class Compressor:
-    """Compresses ranges by a recipe so that they fit a frame; each takes the turns that it needs."""
+    """Compresses ranges by a recipe so that they fit a frame; each takes the threads that it needs."""
 
-    def __init__(self, recipe: Recipe, frame: zstd.Frame, size: int, turns: Turns) -> None:
+    def __init__(self, recipe: Recipe, frame: zstd.Frame, size: int, budget: ThreadBudget) -> None:
         self._recipe = recipe
         self._frame = frame
         self._size = frame.content_size or size
-        self._threads = turns.count
-        self._turns = turns
+        self._threads = budget.count
+        self._budget = budget
         self._room = threading.Semaphore(_RANGES)
         self._started: list[Compressing] = []
 
@@ -134,7 +138,7 @@ class Compressor:
         # A second thread takes as much memory again, for seconds at most: decompressing goes on meanwhile. In libzstd's
         # multi-threaded mode, which one thread uses here, too, the number of threads does not change the bytes.
         threads = 1 if rest >= _FASTER * length else self._threads
-        compressing = Compressing(self._settings(len(prefix), length, threads), prefix, self._turns, self._room)
+        compressing = Compressing(self._settings(len(prefix), length, threads), prefix, self._budget, self._room)
         self._started.append(compressing)
         return compressing
 
