@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import io
 import os
 import random
 import shutil
@@ -18,14 +19,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
+from conda_prune import fix
 from conda_prune.archive import bzip2, bzip2_blocks, bzip2_reuse, recipe
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
 from conda_prune.archive.reuse import Unfit
-from conda_prune.archive.threads import Turns
+from conda_prune.archive.threads import ThreadBudget
 from conda_prune.errors import PruneError
+from conda_prune.judgement.plan import Options
 from conda_prune.model import Recipe, Splice
+from conda_prune.operations import Writing, fix_package
 
+from .corpus.crafted import BASE
 from .corpus.entries import File, PackageSpec
 from .corpus.packages import write_package
 
@@ -200,7 +205,7 @@ def open_extent(directory: Path, packed: bytes) -> Extent:
 
 
 def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int = 2) -> tuple[Rewritten, bytes]:
-    """Rewrite behind what a file has already; check all that holds of every result."""
+    """Rewrite, as a whole where blocks cannot be kept; check all that holds of every result."""
     extent = open_extent(directory, old.packed)
     with extent.file:
         settings = recipe.recover(extent, "bzip2")
@@ -209,14 +214,17 @@ def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int 
             pass
         results = []
         for known in ([], marks):
-            told: list[int] = []
-            with (directory / "out").open("wb+") as out:
-                out.write(b"here before")
-                size, turns = len(old.content), Turns(threads)
-                done = recompress(extent, splices, settings, size, out, turns, told.append, marks=known)
-                out.seek(0)
-                assert out.read(11) == b"here before"
-                packed = out.read()
+            for plain in (False, True):
+                told: list[int] = []
+                out = io.BytesIO()
+                size, budget = len(old.content), ThreadBudget(threads)
+                try:
+                    done = recompress(extent, splices, settings, size, out, budget, told.append, plain, marks=known)
+                except Unfit:
+                    assert not plain
+                    continue
+                packed = out.getvalue()
+                break
             results.append((done, packed))
     assert results[0] == results[1], "blocks that are known need not be decompressed"
     content = expected(old.content, splices)
@@ -410,6 +418,30 @@ def test_old_data_may_look_like_the_start_of_a_block(tmp_path: Path) -> None:
     assert marks == []
 
 
+def test_a_package_whose_blocks_cannot_be_told_apart_is_compressed_as_a_whole(tmp_path: Path) -> None:
+    """That turns out when a part of the new file is written already."""
+    files = {"a": File(noise(400_000)), "z": File(symbols_like_a_magic_number(1000) * 300)}
+    package = write_package(replace(BASE, files={**BASE.files, **files}), tmp_path, format=".tar.bz2", level=1)
+    told: list[int] = []
+    result = fix_package(str(package), Options(None, frozenset(), frozenset(), ()), Writing(), progress=Told(told))
+    assert (result.status, result.compression and result.compression.reused_bytes) == ("fixed", 0)
+    assert min(told) < 0 < sum(told), "progress was taken back once"
+    assert fix(package).status == "clean"
+
+
+class Told:
+    """Progress that is noted."""
+
+    def __init__(self, told: list[int]) -> None:
+        self.told = told
+
+    def expect(self, total: int) -> None:
+        pass
+
+    def __call__(self, done: int) -> None:
+        self.told.append(done)
+
+
 def test_half_a_block_is_none() -> None:
     whole = bzip2_blocks.pack(noise(5000), 1)
     half = whole.length // 2
@@ -422,7 +454,7 @@ def test_blocks_of_another_size_than_the_content_are_not_kept(tmp_path: Path, wr
     old = originals()["text"]
     extent, size = open_extent(tmp_path, old.packed), len(old.content) + wrong
     with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(Unfit, match="do not make up"):
-        bzip2_reuse.rewrite(extent, [Splice(0, 1)], size, out, Turns(1), lambda done: None)
+        bzip2_reuse.rewrite(extent, [Splice(0, 1)], size, out, ThreadBudget(1), lambda done: None)
 
 
 def test_a_block_that_changed_since_it_was_read_is_not_kept(tmp_path: Path) -> None:
@@ -434,4 +466,6 @@ def test_a_block_that_changed_since_it_was_read_is_not_kept(tmp_path: Path) -> N
             pass
         marks[-1] = replace(marks[-1], block_crc=marks[-1].block_crc ^ 1)
         with pytest.raises(Unfit, match="a block is not what it was"):
-            bzip2_reuse.rewrite(extent, [Splice(0, 1)], len(old.content), out, Turns(1), lambda done: None, marks)
+            bzip2_reuse.rewrite(
+                extent, [Splice(0, 1)], len(old.content), out, ThreadBudget(1), lambda done: None, marks
+            )

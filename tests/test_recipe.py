@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import random
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -97,6 +99,45 @@ def test_the_recorded_level_comes_next_and_is_what_remains(tmp_path: Path) -> No
     assert recovered(tmp_path, odd, recorded=12) == Recipe("zstd", 12, "recorded", threaded=False)
     assert recovered(tmp_path, odd).source == "assumed"
     assert recovered(tmp_path, odd, recorded=15).threaded
+
+
+def long_mode(data: bytes, level: int, *, sized: bool) -> bytes:
+    """What `zstd --long=26` writes; threads=1 is what its command line uses."""
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        level, source_size=len(data), enable_ldm=True, window_log=26, threads=1, write_content_size=sized
+    )
+    packed = zstandard.ZstdCompressor(compression_params=settings).compressobj(size=len(data) if sized else -1)
+    return packed.compress(data) + packed.flush()
+
+
+@pytest.mark.parametrize("sized", [False, True])
+@pytest.mark.parametrize("level", [1, 3, 9])
+def test_an_assumed_level_is_not_slower_than_the_original(tmp_path: Path, level: int, sized: bool) -> None:
+    """Long mode has the window of level 21, whatever the level is."""
+    data = content(3 * MIB)
+    packed = long_mode(data + bytes(62 * MIB) if sized else data, level, sized=sized)
+    assert zstandard.get_frame_parameters(packed).window_size == 64 * MIB
+    found = recovered(tmp_path, packed)
+    assert found.source == "assumed"
+    assert found.level <= max(level, 3), "up to level 3, reading takes longer than writing"
+    settings = zstandard.ZstdCompressionParameters.from_level(found.level, source_size=len(data))
+    again = zstandard.ZstdCompressor(compression_params=settings).compress(data)
+    assert len(again) < 1.1 * len(packed)
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs the zstd command")
+def test_long_mode_of_the_command_line_is_assumed_to_be_fast(tmp_path: Path) -> None:
+    (tmp_path / "content").write_bytes(content(3 * MIB) + bytes(70 * MIB))
+    done = subprocess.run(["zstd", "-3", "--long=26", "-c", tmp_path / "content"], capture_output=True, check=True)
+    found = recovered(tmp_path, done.stdout)
+    assert (found.source, found.level) == ("assumed", 3)
+
+
+def test_a_window_that_clients_refuse_assumes_no_slow_level(tmp_path: Path) -> None:
+    settings = zstandard.ZstdCompressionParameters.from_level(3, window_log=28, write_content_size=False)
+    packed = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    found = recovered(tmp_path, packed.compress(content(MIB)) + packed.flush())
+    assert (found.source, found.level) == ("assumed", 3)
 
 
 def test_a_stream_without_size_is_level_22_of_old_writers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Threads joined by pipes end with the work, whichever side gives up, and wait for nobody who waits for them."""
+"""Threads end with the work that started them, whichever side gives up, and never wait for each other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conda_prune.archive.threads import Turns, ahead, helpers, sink
+from conda_prune.archive.threads import ThreadBudget, ahead, helpers, sink
 
 
 class Broken(Exception):
@@ -89,17 +89,17 @@ def test_failing_work_ends_the_sink() -> None:
     assert taken in ([], [1])
 
 
-def test_turns_are_taken_in_the_order_of_the_line() -> None:
-    """Also where the second could have its turn while the first, who needs more, waits."""
-    turns = Turns(2)
+def test_threads_are_given_in_the_order_of_reservation() -> None:
+    """Also where there are enough for the second while the first, who needs more, waits."""
+    budget = ThreadBudget(2)
     order: list[str] = []
 
     def work(name: str, count: int, place: object) -> None:
-        with turns.take(count, place):
+        with budget.threads(count, place):
             order.append(name)
 
-    with turns.take(1):
-        places = [turns.stand_in_line(), turns.stand_in_line()]
+    with budget.threads(1):
+        places = [budget.reserve(), budget.reserve()]
         second = threading.Thread(target=work, args=("second", 1, places[1]))
         second.start()
         first = threading.Thread(target=work, args=("first", 2, places[0]))

@@ -1,33 +1,27 @@
-"""Zips are written again as they were around other contents, and grow wide fields only where they must."""
+"""Zips are written again around other contents, with their entries, dates and attributes, for every client."""
 
 from __future__ import annotations
 
 import io
 import os
 import struct
-import subprocess
-import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
+import libarchive
 import pytest
 
 from conda_prune import check
-from conda_prune.archive import zip_write
-from conda_prune.archive.container import Archive
 from conda_prune.archive.extent import Extent
-from conda_prune.archive.zip import FULL32, Zip, inflate, read_zip
-from conda_prune.archive.zip_write import _CENTRAL as CENTRAL
-from conda_prune.archive.zip_write import _LOCAL as LOCAL
-from conda_prune.archive.zip_write import NeedsZip64, _stating, write_zip
+from conda_prune.archive.zip import inflate, read_zip
+from conda_prune.archive.zip_write import NewContent, write_zip
 from conda_prune.errors import Damaged, LimitExceeded, NotAPackage
-from conda_prune.model import Limits
 
-from .corpus.crafted import from_zip
 from .corpus.zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive
+
+GIB = 1 << 30
 
 MEMBERS = [
     ZipMember("metadata.json", b'{"conda_pkg_format_version": 2}'),
@@ -45,15 +39,14 @@ class Opened:
         self.extent = Extent(self.file, 0, os.fstat(self.file.fileno()).st_size)
         self.zip = read_zip(self.extent)
 
-    def again(self, contents: dict[str, bytes], *, wide: bool = False) -> bytes:
+    def again(self, contents: dict[str, bytes], *, most: int = 0) -> bytes:
         """The zip written again with other contents."""
 
-        def writing(data: bytes) -> Callable[[BinaryIO], object]:
-            return lambda out: out.write(data)
+        def new(data: bytes) -> NewContent:
+            return NewContent(lambda to: to.write(data), most or len(data))
 
         out = io.BytesIO()
-        functions = {name: writing(data) for name, data in contents.items()}
-        write_zip(out, self.extent, self.zip, functions, wide=wide)
+        write_zip(out, self.extent, self.zip, {name: new(data) for name, data in contents.items()})
         return out.getvalue()
 
 
@@ -66,73 +59,91 @@ VARIANTS = {
     "rattler": [wide(member) for member in MEMBERS],
     "cph": [MEMBERS[0], *(replace(member, zip64_local=True) for member in MEMBERS[1:])],
     "one": MEMBERS[:1],
+    "dated": [replace(member, date=(2024, 2, 29, 23, 59, 58)) for member in MEMBERS],
+    "deflated": [replace(member, method=DEFLATED) for member in MEMBERS],
+    "described": [replace(member, flags=DATA_DESCRIPTOR) for member in MEMBERS],
 }
+
+
+def facts(data: bytes) -> tuple[bytes, list[tuple[Any, ...]]]:
+    """What a zip's directory says about each entry, except for its size and place."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        entries = [
+            (info.filename, info.date_time, info.external_attr, info.create_system, archive.read(info))
+            for info in archive.infolist()
+        ]
+    return archive.comment, entries
+
+
+def streamed(data: bytes) -> list[tuple[str, bytes]]:
+    """What a reader sees that goes by the local headers."""
+    with libarchive.memory_reader(data, format_name="zip") as archive:
+        return [(entry.pathname, b"".join(entry.get_blocks())) for entry in archive]
+
+
+def local_headers(data: bytes) -> list[tuple[int, int, int, int]]:
+    """Flags, method, and the two sizes of each local header, where zip64 does not replace them."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        starts = [info.header_offset for info in archive.infolist()]
+    return [(*struct.unpack_from("<6x2H", data, at), *struct.unpack_from("<18x2L", data, at)) for at in starts]
 
 
 @pytest.mark.parametrize("members", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("comment", [b"", b"a comment"])
-def test_without_new_contents_the_zip_is_the_same(members: list[ZipMember], comment: bytes, tmp_path: Path) -> None:
-    data = zip_archive(members, comment=comment)
-    assert Opened(tmp_path / "a.zip", data).again({}) == data
-
-
-@pytest.mark.parametrize("members", list(VARIANTS.values())[:3], ids=list(VARIANTS)[:3])
-@pytest.mark.parametrize("content", [b"", b"x", b"another payload" * 999], ids=["empty", "one byte", "longer"])
-def test_a_new_content_changes_its_own_bytes_and_numbers(
-    members: list[ZipMember], content: bytes, tmp_path: Path
+def test_without_new_contents_every_reader_sees_the_same(
+    members: list[ZipMember], comment: bytes, tmp_path: Path
 ) -> None:
-    opened = Opened(tmp_path / "a.zip", zip_archive(members))
-    name = members[1].name
-    made = opened.again({name: content})
-    # What the crafting code makes of the new content is what comes out: dates, flags, widths and order included.
-    assert made == zip_archive([members[0], replace(members[1], data=content), members[2]])
+    data = zip_archive(members, comment=comment)
+    made = Opened(tmp_path / "a.zip", data).again({})
+    assert facts(made) == facts(data)
+    assert streamed(made) == [(member.name, member.data) for member in members]
+
+
+@pytest.mark.parametrize(
+    "members", [v for v in VARIANTS.values() if len(v) > 1], ids=[v for v in VARIANTS if v != "one"]
+)
+@pytest.mark.parametrize("content", [b"", b"x", b"another payload" * 999], ids=["empty", "one byte", "longer"])
+def test_a_new_content_changes_nothing_else(members: list[ZipMember], content: bytes, tmp_path: Path) -> None:
+    made = Opened(tmp_path / "a.zip", zip_archive(members)).again({members[1].name: content})
+    wanted = [members[0], replace(members[1], data=content), members[2]]
+    assert facts(made) == facts(zip_archive(wanted))
+    assert streamed(made) == [(member.name, member.data) for member in wanted]
+    again = Opened(tmp_path / "b.zip", made)
+    assert [entry.name for entry in again.zip.in_file_order] == [member.name for member in members]
+
+
+@pytest.mark.parametrize("members", VARIANTS.values(), ids=VARIANTS)
+def test_entries_are_stored_with_real_sizes(members: list[ZipMember], tmp_path: Path) -> None:
+    """rattler reads the local headers only, and installs nothing else."""
+    made = Opened(tmp_path / "a.zip", zip_archive(members)).again({})
+    for (flags, method, packed, size), member in zip(local_headers(made), members, strict=True):
+        assert (flags & DATA_DESCRIPTOR, method) == (0, 0)
+        assert packed == size == (0xFFFFFFFF if member.zip64_local else len(member.data))
+
+
+def test_an_entry_without_attributes_gets_none(tmp_path: Path) -> None:
+    data = zip_archive(MEMBERS).replace(struct.pack("<L", 0o100644 << 16), bytes(4))
+    made = Opened(tmp_path / "a.zip", data).again({MEMBERS[1].name: b"new"})
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
-        assert archive.testzip() is None
-        assert archive.read(name) == content
+        assert [info.external_attr for info in archive.infolist()] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("change", [{"method": DEFLATED}, {"flags": DATA_DESCRIPTOR}], ids=["deflated", "described"])
-def test_entries_come_out_stored_with_real_sizes(change: dict[str, int], tmp_path: Path) -> None:
-    opened = Opened(tmp_path / "a.zip", zip_archive([replace(m, **change) for m in MEMBERS]))  # type: ignore[arg-type]
-    assert opened.again({}) == zip_archive(MEMBERS)
+def test_a_copied_entry_with_a_wrong_crc_is_refused(tmp_path: Path) -> None:
+    opened = Opened(tmp_path / "a.zip", zip_archive([*MEMBERS, ZipMember("more", b"x", crc=7)]))
+    with pytest.raises(Damaged, match="CRC-32 of the zip entry 'more'"):
+        opened.again({MEMBERS[1].name: b"new"})
 
 
-def test_a_wide_zip_has_room_for_large_sizes_in_new_headers(tmp_path: Path) -> None:
+def test_an_entry_that_may_become_large_has_room_for_64_bit_sizes(tmp_path: Path) -> None:
     opened = Opened(tmp_path / "a.zip", zip_archive(MEMBERS))
-    made = opened.again({MEMBERS[1].name: b"new"}, wide=True)
+    made = opened.again({MEMBERS[1].name: b"new"}, most=2 * GIB)
+    assert [header[2:] for header in local_headers(made)] == [
+        (len(MEMBERS[0].data),) * 2, (0xFFFFFFFF,) * 2, (len(MEMBERS[2].data),) * 2,
+    ]  # fmt: skip
+    assert streamed(made)[1] == (MEMBERS[1].name, b"new")
     again = Opened(tmp_path / "b.zip", made)
     assert [entry.size for entry in again.zip.entries] == [len(MEMBERS[0].data), 3, len(MEMBERS[2].data)]
-    assert b"\1\0\20\0" in again.zip.entries[1].header
-    with zipfile.ZipFile(io.BytesIO(made)) as archive:
-        assert archive.testzip() is None
-
-
-def header_of(opened: Opened, *, central: bool) -> bytes:
-    entry = opened.zip.entries[1]
-    return entry.central if central else entry.header
-
-
-@pytest.mark.parametrize("members", list(VARIANTS.values())[:3], ids=list(VARIANTS)[:3])
-@pytest.mark.parametrize("size", [0, FULL32 - 1, FULL32, FULL32 + 1, 1 << 40])
-@pytest.mark.parametrize("offset", [0, FULL32 - 1, FULL32, 1 << 41])
-def test_numbers_beyond_32_bits_go_into_the_wide_field(
-    members: list[ZipMember], size: int, offset: int, tmp_path: Path
-) -> None:
-    opened = Opened(tmp_path / "a.zip", zip_archive(members))
-    made = _stating(header_of(opened, central=True), CENTRAL, 7, {"size": size, "packed": size, "offset": offset})
-    # The standard library's reading of the directory is the judge: it knows nothing of how the header was made.
-    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(made), 0, 0)
-    with zipfile.ZipFile(io.BytesIO(made + end)) as archive:
-        (info,) = archive.infolist()
-    assert (info.file_size, info.compress_size, info.header_offset, info.CRC) == (size, size, offset, 7)
-
-
-@pytest.mark.parametrize("size", [FULL32 - 1, FULL32, 1 << 40])
-def test_a_local_header_without_room_asks_for_it(size: int, tmp_path: Path) -> None:
-    opened = Opened(tmp_path / "a.zip", zip_archive(MEMBERS))
-    header = header_of(opened, central=False)
-    made = _stating(header, LOCAL, 7, {"size": size, "packed": size})
-    assert (len(made) == len(header)) == (size < FULL32)
 
 
 def test_more_than_65535_entries_are_read_and_written(tmp_path: Path) -> None:
@@ -141,7 +152,7 @@ def test_more_than_65535_entries_are_read_and_written(tmp_path: Path) -> None:
         for number in range(66_000):
             archive.writestr(zipfile.ZipInfo(f"entry-{number}"), b"")
     opened = Opened(tmp_path / "a.zip", path.read_bytes())
-    assert (len(opened.zip.entries), opened.zip.zip64) == (66_000, True)
+    assert len(opened.zip.entries) == 66_000
     made = opened.again({"entry-65999": b"new"})
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         assert len(archive.infolist()) == 66_000
@@ -155,7 +166,7 @@ def test_what_is_no_zip_is_no_package(data: bytes, tmp_path: Path) -> None:
 
 
 def test_an_empty_zip_has_no_entries(tmp_path: Path) -> None:
-    assert Opened(tmp_path / "a.zip", zip_archive([])).zip == Zip((), b"", False)
+    assert Opened(tmp_path / "a.zip", zip_archive([])).zip.entries == ()
 
 
 @pytest.mark.parametrize(
@@ -178,8 +189,8 @@ def test_a_deflated_entry_of_another_length_is_damaged(more: int, tmp_path: Path
         list(inflate(opened.extent, replace(entry, packed=entry.packed + more), 100))
 
 
-def test_a_directory_of_more_than_64_mebibytes_is_not_read(tmp_path: Path) -> None:
-    size = (64 << 20) + 1
+def test_a_directory_of_more_than_8_mebibytes_is_not_read(tmp_path: Path) -> None:
+    size = (8 << 20) + 1
     path = tmp_path / "a.conda"
     with open(path, "wb") as file:
         file.write(b"PK\3\4")
@@ -189,55 +200,43 @@ def test_a_directory_of_more_than_64_mebibytes_is_not_read(tmp_path: Path) -> No
         check(path)
 
 
-def test_a_component_that_grows_beyond_four_gigabytes_makes_the_zip_wide(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only the measured size is made up here: the long test below writes that many bytes."""
-    package = from_zip(zip_archive)(tmp_path)
-    size = 4 << 30
-    monkeypatch.setattr(zip_write, "_measured", lambda out, start: (7, size))
-    with Archive(str(package), Limits()) as archive, open(tmp_path / "out", "w+b") as out:
-        out.write(b"something longer from before" * 999)
-        out.seek(0)
-        archive.write(out, {"pkg": lambda out: out.write(b"content")})
-        names = archive.entry_names
-    with zipfile.ZipFile(tmp_path / "out") as read:
-        assert tuple(read.namelist()) == names
-        assert [info.file_size for info in read.infolist() if info.filename.startswith("pkg-")] == [size]
-        assert read.read("metadata.json") == b'{"conda_pkg_format_version": 2}'
+class Sparse(io.FileIO):
+    """A file in which zeros take no room."""
+
+    def write(self, data: Any) -> int:
+        if len(data) == len(ZEROS) and not any(memoryview(data)[:1]):
+            self.seek(len(data), os.SEEK_CUR)
+            return len(data)
+        return super().write(data)
 
 
-@pytest.mark.long
-def test_long_a_component_beyond_four_gigabytes(tmp_path: Path) -> None:
-    """A sparse file of 5 GiB becomes an entry: headers, directory and end are wide, and every reader agrees."""
+ZEROS = bytes(64 << 20)
+
+
+@pytest.mark.parametrize("size", [2 * GIB, pytest.param(5 * GIB, marks=pytest.mark.long)])
+def test_an_entry_of_gigabytes_is_read_by_every_client(size: int, tmp_path: Path) -> None:
+    """2 GiB is where zipfile begins to write 64-bit sizes, 4 GiB where it must."""
+
+    def write(to: IO[bytes]) -> None:
+        for _ in range(size // len(ZEROS)):
+            to.write(ZEROS)
+        to.write(b"end")
+
     opened = Opened(tmp_path / "a.zip", zip_archive(MEMBERS))
-    out_path = tmp_path / "wide.zip"
-
-    def sparse(out: BinaryIO) -> None:
-        out.seek(5 << 30, os.SEEK_CUR)
-        out.write(b"end")
-
-    with open(out_path, "w+b") as out:
-        with pytest.raises(NeedsZip64):
-            write_zip(out, opened.extent, opened.zip, {MEMBERS[1].name: sparse})
-        out.seek(0)
-        out.truncate()
-        write_zip(out, opened.extent, opened.zip, {MEMBERS[1].name: sparse}, wide=True)
-    code = (
-        "import sys, zipfile\n"
-        "with zipfile.ZipFile(sys.argv[1]) as archive:\n"
-        "    assert archive.testzip() is None\n"
-        "    print([info.file_size for info in archive.infolist()])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(out_path)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str([len(MEMBERS[0].data), (5 << 30) + 3, len(MEMBERS[2].data)])
-    with open(out_path, "rb", buffering=0) as file:
+    path = tmp_path / "large.zip"
+    with Sparse(path, "w+b") as out:
+        write_zip(cast("BinaryIO", out), opened.extent, opened.zip, {MEMBERS[1].name: NewContent(write, size + 3)})
+    sizes = [len(MEMBERS[0].data), size + 3, len(MEMBERS[2].data)]
+    with zipfile.ZipFile(path) as archive:
+        assert [info.file_size for info in archive.infolist()] == sizes
+        assert archive.read(MEMBERS[2].name) == MEMBERS[2].data
+    with libarchive.file_reader(str(path)) as archive:
+        assert [entry.size for entry in archive] == sizes
+    with open(path, "rb", buffering=0) as file:
         extent = Extent(cast("BinaryIO", file), 0, os.fstat(file.fileno()).st_size)
         again = read_zip(extent)
-        assert [entry.size for entry in again.entries][1] == (5 << 30) + 3
-        copied = io.BytesIO()
-        entry = again.entries[1]
-        write_zip(copied, extent, again, {entry.name: lambda out: out.write(b"small")})
-    with zipfile.ZipFile(io.BytesIO(copied.getvalue())) as archive:
-        assert archive.testzip() is None
-        assert archive.read(entry.name) == b"small"
+        assert [entry.size for entry in again.entries] == sizes
+        small = io.BytesIO()
+        new = NewContent(lambda to: to.write(b"small"), 5)
+        write_zip(small, extent, again, {MEMBERS[1].name: new})
+    assert streamed(small.getvalue())[1] == (MEMBERS[1].name, b"small")

@@ -27,7 +27,7 @@ from conda_prune.archive import zstd, zstd_reader, zstd_reuse, zstd_writer
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import Rewritten, recompress
 from conda_prune.archive.reuse import Splicer, Unfit
-from conda_prune.archive.threads import Pipe, Turns
+from conda_prune.archive.threads import Pipe, ThreadBudget
 from conda_prune.errors import Damaged
 from conda_prune.model import Recipe, Splice
 
@@ -216,23 +216,24 @@ def open_extent(directory: Path, packed: bytes) -> Extent:
 def rewrite(
     directory: Path, old: Original, splices: list[Splice], extent: Extent | None = None, threads: int = 2
 ) -> tuple[Rewritten, bytes]:
-    """Rewrite in a file that has something in it already; check all that holds of every result.
+    """Rewrite; check all that holds of every result.
 
-    What was kept and does not fit is told by the CRC-32, as the verification of a package does, and then rewritten as a
-    whole.
+    What was kept and does not fit is found by the CRC-32, as the verification of a package does, and then rewritten as
+    a whole.
     """
     extent = extent or open_extent(directory, old.packed)
     content = expected(old.content, splices)
     try:
         for plain in (False, True):
             told: list[int] = []
-            with (directory / "out").open("wb+") as out:
-                out.write(b"here before")
-                size, count = len(old.content), told.append
-                done = recompress(extent, splices, old.recipe, size, out, Turns(threads), count, plain)
-                out.seek(0)
-                assert out.read(11) == b"here before"
-                packed = out.read()
+            out = io.BytesIO()
+            size, count = len(old.content), told.append
+            try:
+                done = recompress(extent, splices, old.recipe, size, out, ThreadBudget(threads), count, plain)
+            except Unfit:
+                assert not plain
+                continue
+            packed = out.getvalue()
             assert done.crc == zlib.crc32(content)
             if plain or not done.reused or crc_of(packed) == done.crc:
                 break
@@ -319,7 +320,7 @@ def test_what_is_kept_fits_at_the_first_attempt(tmp_path: Path, name: str) -> No
         with extent.file, (tmp_path / "out").open("wb+") as out:
             if splices[-1].stop > size:
                 continue
-            done = recompress(extent, splices, old.recipe, size, out, Turns(2), lambda done: None)
+            done = recompress(extent, splices, old.recipe, size, out, ThreadBudget(2), lambda done: None)
             out.seek(0)
             assert crc_of(out.read()) == done.crc == zlib.crc32(expected(old.content, splices))
 
@@ -522,7 +523,7 @@ def test_damage_is_told_from_what_only_does_not_fit(tmp_path: Path) -> None:
     packed[len(packed) // 2 : len(packed) // 2 + 2000] = bytes(2000)
     extent = open_extent(tmp_path, bytes(packed))
     with (tmp_path / "out").open("wb+") as out, extent.file, pytest.raises(Damaged):
-        recompress(extent, [Splice(5, 6)], old.recipe, len(old.content), out, Turns(2), lambda done: None)
+        recompress(extent, [Splice(5, 6)], old.recipe, len(old.content), out, ThreadBudget(2), lambda done: None)
 
 
 class Full(io.BytesIO):
@@ -539,7 +540,9 @@ def test_a_full_disk_ends_the_work(tmp_path: Path, name: str) -> None:
     old = originals()[name]
     extent = open_extent(tmp_path, old.packed)
     with extent.file, pytest.raises(OSError, match="No space"):
-        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), Full(), Turns(2), lambda done: None)
+        recompress(
+            extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), Full(), ThreadBudget(2), lambda done: None
+        )
 
 
 def test_a_caller_that_stops_the_work_gets_its_own_exception(tmp_path: Path) -> None:
@@ -550,7 +553,7 @@ def test_a_caller_that_stops_the_work_gets_its_own_exception(tmp_path: Path) -> 
         raise KeyboardInterrupt
 
     with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(KeyboardInterrupt):
-        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), out, Turns(2), stop)
+        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), out, ThreadBudget(2), stop)
 
 
 def test_a_level_that_was_asked_for_compresses_everything(tmp_path: Path) -> None:
@@ -563,7 +566,7 @@ def test_the_plain_way_when_it_is_wanted(tmp_path: Path) -> None:
     old = originals()["threaded 3"]
     extent = open_extent(tmp_path, old.packed)
     with extent.file, (tmp_path / "out").open("wb+") as out:
-        done = recompress(extent, [], old.recipe, len(old.content), out, Turns(1), lambda done: None, plain=True)
+        done = recompress(extent, [], old.recipe, len(old.content), out, ThreadBudget(1), lambda done: None, plain=True)
     assert done.reused == 0
 
 
@@ -669,7 +672,7 @@ def test_a_frame_that_changed_after_it_was_measured_is_noticed(tmp_path: Path, w
     extent = open_extent(tmp_path, old.packed)
     size = len(old.content) + wrong
     with extent.file, pytest.raises(Damaged, match=message):
-        zstd_reuse.rewrite(extent, [Splice(5, 6)], old.recipe, size, io.BytesIO(), Turns(2), lambda done: None)
+        zstd_reuse.rewrite(extent, [Splice(5, 6)], old.recipe, size, io.BytesIO(), ThreadBudget(2), lambda done: None)
 
 
 def test_splices_that_overlap_are_noticed(tmp_path: Path) -> None:
@@ -677,7 +680,9 @@ def test_splices_that_overlap_are_noticed(tmp_path: Path) -> None:
     extent = open_extent(tmp_path, old.packed)
     splices = [Splice(5, 10), Splice(7, 12)]
     with extent.file, pytest.raises(Unfit, match="not the size"):
-        zstd_reuse.rewrite(extent, splices, old.recipe, len(old.content), io.BytesIO(), Turns(2), lambda done: None)
+        zstd_reuse.rewrite(
+            extent, splices, old.recipe, len(old.content), io.BytesIO(), ThreadBudget(2), lambda done: None
+        )
 
 
 class FullAtOnce(io.BytesIO):
@@ -694,14 +699,16 @@ def test_a_disk_that_is_full_from_the_start_ends_the_work_with_its_own_reason(tm
     told: list[int] = []
     recipe, splices = Recipe("zstd", 1, "reproduced", threaded=True), [Splice(len(content) - 9, len(content))]
     with extent.file, pytest.raises(OSError, match="No space"):
-        zstd_reuse.rewrite(extent, splices, recipe, len(content), FullAtOnce(), Turns(2), told.append)
+        zstd_reuse.rewrite(extent, splices, recipe, len(content), FullAtOnce(), ThreadBudget(2), told.append)
     assert sum(told) < len(content)
 
 
 def compressed(level: int, threads: int, window_log: int, before: bytes, content: bytes) -> list[zstd_writer.Packed]:
     """What is written for a range of content behind other content."""
     header = zstd.Frame(10, 1 << window_log, False, 8 * MIB, False)
-    compressor = zstd_writer.Compressor(Recipe("zstd", level, "reproduced", True), header, 8 * MIB, Turns(threads))
+    compressor = zstd_writer.Compressor(
+        Recipe("zstd", level, "reproduced", True), header, 8 * MIB, ThreadBudget(threads)
+    )
     compressing = compressor.start(before, len(content), 0)
     for at in range(0, len(content), 100_000):
         compressing.put(content[at : at + 100_000])

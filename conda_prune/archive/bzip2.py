@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bz2
 from collections.abc import Generator, Iterable
-from typing import BinaryIO
+from typing import IO
 
 from ..errors import Damaged, NotAPackage, Unsupported
 from .extent import CHUNK, Extent
@@ -45,7 +45,7 @@ def decompress(extent: Extent) -> Generator[bytes, None, None]:
         )
 
 
-def compress(pieces: Iterable[bytes], level: int, out: BinaryIO) -> None:
+def compress(pieces: Iterable[bytes], level: int, out: IO[bytes]) -> None:
     """Write one stream to `out`."""
     compressor = bz2.BZ2Compressor(level)
     for piece in pieces:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from ..model import Splice
 from . import bzip2
@@ -32,7 +32,7 @@ from .bzip2_blocks import (
 )
 from .extent import CHUNK, Extent
 from .reuse import Reused, Splicer, Unfit
-from .threads import Turns
+from .threads import ThreadBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def rewrite(
     source: Extent,
     splices: Sequence[Splice],
     size: int,
-    out: BinaryIO,
-    turns: Turns,
+    out: IO[bytes],
+    budget: ThreadBudget,
     progress: Callable[[int], None],
     marks: Sequence[Mark] = (),
 ) -> Reused:
@@ -88,9 +88,9 @@ def rewrite(
     """
     level = bzip2.read_level(source)
     splicer = Splicer(splices)
-    with ThreadPoolExecutor(turns.count, thread_name_prefix="conda-prune bz2") as pool:
-        writer = _Writer(out, level, pool, 4 * turns.count)
-        ahead = 2 * turns.count
+    with ThreadPoolExecutor(budget.count, thread_name_prefix="conda-prune bz2") as pool:
+        writer = _Writer(out, level, pool, 4 * budget.count)
+        ahead = 2 * budget.count
         try:
             known = _touched(source, marks, splices, level, pool, ahead)
             for block, mark, content in known if marks else _contents(source, level, pool, ahead):
@@ -187,7 +187,7 @@ class _Writer:
     `crc` is the CRC-32 of the content so far, `reused` how much of it was copied.
     """
 
-    def __init__(self, out: BinaryIO, level: int, pool: ThreadPoolExecutor, most: int) -> None:
+    def __init__(self, out: IO[bytes], level: int, pool: ThreadPoolExecutor, most: int) -> None:
         self.crc = self.reused = 0
         self._out = out
         self._level = level

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,6 +20,7 @@ from .extent import Extent
 
 if TYPE_CHECKING:
     from .bzip2_reuse import Mark
+    from .zip_write import NewContent
 
 _METADATA = "metadata.json"
 _METADATA_LIMIT = 1 << 20
@@ -146,22 +147,17 @@ class Archive:
         if crc != part.crc:
             raise Damaged(f"the CRC-32 of {part.entry} is wrong: the file is damaged", "download or build it again")
 
-    def write(self, out: BinaryIO, contents: Mapping[str, Callable[[BinaryIO], object]]) -> None:
-        """Write the package again to `out`: the parts named in `contents` get what its functions write, the rest is
-        copied.
+    def write(self, out: BinaryIO, contents: Mapping[str, NewContent]) -> None:
+        """Write the package again to `out`, from its start: the parts named in `contents` get new content, the rest is
+        copied. Raises whatever writing them raises; what was written then is of no use.
         """
         if self._zip is None:
-            contents["tar"](out)
+            contents["tar"].write(out)
             return
-        by_entry = {part.entry: contents[part.component] for part in self.parts if part.component in contents}
-        from . import zip_write
+        from .zip_write import write_zip
 
-        try:
-            zip_write.write_zip(out, self._whole, self._zip, by_entry)
-        except zip_write.NeedsZip64:
-            out.seek(0)
-            out.truncate()
-            zip_write.write_zip(out, self._whole, self._zip, by_entry, wide=True)
+        by_entry = {part.entry: contents[part.component] for part in self.parts if part.component in contents}
+        write_zip(out, self._whole, self._zip, by_entry)
 
     def _conda_parts(self, found: zips.Zip) -> list[Part]:
         parts = []

@@ -1,6 +1,7 @@
 """A compressed stream again with some ranges of its content replaced: one function for both codecs.
 
-What comes out is one zstd frame or one bz2 stream whose content is the input's but for the splices.
+What comes out is one zstd frame or one bz2 stream whose content is the input's but for the splices. It is written from
+front to back, so `out` may be the inside of a zip.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from ..model import Recipe, Splice
 from . import bzip2, bzip2_reuse, zstd, zstd_reuse
 from .codecs import decompress
 from .extent import Extent
-from .reuse import Splicer, Unfit
-from .threads import Turns
+from .reuse import NothingToKeep, Splicer
+from .threads import ThreadBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ def recompress(
     splices: Sequence[Splice],
     recipe: Recipe,
     size: int,
-    out: BinaryIO,
-    turns: Turns,
+    out: IO[bytes],
+    budget: ThreadBudget,
     progress: Callable[[int], None],
     plain: bool = False,
     marks: Sequence[bzip2_reuse.Mark] = (),
@@ -42,33 +43,24 @@ def recompress(
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
 
     `splices` are sorted and do not overlap. `marks` are those of a bz2 stream's blocks, if they are known. `progress`
-    is called with the bytes of content done since the last call. Compressed data that no splice touches is copied;
-    where that does not work, `out` is emptied again, `progress` takes back what it said, and the content is compressed
-    as a whole, as it is where the level was asked for, where `out` cannot be rewound, and where `plain` says so. The
+    is called with the bytes of content done since the last call. Compressed data that no splice touches is copied; the
+    content is compressed as a whole where nothing can be copied, where the level was asked for, and with `plain`. The
     result is to be read back: nothing of it was decompressed here.
+
+    Raises Unfit where it only turned out on the way that data cannot be copied: call again with `plain`, and throw away
+    what was written.
     """
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
-    if not plain and recipe.source != "asked" and out.seekable():
-        start = out.tell()
-        done = 0
-
-        def count(more: int) -> None:
-            nonlocal done
-            done += more
-            progress(more)
-
+    if not plain and recipe.source != "asked":
         try:
             if recipe.codec == "zstd":
-                kept = zstd_reuse.rewrite(source, splices, recipe, size, out, turns, count)
+                kept = zstd_reuse.rewrite(source, splices, recipe, size, out, budget, progress)
             else:
-                kept = bzip2_reuse.rewrite(source, splices, size, out, turns, count, marks)
+                kept = bzip2_reuse.rewrite(source, splices, size, out, budget, progress, marks)
             return Rewritten(new_size, kept.crc, kept.reused, new_size - kept.reused)
-        except Unfit:
-            out.seek(start)
-            out.truncate()
-            if done:
-                progress(-done)
-    return _whole(source, splices, recipe, new_size, out, turns, progress)
+        except NothingToKeep:
+            pass  # Nothing was written.
+    return _whole(source, splices, recipe, new_size, out, budget, progress)
 
 
 def _whole(
@@ -76,22 +68,22 @@ def _whole(
     splices: Sequence[Splice],
     recipe: Recipe,
     new_size: int,
-    out: BinaryIO,
-    turns: Turns,
+    out: IO[bytes],
+    budget: ThreadBudget,
     progress: Callable[[int], None],
 ) -> Rewritten:
     crc = 0
 
     def pieces() -> Iterator[bytes]:
         nonlocal crc
-        content = decompress(recipe.codec, source, turns.count, [])
+        content = decompress(recipe.codec, source, budget.count, [])
         for piece in spliced(_watched(content, progress), splices):
             crc = zlib.crc32(piece, crc)
             yield piece
 
     if recipe.codec == "zstd":
-        with turns.take(turns.count if recipe.threaded else 1):
-            zstd.compress(pieces(), new_size, recipe, turns.count, out)
+        with budget.threads(budget.count if recipe.threaded else 1):
+            zstd.compress(pieces(), new_size, recipe, budget.count, out)
     else:
         bzip2.compress(pieces(), recipe.level, out)
     return Rewritten(new_size, crc, 0, new_size)

@@ -13,6 +13,10 @@ class Unfit(Exception):
     """The stream is not built as the rewriting took for granted; compress it as a whole."""
 
 
+class NothingToKeep(Unfit):
+    """No compressed data can be kept; this was found out before anything was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reused:
     """A finished stream: the CRC-32 of what its content must be, and how many bytes of that were kept compressed."""

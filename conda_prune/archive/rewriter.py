@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import BinaryIO
+from typing import IO
 
 from ..errors import NotVerified
 from ..model import (
@@ -31,9 +31,11 @@ from . import tar_header
 from .container import Archive, Part
 from .extent import Extent
 from .recompress import Rewritten, recompress
+from .reuse import Unfit
 from .staging import Staging
-from .threads import Beside, Turns
+from .threads import Beside, ThreadBudget
 from .verify import Expected, verify
+from .zip_write import NewContent
 
 Progress = Callable[[int], None]
 
@@ -82,18 +84,20 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
     done: dict[str, Rewritten] = {}
     for plain in (False, True):
         done.clear()
-        archive.write(staging.file, _contents(work, done, plain))
-        staging.finish()
-        after = work.beside(partial(digest, staging.content))
+        counted = _Counted(work.progress)
         try:
+            archive.write(staging.file, _contents(replace(work, progress=counted), done, plain))
+            staging.finish()
+            after = work.beside(partial(digest, staging.content))
             expected = {part.name: expected_members(part, work.edits) for part in work.package.components}
             crcs = {component: rewritten.crc for component, rewritten in done.items()}
-            verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, work.progress)
+            verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, counted)
             break
-        except NotVerified:
-            # What was kept compressed did not fit together after all: once more, without that.
-            if plain or not any(rewritten.reused for rewritten in done.values()):
+        except (NotVerified, Unfit) as error:
+            # What was to be kept compressed does not fit together after all: once more, without that.
+            if plain or (isinstance(error, NotVerified) and not any(rewritten.reused for rewritten in done.values())):
                 raise
+            counted.take_back()
             staging.restart()
     payload = work.recipes["pkg" if "pkg" in work.recipes else "tar"]
     compression = Compression(
@@ -106,37 +110,53 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
     return Written(before(), after(), compression)
 
 
-def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[str, Callable[[BinaryIO], object]]:
-    """Return a function for every component that is to be written anew; what each did is put into `done`.
+class _Counted:
+    """Passes progress on, and takes it back where the work starts again."""
 
-    Small ones are compressed beside the first one that is written.
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, done: int) -> None:
+        self._done += done
+        self._progress(done)
+
+    def take_back(self) -> None:
+        self._progress(-self._done)
+
+
+def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[str, NewContent]:
+    """Return the new content of every component that changes; what writing each did is put into `done`.
+
+    Small ones are compressed in memory, by another thread while the first large one is written.
     """
 
-    def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: BinaryIO) -> None:
+    def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
         recipe = work.recipes[component.name]
         done[component.name] = recompress(
-            part.extent, splices, recipe, component.size, out, turns, work.progress, plain, part.marks
+            part.extent, splices, recipe, component.size, out, budget, work.progress, plain, part.marks
         )
 
     def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
         rewrite(component, part, splices, out := io.BytesIO())
         return out.getvalue()
 
-    turns = Turns(work.settings.threads)
-    contents: dict[str, Callable[[BinaryIO], object]] = {}
+    budget = ThreadBudget(work.settings.threads)
+    contents: dict[str, NewContent] = {}
     for component in work.package.components:
         splices = splices_of(component, work.edits)
         part = work.archive.part(component.name)
         if part is None or not (splices or work.settings.level is not None or work.archive.is_wide(part)):
             continue
         if component.size <= _SMALL:
-            contents[component.name] = partial(_put, work.beside(partial(in_memory, component, part, splices)))
+            write = partial(_put, work.beside(partial(in_memory, component, part, splices)))
         else:
-            contents[component.name] = partial(rewrite, component, part, splices)
+            write = partial(rewrite, component, part, splices)
+        contents[component.name] = NewContent(write, component.size + sum(len(splice.new) for splice in splices))
     return contents
 
 
-def _put(made: Callable[[], bytes], out: BinaryIO) -> None:
+def _put(made: Callable[[], bytes], out: IO[bytes]) -> None:
     out.write(made())
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 _PATIENCE = 0.5
 """Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
@@ -76,89 +76,76 @@ class Pipe(Generic[T]):
 
 
 def ahead(things: Iterable[T], depth: int) -> Generator[T, None, None]:
-    """Yield `things`, made on a thread of their own, at most `depth` of them ahead; raise what making them raised.
+    """Yield `things`, made by another thread, at most `depth` of them ahead; raise what making them raised.
 
-    Their thread has ended when this ends, also where it is closed early.
+    The thread has ended when this ends. Close it where not all things are taken.
     """
-    pipe: Pipe[T] = Pipe(depth)
-
-    def make() -> None:
+    iterator = iter(things)
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="conda-prune ahead") as pool:
+        # One thread runs them in order, so each call of `next` finds the iterator as the call before left it. After a
+        # failure the iterator has ended, and what was asked for in advance comes to nothing.
+        waiting = deque(pool.submit(next, iterator, end) for _ in range(depth))
         try:
-            for thing in things:
-                pipe.put(thing)
-            pipe.close()
-        except BaseException as error:
-            pipe.close(error)
-
-    thread = threading.Thread(target=make, name="conda-prune ahead", daemon=True)
-    thread.start()
-    try:
-        yield from pipe
-    finally:
-        pipe.abandon()
-        thread.join()
+            while (thing := waiting.popleft().result()) is not end:
+                waiting.append(pool.submit(next, iterator, end))
+                yield cast("T", thing)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
 def sink(take: Callable[[T], object], depth: int) -> Iterator[Callable[[T], None]]:
-    """Give a function whose arguments `take` gets on a thread of its own, in order, at most `depth` behind.
+    """Give a function that passes things on to `take`, which another thread calls in order, at most `depth` behind.
 
     All are taken when this ends, unless it ends by an error. What `take` raises is raised here.
     """
-    pipe: Pipe[T] = Pipe(depth)
-    failures: list[BaseException] = []
+    waiting: deque[Future[object]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="conda-prune sink") as pool:
 
-    def work() -> None:
+        def put(thing: T) -> None:
+            if len(waiting) >= depth:
+                waiting.popleft().result()
+            waiting.append(pool.submit(take, thing))
+
         try:
-            for thing in pipe:
-                take(thing)
-        except BaseException as error:
-            failures.append(error)
-            pipe.abandon()
-
-    thread = threading.Thread(target=work, name="conda-prune sink", daemon=True)
-    thread.start()
-    try:
-        yield pipe.put
-    except Gone:
-        pass
-    except BaseException:
-        pipe.abandon()
-        raise
-    finally:
-        pipe.close()
-        thread.join()
-    if failures:
-        raise failures[0]
+            yield put
+            while waiting:
+                waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-class Turns:
-    """Lets work that takes much memory be done at the same time as long as it needs no more than `count` threads.
+class ThreadBudget:
+    """Lets work that takes much memory run at the same time as long as it needs no more than `count` threads.
 
-    Who came first is served first: what comes later may wait for it.
+    Work gets its threads in the order in which it reserved them: later work may wait although there are enough for it.
+    Otherwise, work that needs many threads could wait for ever.
     """
 
     def __init__(self, count: int) -> None:
         self.count = max(1, count)
         self._free = self.count
-        self._line: deque[object] = deque()
+        self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
-    def stand_in_line(self) -> object:
-        """Return a place in the line."""
+    def reserve(self) -> object:
+        """Return a place in the queue; `threads` must be called with it, or all later work waits for that."""
         place = object()
         with self._changed:
-            self._line.append(place)
+            self._queue.append(place)
         return place
 
     @contextmanager
-    def take(self, count: int, place: object = None) -> Iterator[None]:
-        """Wait for `count` turns, at a place in the line or at its end, and give them back."""
-        place = place or self.stand_in_line()
+    def threads(self, count: int, place: object = None) -> Iterator[None]:
+        """Wait until `count` threads are free for the work at a place in the queue, or at its end; return them after
+        it.
+        """
+        place = place or self.reserve()
         with self._changed:
-            while self._line[0] is not place or self._free < count:
+            while self._queue[0] is not place or self._free < count:
                 self._changed.wait(_PATIENCE)
-            self._line.popleft()
+            self._queue.popleft()
             self._free -= count
             self._changed.notify_all()
         try:

@@ -14,11 +14,12 @@ import tarfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
-from threading import Event, Thread
+from threading import Event
 from typing import Any, BinaryIO, TypeAlias, cast
 from unicodedata import normalize
 
@@ -81,7 +82,7 @@ def verify(
 ) -> None:
     """Raise NotVerified unless the package in the file `path` holds the expected members and nothing else.
 
-    `name` is the package's own name. `expected` maps components to their members, `crcs` those that were written anew
+    `name` is the package's own name. `expected` maps components to their members, `crcs` those that were written again
     to the CRC-32 that their whole tar must have, headers and padding too; `entries` are the zip's names, in order.
     """
     cancelled = Event()
@@ -91,25 +92,17 @@ def verify(
             raise NotVerified("the verification was interrupted")
         progress(done)
 
-    # On a thread of its own: Python runs signal handlers on the main one, and what they raise while libarchive calls
-    # back would be swallowed there, so that Ctrl-C did nothing.
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            _verify(path, name, format_, expected, crcs, entries, watched)
-        except BaseException as error:
-            failures.append(error)
-
-    thread = Thread(target=work, name="conda-prune verify", daemon=True)
+    # In another thread: Python runs signal handlers in the main one, and what they raise while libarchive calls back
+    # would be swallowed there, so that Ctrl-C did nothing.
+    pool = ThreadPoolExecutor(1, thread_name_prefix="conda-prune verify")
     try:
-        thread.start()
-        while thread.is_alive():
-            thread.join(_PATIENCE)
+        done = pool.submit(_verify, path, name, format_, expected, crcs, entries, watched)
+        while not done.done():
+            wait([done], _PATIENCE)
+        done.result()
     finally:
         cancelled.set()
-    if failures:
-        raise failures[0]
+        pool.shutdown(wait=False)
 
 
 def _verify(

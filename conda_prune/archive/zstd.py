@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, BinaryIO, cast
+from typing import IO, cast
 
 import zstandard
 
@@ -148,7 +148,7 @@ def parameters(recipe: Recipe, size: int, threads: int = 1) -> zstandard.ZstdCom
     )
 
 
-def compress(pieces: Iterable[bytes], size: int, recipe: Recipe, threads: int, out: BinaryIO) -> None:
+def compress(pieces: Iterable[bytes], size: int, recipe: Recipe, threads: int, out: IO[bytes]) -> None:
     """Write one frame with the content size to `out`. `threads` counts only where the recipe is multi-threaded.
 
     Raises NotVerified where the content has not `size` bytes.

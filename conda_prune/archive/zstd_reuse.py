@@ -13,13 +13,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 
 from ..model import Recipe, Splice
 from . import zstd
 from .extent import Extent
-from .reuse import Reused, Splicer, Unfit
-from .threads import Gone, Pipe, Turns
+from .reuse import NothingToKeep, Reused, Splicer, Unfit
+from .threads import Gone, Pipe, ThreadBudget
 from .zstd_reader import Reader
 from .zstd_writer import Compressing, Compressor, Part, Writer
 
@@ -120,26 +120,26 @@ def rewrite(
     splices: Sequence[Splice],
     recipe: Recipe,
     size: int,
-    out: BinaryIO,
-    turns: Turns,
+    out: IO[bytes],
+    budget: ThreadBudget,
     progress: Callable[[int], None],
 ) -> Reused:
     """Write the frame in `source`, whose content has `size` bytes, to `out` with the splices made.
 
-    What is written was not decompressed. Raises Unfit where it must be compressed as a whole; what `out` holds then is
-    of no use.
+    What is written was not decompressed. Raises NothingToKeep where it must be compressed as a whole, and Unfit where
+    that turns out on the way; what `out` holds then is of no use.
     """
     frame = zstd.read_frame(source)
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
     layout = jobs(frame, recipe, size)
     kept = kept_ranges(splices, size, layout)
     if frame.held > zstd.MAX_WINDOW:
-        raise Unfit("clients do not accept its window")
+        raise NothingToKeep("clients do not accept its window")
     if not kept or frame.single_segment or (new_size <= frame.window and frame.content_size is not None):
-        raise Unfit("there is nothing to keep")
+        raise NothingToKeep("every block depends on what changes")
     parts: Pipe[Part] = Pipe(_PARTS)
     reader = Reader(source, frame, Splicer(splices), progress)
-    compressor = Compressor(recipe, frame, size, turns)
+    compressor = Compressor(recipe, frame, size, budget)
     writer = Writer(source, frame, new_size, out)
     thread = threading.Thread(target=writer.run, args=(parts,), name="conda-prune zstd", daemon=True)
     thread.start()

@@ -17,9 +17,9 @@ from conda_prune.archive import bzip2, zstd
 from conda_prune.archive.extent import Extent
 from conda_prune.archive.recompress import recompress
 from conda_prune.archive.tar import TarReader
-from conda_prune.archive.threads import Turns
+from conda_prune.archive.threads import ThreadBudget
 from conda_prune.archive.zip import inflate, read_zip
-from conda_prune.archive.zip_write import write_zip
+from conda_prune.archive.zip_write import NewContent, write_zip
 from conda_prune.errors import LimitExceeded, PruneError
 from conda_prune.judgement.bytecode import parse_bytecode, parse_header
 from conda_prune.judgement.paths_json import parse_listing
@@ -64,7 +64,8 @@ def fuzz_zip(data: bytes) -> None:
             content = b"".join(inflate(extent, entry, LIMIT))
             assert content == archive.read(entry.name)
     out = io.BytesIO()
-    write_zip(out, extent, found, {entry.name: lambda out: out.write(b"new") for entry in found.entries[:1]})
+    new = NewContent(lambda to: to.write(b"new"), 3)
+    write_zip(out, extent, found, {entry.name: new for entry in found.entries[:1]})
     with zipfile.ZipFile(out) as archive:
         assert archive.testzip() is None
 
@@ -97,7 +98,7 @@ def _rewritten(data: bytes, content: bytes, recipe: Recipe, decompressor: Callab
     out = io.BytesIO()
     middle = len(content) // 2
     splices = (Splice(middle, middle + len(content) // 4, b"new"),)
-    recompress(Held(data), splices, recipe, len(content), out, Turns(1), lambda done: None)
+    recompress(Held(data), splices, recipe, len(content), out, ThreadBudget(1), lambda done: None)
     wanted = content[:middle] + b"new" + content[middle + len(content) // 4 :]
     assert decompressor().decompress(out.getvalue()) == wanted  # type: ignore[attr-defined]
 
