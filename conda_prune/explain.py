@@ -1,7 +1,7 @@
-"""What a kind of finding means, from the docstring of the rule that finds it: the one place where that is written.
+"""What a kind of finding means, read from the docstring of its rule, the only place where that is written.
 
-A docstring is a paragraph with the meaning, then what `Causes:`, `Fix:`, `Safe:` and `Prevention:` open; text that
-stands indented is an example, and kept as it is.
+A docstring starts with a paragraph on the meaning, followed by sections that `Causes:`, `Fix:`, `Safe:` and
+`Prevention:` open. Indented text is an example and is kept as written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPENING = re.compile(rf"(?:^|(?<=[.)] )|(?<=\n))({'|'.join(HEADINGS)}): ?")
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A kind: whether it is looked for unasked, its meaning, and its sections by heading, in the docstring's order."""
+    """A kind: whether it is on by default, its meaning, and its sections by heading, in the docstring's order."""
 
     kind: str
     default: bool
@@ -34,12 +34,12 @@ class Explanation:
 
 
 def explain(kind: str) -> Explanation:
-    """Return what a kind means. Raises KeyError for one that is none."""
+    """Return what a kind means. Raises KeyError for an unknown kind."""
     return _KINDS[kind]
 
 
 def kinds() -> tuple[str, ...]:
-    """Return every kind that can be explained, those that are looked for unasked first."""
+    """Return every kind that can be explained, those that are on by default first."""
     return tuple(sorted(_KINDS, key=lambda kind: not _KINDS[kind].default))
 
 
@@ -51,7 +51,7 @@ def _explanation(kind: str, default: bool, docstring: str) -> Explanation:
 
 
 def _sentence(text: str) -> str:
-    """Return a text that starts as a sentence does, unless the name of a tool stands there."""
+    """Return a text that starts like a sentence, unless it starts with the name of a tool."""
     first = text.split(maxsplit=1)[0] if text else ""
     return text[:1].upper() + text[1:] if first.isalpha() else text
 

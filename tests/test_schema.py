@@ -12,8 +12,7 @@ import pytest
 
 from conda_prune import PruneError, check, fix
 from conda_prune.model import IndexRecord, Result
-from conda_prune.report.json_report import as_object, dumps
-from conda_prune.report.schema import SCHEMA
+from conda_prune.report.json_report import SCHEMA_VERSION, as_object, dumps, schema_text
 
 from .corpus.hostile import HOSTILE, Hostile
 from .corpus.packages import FORMATS, write_package
@@ -21,6 +20,8 @@ from .corpus.scenario import Scenario
 from .corpus.scenarios import SCENARIOS
 from .seed import SEED, SEEDS, STRAY
 from .test_cli import run
+
+SCHEMA = json.loads(schema_text())
 
 
 def closed(schema: Any) -> Any:
@@ -48,8 +49,9 @@ def validate_result(result: Result) -> dict[str, Any]:
     return object_
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid_and_has_the_version_of_the_output() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$defs"]["result"]["properties"]["schema_version"]["const"] == SCHEMA_VERSION
 
 
 def test_every_key_is_explained() -> None:
@@ -65,7 +67,7 @@ def test_every_key_is_explained() -> None:
 def test_the_command_prints_it() -> None:
     done = run("schema")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == SCHEMA
+    assert done.stdout == schema_text()
 
 
 @pytest.mark.parametrize(

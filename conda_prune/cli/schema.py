@@ -1,4 +1,4 @@
-"""`schema`: the JSON Schema of what `--format json` and `--format jsonl` print."""
+"""`schema`: prints the JSON Schema of what `--format json` and `--format jsonl` print."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import click
 def schema() -> None:
     """Print the JSON Schema (2020-12) of the JSON output.
 
-    It holds for the array of `--format json`, for each line of `--format jsonl`, and for the object of
-    `show --format json`. Keys are added without notice; none goes or changes its meaning without a new
-    schema_version.
+    It describes the array of `--format json`, each line of `--format jsonl`, and the object of
+    `show --format json`. New keys may be added at any time; a key is only removed, or changes its
+    meaning, with a new schema_version.
 
     \b
     Examples:
@@ -19,7 +19,6 @@ def schema() -> None:
       conda-prune check output/ --format json > results.json
       check-jsonschema --schemafile conda-prune.schema.json results.json
     """
-    from ..report.json_report import dumps
-    from ..report.schema import SCHEMA
+    from ..report.json_report import schema_text
 
-    print(dumps(SCHEMA, indent=2))
+    print(schema_text(), end="")

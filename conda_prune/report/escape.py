@@ -1,5 +1,5 @@
-"""Names from packages, made safe to print: control characters, bidirectional marks, broken encodings and the marks by
-which CI systems take a line for a command become escapes.
+"""Makes names from packages safe to print: control characters, bidirectional marks, broken encodings, and what CI
+systems read as a command become escapes.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _COMMAND = re.compile(r"^\s*::|##(?=[a-z]*\[)")
-"""What CI systems look for: `::` where a line starts (GitHub), `##[` and `##vso[` anywhere in it (GitHub, Azure)."""
+"""What CI systems look for: `::` at the start of a line (GitHub), `##[` and `##vso[` anywhere in it (GitHub, Azure)."""
 
 
 def escaped(text: str) -> str:
-    """Return the text with everything that could move a cursor, reorder a line, end it, or command a CI system written
-    as an escape.
+    """Return the text with escapes for everything that could move a cursor, reorder or end a line, or command a CI
+    system.
     """
     if not (text.isascii() and text.isprintable()):
         text = "".join(_escape(character) for character in text)
@@ -28,7 +28,7 @@ def _escape(character: str) -> str:
         return character
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"  # a byte that is no UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"  # a byte that is not UTF-8 (PEP 383)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
@@ -36,9 +36,9 @@ _PLAIN = str.maketrans({"→": "->", "−": "-", "…": "..."})
 
 
 def encodable(line: str, encoding: str | None) -> str:
-    """Return the line with our own signs in ASCII where the encoding has none for them, and the rest as escapes.
+    """Return the line in characters that the encoding has: ours become ASCII, all others escapes.
 
-    A stream that has no encoding takes any line as it is.
+    For a stream without an encoding, the line is returned unchanged.
     """
     if line.isascii() or encoding is None:
         return line

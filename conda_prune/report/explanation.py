@@ -1,4 +1,4 @@
-"""An explanation as a page for the terminal: paragraphs wrapped, examples as they stand."""
+"""An explanation as a page for the terminal: wrapped paragraphs, and examples as they were written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..explain import Explanation
 
 
 def explanation_lines(explanation: Explanation, width: int = 80) -> list[str]:
-    """Return the lines of a kind's page, none longer than `width` columns but examples."""
+    """Return the lines of a kind's page. Only examples may be longer than `width` columns."""
     how = "looked for by default" if explanation.default else f"on request: --select {explanation.kind}"
     lines = [f"{explanation.kind}   ({how})", *_paragraphs(explanation.meaning, width)]
     for heading, text in explanation.sections:
@@ -25,7 +25,7 @@ def _paragraphs(text: str, width: int) -> Iterator[str]:
         if paragraph.startswith(("    ", "\t")):
             yield from (f"    {line}".rstrip() for line in textwrap.dedent(paragraph).split("\n"))
         else:
-            # A path or an option is never cut at its hyphens.
+            # A path or an option is never broken at a hyphen.
             yield from textwrap.wrap(
                 " ".join(paragraph.split()),
                 width,

@@ -1,6 +1,6 @@
 """Results for GitHub Actions: an annotation for each package that needs attention, and a table in the step's summary.
 
-GitHub shows ten annotations of each level in a step; where there are more, the tenth tells how many.
+GitHub shows ten annotations of each level in a step. If there are more, the tenth says how many.
 Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
 
@@ -23,11 +23,11 @@ Level = Literal["error", "warning", "notice"]
 
 SHOWN = 10
 SUMMARY_BYTES = 1 << 20
-"""Bytes that GitHub takes of one step's summary: https://docs.github.com/actions (job summaries)."""
+"""Bytes of one step's summary that GitHub accepts: https://docs.github.com/actions (job summaries)."""
 
 
 class GithubReport:
-    """Annotations on the stream as results come in; at the end, a table in the file that GITHUB_STEP_SUMMARY names."""
+    """Annotations on the stream as results arrive; at the end, a table in the file that GITHUB_STEP_SUMMARY names."""
 
     def __init__(self, stream: TextIO, style: Style) -> None:
         self._stream = stream
@@ -69,13 +69,13 @@ class GithubReport:
 
 
 def level_of(result: Result) -> Level | None:
-    """Return how much attention a result needs, or None where there is nothing to say."""
+    """Return how much attention a result needs, or None if there is nothing to say."""
     if result.status in ("error", "refused"):
         return "error"
     if result.status == "findings":
         return "warning"
-    told = any(not finding.quiet for finding in result.findings) or result.notes
-    return "notice" if result.status in ("fixed", "indexed") or told else None
+    visible = any(not finding.quiet for finding in result.findings) or result.notes
+    return "notice" if result.status in ("fixed", "indexed") or visible else None
 
 
 def annotation(result: Result, level: Level, style: Style) -> str:
@@ -92,7 +92,7 @@ def annotation(result: Result, level: Level, style: Style) -> str:
         what = text.what_text(result.findings)
         title = f"{name} would be repaired: {what}" if what else name
         lines = text.check_lines(result, fix_options=style.fix_options)[1:]
-    # Columns are set with spaces: two of them still part what one would run together.
+    # Columns are aligned with spaces; two are enough to keep them apart.
     message = "\n".join(re.sub(" {2,}", "  ", line.strip()) for line in lines)
     return f"::{level} file={_property(escaped(result.path))},title={_property(title)}::{_data(message)}"
 
@@ -106,8 +106,9 @@ def _property(value: str) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Return the results as a table in GitHub's Markdown, as many rows as a step's summary takes; clean packages are
-    only counted.
+    """Return the results as a table in GitHub's Markdown, with as many rows as fit into a step's summary.
+
+    Clean packages are only counted.
     """
     head = f"### conda-prune\n\n{markdown(text.summary_line(results))}\n"
     rows = [_row(result) for result in results if level_of(result) is not None]
@@ -148,5 +149,5 @@ def _findings(result: Result) -> Iterator[str]:
 
 
 def markdown(value: str) -> str:
-    """Return a text so that Markdown shows it as it is, in a table, too."""
+    """Return a text that Markdown shows unchanged, also in a table."""
     return re.sub(r"([\\`*_\[\]<>#|~&@$])", r"\\\1", value)

@@ -1,13 +1,14 @@
-"""Results as JSON objects: what programs read, and keep reading; new keys may come, none goes without a new schema
+"""Results as JSON, for programs. New keys may be added; none is removed or changes its meaning without a new schema
 version.
 
-`schema.py` says what each key means. Paths keep bytes that are no UTF-8 as lone surrogates (PEP 383), written as
-escapes: the text is ASCII throughout.
+`schema.json` says what each key means, and a test validates every output against it. In paths, bytes that are not
+UTF-8 are lone surrogates (PEP 383), written as escapes: the text is ASCII throughout.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from .output import Style
 
 SCHEMA_VERSION = 1
+
+
+def schema_text() -> str:
+    """Return the JSON Schema (2020-12) of the output, as the text of `schema.json`."""
+    with open(os.path.join(os.path.dirname(__file__), "schema.json"), encoding="utf-8") as file:
+        return file.read()
 
 
 def as_object(result: Result) -> dict[str, Any]:
@@ -57,7 +64,7 @@ def as_object(result: Result) -> dict[str, Any]:
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings in the order in which every format tells them."""
+    """Return findings in the order that every format uses."""
     return sorted(findings, key=lambda finding: (finding.kind, finding.path))
 
 
@@ -121,8 +128,8 @@ def _size(size: Size | None) -> dict[str, Any] | None:
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
-    """Return a value as JSON text in ASCII: nothing in it can be taken for a terminal's commands."""
-    # DEL is the one control character that JSON lets stand as it is.
+    """Return a value as JSON text in ASCII, without characters that a terminal could act on."""
+    # DEL is the one control character that JSON does not escape.
     return json.dumps(value, ensure_ascii=True, indent=indent).replace("\x7f", "\\u007f")
 
 
@@ -144,7 +151,7 @@ class JsonReport:
 
 
 class JsonLinesReport:
-    """Each result as one line of JSON, as soon as it is there."""
+    """Each result as one line of JSON, as soon as it is known."""
 
     def __init__(self, stream: TextIO, style: Style) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
-"""Results as a SARIF 2.1.0 log, for code scanning: a result for each kind of finding in each package.
+"""Results as a SARIF 2.1.0 log, for code scanning: one SARIF result for each kind of finding in each package.
 
-What was repaired in this run is no result any more; it is told as a notification, as failures are. The packages are
-archives, so that results point at their first line, for want of a better place: GitHub asks for one.
+What was repaired in this run is a notification instead, like failures. Packages are archives and have no lines, but
+GitHub requires one, so every result points at the first line.
 https://docs.oasis-open.org/sarif/sarif/v2.1.0/
 """
 
@@ -108,7 +108,7 @@ def _results(result: Result, rules: Sequence[str], *, verbose: bool) -> Iterator
 
 
 def _notifications(result: Result) -> Iterator[_Object]:
-    """Yield what is to be said about a package beside its findings."""
+    """Yield what else there is to say about a package, apart from its findings."""
     if result.status in ("error", "refused"):
         yield _notification(result, "error", escaped(result.error or result.status))
     elif result.status in ("fixed", "indexed"):
@@ -128,16 +128,16 @@ def _notification(result: Result, level: str, message: str) -> _Object:
 
 
 def _plain(message: str) -> str:
-    """Return a message in which nothing is a link (SARIF 2.1.0, 3.11.6)."""
+    """Return a message without anything that SARIF reads as a link (SARIF 2.1.0, 3.11.6)."""
     return message.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
 
 
 def _location(path: str) -> _Object:
-    """Return where a package is, as a URI: relative where its path is."""
+    """Return where a package is, as a URI: a relative one for a relative path."""
     steps = path.replace(os.sep, "/")
     try:
         raw = os.fsencode(steps)
-    except UnicodeEncodeError:  # half a character, as names on Windows may hold
+    except UnicodeEncodeError:  # Half a surrogate pair, which names on Windows may hold.
         raw = steps.encode("utf-8", "surrogatepass")
     uri = quote(raw, safe="/")
     if os.path.isabs(path):
@@ -146,7 +146,7 @@ def _location(path: str) -> _Object:
 
 
 def _fingerprint(result: Result, kind: str) -> str:
-    """Return what makes a result the same in the next run: the package's name and Python, not its version or place."""
+    """Return what identifies a result from run to run: the package's name and Python, not its version or path."""
     name = result.name or posixpath.basename(result.path)
     python = result.variant.python if result.variant else ""
     facts = (name, result.subdir, python, result.format.value if result.format else "", kind)
