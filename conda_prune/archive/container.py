@@ -135,7 +135,7 @@ class Archive:
 
     def is_wide(self, part: Part) -> bool:
         """Return whether a part's zstd window is larger than clients accept, so that it must not stay."""
-        return part.codec == "zstd" and zstd.read_frame(part.extent).held > zstd.MAX_WINDOW
+        return part.codec == "zstd" and zstd.read_frame(part.extent).window > zstd.MAX_WINDOW
 
     def check_crc(self, part: Part) -> None:
         """Raise Damaged unless the compressed bytes have the CRC-32 that the zip states."""

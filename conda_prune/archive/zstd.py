@@ -34,18 +34,16 @@ _AGAIN = "build or download it again"
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame's header: its length in bytes and what it says. `content_size` is None where it is not stated."""
+    """A frame's header: its length in bytes and what it says. `content_size` is None if it is not stated.
+
+    A reader that decompresses in pieces holds `window` bytes. For a frame in a single segment that is all the content.
+    """
 
     header: int
     window: int
     single_segment: bool
     content_size: int | None
     checksum: bool
-
-    @property
-    def held(self) -> int:
-        """Bytes that have to be held to read it: the window, or nothing where the content is all there."""
-        return 0 if self.single_segment else self.window
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +76,10 @@ def read_frame(extent: Extent) -> Frame:
 
 def check_window(frame: Frame, limit: int = MAX_WINDOW) -> None:
     """Raise LimitExceeded where more than `limit` bytes have to be held to read a frame."""
-    if frame.held > limit:
+    if frame.window > limit:
         accepted = ", which is what conda clients accept" if limit == MAX_WINDOW else ""
         raise LimitExceeded(
-            f"its zstd window of {frame.held} bytes is larger than {limit}{accepted}",
+            f"its zstd window of {frame.window} bytes is larger than {limit}{accepted}",
             "build the package again without long mode, or raise --max-window to have it fixed with a smaller one",
         )
 

@@ -133,7 +133,7 @@ def rewrite(
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
     layout = jobs(frame, recipe, size)
     kept = kept_ranges(splices, size, layout)
-    if frame.held > zstd.MAX_WINDOW:
+    if frame.window > zstd.MAX_WINDOW:
         raise NothingToKeep("clients do not accept its window")
     if not kept or frame.single_segment or (new_size <= frame.window and frame.content_size is not None):
         raise NothingToKeep("every block depends on what changes")
