@@ -71,6 +71,10 @@ def test_other_names_are_no_bytecode(path: str) -> None:
         pytest.param(f"{CACHE}/m.cpython-311.opt-1.pyc.9", "m", "cpython-311", "1", True, False, id="opt-leftover"),
         pytest.param(f"{CACHE}/t.cpython-311-pytest-8.0.0.pyc", "t", "cpython-311", "", False, True, id="pytest"),
         pytest.param(f"{CACHE}/t.cpython-311-pytest-8.3.0.dev1.pyo", "t", "cpython-311", "pyo", False, True, id="-O"),
+        pytest.param(f"{CACHE}/t.cpython-36-PYTEST.pyc", "t", "cpython-36", "", False, True, id="pytest-3"),
+        pytest.param(f"{CACHE}/t.cpython-27-PYTEST.pyo", "t", "cpython-27", "pyo", False, True, id="pytest-3-O"),
+        pytest.param(f"{CACHE}/t.foo-PYTEST.pyc", "t.foo-PYTEST", "", "", False, False, id="pytest-3-unknown-tag"),
+        pytest.param(f"{CACHE}/t.cpython-36-pytest.pyc", "t.cpython-36-pytest", "", "", False, False, id="no-version"),
         pytest.param(f"{CACHE}/t.pypy39-pytest-7.4.4.pyc.77", "t", "pypy39", "", True, True, id="pytest-leftover"),
         pytest.param(f"{CACHE}/a.b.cpython-311.pyc", "a.b", "cpython-311", "", False, False, id="dotted-module"),
         pytest.param(
@@ -147,6 +151,7 @@ LONG = {
     "tags": ".cpython-311",
     "pytest": "-pytest-8",
     "pytest-tags": ".cpython-311-pytest-8",
+    "pytest-3": "-PYTEST",
     "digits": "1",
     "tag-like-digits": ".a1",
     "caches": "__pycache__/",

@@ -14,6 +14,8 @@ from .python import Magic, is_tag, magic_python
 _FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<leftover>\d+))?", re.ASCII | re.DOTALL)
 _OPTIMIZED = re.compile(r"opt-([0-9A-Za-z]+)")
 _CACHE = "__pycache__/"
+_PYTEST_OLD = "-PYTEST"
+"""What pytest 3 and its contemporaries wrote after the tag; newer versions write `-pytest-VERSION` instead."""
 
 HEADER = 16
 """Bytes of the longest header there is."""
@@ -67,7 +69,8 @@ def _parse_cached(stem: str) -> tuple[str, str, str, bool]:
     rest, _, last = stem.rpartition(".")
     if rest and (match := _OPTIMIZED.fullmatch(last)):
         stem, level = rest, match[1]
-    for text, pytest in ((stem, False), (stem.rpartition("-pytest-")[0], True)):
+    rewritten = stem.removesuffix(_PYTEST_OLD) if stem.endswith(_PYTEST_OLD) else stem.rpartition("-pytest-")[0]
+    for text, pytest in ((stem, False), (rewritten, True)):
         module, _, tag = text.rpartition(".")
         if module and is_tag(tag):
             return module, tag, level, pytest
