@@ -240,6 +240,8 @@ class Plan:
 
     `status`: `clean`, `findings` (there is something to fix) or `refused` (`refusal` says why).
     `edits` maps paths to edits; it is None while the payload was not read, when the plan is a forecast.
+    `needs_payload`: the payload may change the forecast. `needs` are the files whose whole content has to be read
+    before there are edits.
     """
 
     package: Package
@@ -249,6 +251,8 @@ class Plan:
     refusal: str = ""
     edits: Mapping[str, Edit] | None = None
     notes: tuple[str, ...] = ()
+    needs: frozenset[str] = frozenset()
+    needs_payload: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from typing import Literal, Protocol
 from .archive.container import Archive
 from .archive.reader import read_package
 from .archive.system import cores
-from .errors import CannotWrite, Changed, OutOfFiles, OutOfMemory, lacks_files, lacks_memory
+from .errors import CannotWrite, Changed, OutOfFiles, OutOfMemory, PruneError, lacks_files, lacks_memory
 from .judgement.contents import content_wanted, contents_of
 from .judgement.evidence import recorded_level
-from .judgement.plan import ContentNeeded, Options, make_plan, payload_wanted
+from .judgement.plan import Options, make_plan
 from .model import Compression, File, Format, Limits, Package, Plan, Result, Size
 
 
@@ -213,20 +213,20 @@ def _planned(
     archive: Archive, options: Options, threads: int, *, deep: bool, progress: Progress
 ) -> tuple[Package, Plan]:
     """Read as much of the package as its judgement needs, and return it with its plan."""
+    wanted: frozenset[str] = frozenset()
     package = read_package(archive, content_wanted, payload=deep, progress=progress, threads=threads)
-    if not package.complete and payload_wanted(package, options):
-        package = read_package(archive, content_wanted, payload=True, progress=progress, threads=threads)
-    wanted: set[str] = set()
-    while True:
-        try:
-            return package, make_plan(package, options)
-        except ContentNeeded as needed:
-            if not needed.paths - wanted:
-                raise
-            wanted |= needed.paths
-
-            keep = partial(_kept, frozenset(wanted), archive.limits.text)
-            package = read_package(archive, keep, payload=True, progress=progress, threads=threads)
+    plan = make_plan(package, options)
+    while plan.needs or (plan.needs_payload and not package.complete):
+        if plan.needs and plan.needs <= wanted:
+            raise PruneError(
+                f"{len(plan.needs)} files are too large to be held in memory, {min(plan.needs)!r} among them",
+                "raise --max-text if you trust it",
+            )
+        wanted |= plan.needs
+        keep = partial(_kept, wanted, archive.limits.text)
+        package = read_package(archive, keep, payload=True, progress=progress, threads=threads)
+        plan = make_plan(package, options)
+    return package, plan
 
 
 def _kept(wanted: frozenset[str], limit: int, name: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ..errors import BadMetadata, PruneError
+from ..errors import BadMetadata
 from ..model import LONGEST_PATH, File, FileKind, Package
 from .bytecode import HEADER, Bytecode, parse_bytecode
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
@@ -26,14 +26,6 @@ def content_wanted(path: str) -> int:
     if path.endswith(("/RECORD", "/installed-files.txt")):
         return _WHOLE if path.endswith((".dist-info/RECORD", ".egg-info/installed-files.txt")) else 0
     return HEADER if parse_bytecode(path) is not None else 0
-
-
-class ContentNeeded(PruneError):
-    """The plan needs the whole content of some files, which was not kept: read the package again with it."""
-
-    def __init__(self, paths: Collection[str]) -> None:
-        super().__init__(f"{len(paths)} files are too large to be held in memory, {min(paths)!r} among them")
-        self.paths = frozenset(paths)
 
 
 @dataclass(frozen=True)

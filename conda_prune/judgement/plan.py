@@ -4,15 +4,15 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from ..errors import PruneError
 from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Variant
 from .bytecode import parse_bytecode
 from .consequences import every_link, follow
-from .contents import ContentNeeded as ContentNeeded
 from .contents import Contents, contents_of, has_listing
 from .links import names_passed, trail
 from .places import decides, is_legacy
@@ -50,27 +50,35 @@ def variant_of(contents: Contents, options: Options) -> Variant:
 
 
 def make_plan(package: Package, options: Options) -> Plan:
-    """Return all that is to be done to a package; a forecast without edits where its payload was not read.
+    """Return all that is to be done to a package: a forecast without edits where the payload was not read.
 
-    Raises BadMetadata where the package's metadata cannot be read, ContentNeeded where more of it has to be.
+    Where the plan's `needs` are not empty, it cannot be carried out before they are met. Raises BadMetadata where the
+    package's metadata cannot be read.
     """
     contents = contents_of(package)
     variant = variant_of(contents, options)
+    if not has_listing(contents) and not package.complete:
+        return Plan(package, variant, (), "clean", needs_payload=True)
     if variant.kind == "contradictory" and contents.bytecode:
         reason = f"{variant.conflict}, and the package holds bytecode"
         return Plan(package, variant, (), "refused", f"{reason}; say which Python is meant with --python")
     findings = list(_findings(contents, variant, options, of_rest=False))
-    if reason := _doubt(variant, findings):
-        return Plan(package, variant, (), "refused", f"{reason}; say which Python is meant with --python")
+    doubt = _doubt(variant, findings)
     if not package.complete:
         drops = {finding.path for finding in findings if finding.action is Action.DROP}
+        unsure = _payload_matters(contents, variant, options, drops)
+        if doubt:
+            return Plan(package, variant, (), "refused", doubt, needs_payload=unsure)
         notes = [*_conflict_notes(contents, variant), *_tree_notes(contents.without(drops), variant, options)]
-        return Plan(package, variant, tuple(findings), "findings" if drops else "clean", notes=tuple(notes))
+        status: Literal["clean", "findings"] = "findings" if drops else "clean"
+        return Plan(package, variant, tuple(findings), status, notes=tuple(notes), needs_payload=unsure)
+    if doubt:
+        return Plan(package, variant, (), "refused", doubt)
     done = follow(contents, findings, options.keeps)
     rest = contents.without(done.gone)
     found = [*done.findings, *_findings(rest, variant, options, of_rest=True)]
     if needed := done.needed | (content_needed(rest) if options.wants(STALE_STAMP) else frozenset()):
-        raise ContentNeeded(needed)
+        return Plan(package, variant, tuple(found), "findings", needs=needed)
     edits = done.edits | restamped(rest, found, done.edits)
     edits |= listing_edits(rest, edits, found)
     _check(package, edits)
@@ -83,24 +91,17 @@ def make_plan(package: Package, options: Options) -> Plan:
     return Plan(package, variant, tuple(found), "findings" if edits else "clean", "", edits, tuple(notes))
 
 
-def payload_wanted(package: Package, options: Options) -> bool:
+def _payload_matters(contents: Contents, variant: Variant, options: Options, drops: Collection[str]) -> bool:
     """Return whether the info component alone cannot judge the package.
 
-    It cannot where nothing lists the files, where only a header tells what a file is, and where a symbolic link might
-    lead to a file that is to go.
+    It cannot where only a header says what a file is, and where a symbolic link might lead to a file that is to go.
     """
-    contents = contents_of(package)
-    if not has_listing(contents):
-        return True
-    variant = variant_of(contents, options)
     if options.wants("foreign-tag") and variant.kind == "exact":
         if any(is_legacy(bytecode, contents) and decides(variant, bytecode.path) for bytecode in contents.bytecode):
             return True
     if options.wants(STALE_STAMP) and has_stamps(contents):
         return True
-    return any(parse_bytecode(path) is None or options.keeps(path) for path in every_link(contents)) and any(
-        finding.action is Action.DROP for finding in _findings(contents, variant, options, of_rest=False)
-    )
+    return bool(drops) and any(parse_bytecode(path) is None or options.keeps(path) for path in every_link(contents))
 
 
 def _findings(contents: Contents, variant: Variant, options: Options, *, of_rest: bool) -> Iterator[Finding]:
@@ -124,7 +125,8 @@ def _doubt(variant: Variant, findings: Iterable[Finding]) -> str:
     drops = [finding.path for finding in findings if finding.action is Action.DROP]
     if not variant.conflict or not drops:
         return ""
-    return f"{variant.conflict}, and {_files_text(len(drops))} would be dropped, such as {min(drops)!r}"
+    reason = f"{variant.conflict}, and {_files_text(len(drops))} would be dropped, such as {min(drops)!r}"
+    return f"{reason}; say which Python is meant with --python"
 
 
 def _conflict_notes(contents: Contents, variant: Variant) -> Iterator[str]:
