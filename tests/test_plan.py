@@ -249,6 +249,35 @@ def test_a_rule_that_finds_what_another_took_goes_on_to_the_next(tmp_path: Path)
     assert found == {taken: "foreign-path", left: "optimized"}
 
 
+# A file belongs to one kind
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_files_of_an_ignored_kind_are_left_alone(format_: str, tmp_path: Path) -> None:
+    """They carry another Python's tag as well, lack their sources and have stale stamps."""
+    files: dict[str, AnyEntry] = {
+        f"{OTHER}/m/__pycache__/a.cpython-310.pyc": CONTENT,
+        f"{OTHER}/m/__pycache__/a.cpython-310.opt-1.pyc": CONTENT,
+        f"{OTHER}/m/__pycache__/a.cpython-310.pyc.123": CONTENT,
+        f"{OTHER}/m/__pycache__/a.cpython-311.pyc": pyc("cpython-311", "x = 1\n"),
+        f"{OTHER}/m/a.py": "x = 1\n",
+    }
+    path = make(tmp_path, files, format=format_)
+    before = path.read_bytes()
+    assert set(done(check(path, select=["all"]))) >= files.keys()
+    for select in ([], ["all"]):
+        result = fix(path, select=select, ignore=["foreign-path", "foreign-tree"])
+        assert (result.status, done(result)) == ("clean", {})
+    assert path.read_bytes() == before
+
+
+def test_a_kind_that_nobody_asked_for_has_no_files(tmp_path: Path) -> None:
+    """An optimized orphan goes with the orphans, unless `optimized` was left out by name."""
+    path = make(tmp_path, {f"{CACHE}/gone.cpython-311.opt-1.pyc": CONTENT})
+    assert done(check(path, select=["orphan"])) == {f"{CACHE}/gone.cpython-311.opt-1.pyc": "drop"}
+    assert done(check(path, select=["all"], ignore=["optimized"])) == {}
+
+
 # Directories
 
 

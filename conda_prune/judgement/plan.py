@@ -62,7 +62,7 @@ def make_plan(package: Package, options: Options) -> Plan:
     if variant.kind == "contradictory" and contents.bytecode:
         reason = f"{variant.conflict}, and the package holds bytecode"
         return Plan(package, variant, (), "refused", f"{reason}; say which Python is meant with --python")
-    findings = list(_findings(contents, variant, options, of_rest=False))
+    findings, ignored = _judged(contents, variant, options)
     doubt = _doubt(variant, findings)
     if not package.complete:
         drops = {finding.path for finding in findings if finding.action is Action.DROP}
@@ -76,7 +76,7 @@ def make_plan(package: Package, options: Options) -> Plan:
         return Plan(package, variant, (), "refused", doubt)
     done = follow(contents, findings, options.keeps)
     rest = contents.without(done.gone)
-    found = [*done.findings, *_findings(rest, variant, options, of_rest=True)]
+    found = [*done.findings, *_judged_rest(rest, variant, options, ignored)]
     if needed := done.needed | (content_needed(rest) if options.wants(STALE_STAMP) else frozenset()):
         return Plan(package, variant, tuple(found), "findings", needs=needed)
     edits = done.edits | restamped(rest, found, done.edits)
@@ -104,20 +104,42 @@ def _payload_matters(contents: Contents, variant: Variant, options: Options, dro
     return bool(drops) and any(parse_bytecode(path) is None or options.keeps(path) for path in every_link(contents))
 
 
-def _findings(contents: Contents, variant: Variant, options: Options, *, of_rest: bool) -> Iterator[Finding]:
-    """Yield what the rules find; a file is changed by the first rule that says so, and kept where the user says so."""
+def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[list[Finding], frozenset[str]]:
+    """Return what the rules find, and the files that belong to a kind that is ignored.
+
+    A file belongs to the first rule that would change it, and no later rule finds it again, even where the first one's
+    kind is ignored. Rules that nobody asked for have no files.
+    """
+    findings: list[Finding] = []
     taken: set[str] = set()
+    ignored: set[str] = set()
     for rule in RULES:
-        if rule.of_rest is not of_rest or not options.wants(rule.kind):
+        wanted = options.wants(rule.kind)
+        if rule.of_rest or not (wanted or rule.kind in options.ignore):
             continue
         for finding in rule.find(contents, variant):
             if finding.path in taken:
                 continue
-            if finding.action in (Action.DROP, Action.RESTAMP):
+            if finding.action is Action.DROP:
                 if options.keeps(finding.path):
                     continue
                 taken.add(finding.path)
-            yield finding
+                if not wanted:
+                    ignored.add(finding.path)
+            if wanted:
+                findings.append(finding)
+    return findings, frozenset(ignored)
+
+
+def _judged_rest(rest: Contents, variant: Variant, options: Options, ignored: Collection[str]) -> Iterator[Finding]:
+    """Yield what the rules find that judge what is left. Of an ignored file, only its entry in a listing counts."""
+    for rule in RULES:
+        if rule.of_rest and options.wants(rule.kind):
+            for finding in rule.find(rest, variant):
+                if finding.path in ignored and finding.action is not Action.CORRECT:
+                    continue
+                if finding.action is not Action.RESTAMP or not options.keeps(finding.path):
+                    yield finding
 
 
 def _doubt(variant: Variant, findings: Iterable[Finding]) -> str:
