@@ -43,13 +43,16 @@ MAGIC_27, MAGIC_310, MAGIC_311, UNKNOWN = 62211, 3439, 3495, 59999
 
 
 def contents_with(
-    *paths: str, heads: Mapping[str, bytes] | None = None, links: Mapping[str, str] | None = None
+    *paths: str,
+    heads: Mapping[str, bytes] | None = None,
+    links: Mapping[str, str] | None = None,
+    subdir: str = "linux-64",
 ) -> Contents:
     """Return a package that holds these files; `heads` gives contents, `links` the targets of symbolic links."""
     files = {path: File(path, size=9) for path in paths}
     files |= {path: File(path, size=len(raw), content=raw) for path, raw in (heads or {}).items()}
     files |= {path: File(path, FileKind.SYMLINK, link=target) for path, target in (links or {}).items()}
-    return Contents(files, {}, {}, None, complete=True)
+    return Contents(files, {"subdir": subdir}, {}, None, complete=True)
 
 
 def found(kind: str, python: str, contents: Contents) -> list[Finding]:
@@ -216,6 +219,27 @@ def test_foreign_tag(python: str, stays: Collection[str], goes: Collection[str],
         pytest.param("2.7", "lib/python2.7/site-packages", head(MAGIC_27, 8), False, id="python-2-caches-there"),
         pytest.param("graalpy3.10", "lib/python3.10/site-packages", head(21290), False, id="graalpy's-later-numbers"),
         pytest.param("3.11", f"{SITE}/test/bytecode_3.10", head(MAGIC_310), False, id="test-data"),
+        *(
+            pytest.param("3.11", f"{SITE}/{name}/deeper", head(MAGIC_310), False, id=f"below-{name}")
+            for name in (
+                "test",
+                "tests",
+                "testdata",
+                "test_data",
+                "test-data",
+                "samples",
+                "fixtures",
+                "examples",
+                "data",
+                "corpus",
+                "Samples",
+            )
+        ),
+        *(
+            pytest.param("3.11", f"{SITE}/{name}", head(MAGIC_310), True, id=f"in-{name}")
+            for name in ("contest", "database", "sampler", "corpuscle", "testing_ground")
+        ),
+        pytest.param("3.11", "app/python/Lib", head(MAGIC_310), True, id="a-directory-like-an-interpreter's"),
         pytest.param("3.11", f"{SITE}/bytecode_3.10", head(MAGIC_310), False, id="test-data-by-version"),
         pytest.param("3.11", f"{SITE}/Tests", head(MAGIC_310), False, id="test-data-by-directory"),
         pytest.param("3.11", "lib/python3.11/test", head(MAGIC_310), False, id="test-data-of-the-standard-library"),
@@ -232,8 +256,8 @@ def test_foreign_tag(python: str, stays: Collection[str], goes: Collection[str],
 )
 def test_legacy_bytecode_is_judged_by_its_magic_number(python: str, directory: str, raw: bytes, goes: bool) -> None:
     path = f"{directory}/m.pyc"
-    beside_source = contents_with(f"{directory}/m.py", heads={path: raw})
-    assert paths_found("foreign-tag", python, beside_source) == ({path} if goes else set())
+    next_to_source = contents_with(f"{directory}/m.py", heads={path: raw})
+    assert paths_found("foreign-tag", python, next_to_source) == ({path} if goes else set())
     windows = contents_with(f"{directory}/m.pyw", heads={path: raw})
     assert paths_found("foreign-tag", python, windows) == ({path} if goes else set())
     alone = contents_with(heads={path: raw})
@@ -259,6 +283,8 @@ def test_legacy_bytecode_is_judged_by_its_magic_number(python: str, directory: s
             "a.cpython-312-pytest-8.0.0.pyc"),
         ]),
         case("outside-site-packages", "any", ["python-scripts/a.py"], [cached("python-scripts", "a.cpython-311.pyc")]),
+        case("next-to-a-source-of-another-language", "any",
+             ["site-packages/a.hy", cached("site-packages", "a.cpython-311.pyc")]),
         case("beside-a-pyw", "any", ["site-packages/a.pyw"], [cached("site-packages", "a.cpython-311.pyc")]),
     ],
 )  # fmt: skip
@@ -279,8 +305,14 @@ HACK = cached("lib/python3.14/site-packages/_distutils_hack", "__init__.cpython-
             f"{SITE}/a.py", cached(SITE, "a.cpython-311.pyc"), f"{SITE310}/a.py", cached(SITE310,
             "a.cpython-310.pyc"), HACK
         ]),
-        case("outside-the-trees", "none", [cached("share/gdb/python", "a.cpython-312.pyc"), cached("bin",
-             "a.cpython-312.pyc")]),
+        case("sources-of-another-language", "none", [
+            f"{SITE}/m.hy", cached(SITE, "m.cpython-311.pyc"), f"{SITE}/a.b.hy", cached(SITE, "a.b.cpython-311.pyc"),
+            f"{SITE}/t.pyw", cached(SITE, "t.cpython-311.pyc"), f"{SITE}/c.x", cached(SITE, "c.cpython-311.opt-1.pyc"),
+        ]),
+        case("outside-the-trees-with-sources", "none", ["bin/gen.py", cached("bin", "gen.cpython-312.pyc")]),
+        case("next-to-what-is-no-source", "none", [
+            f"{SITE}/a.so", f"{SITE}/b.pyi", f"{SITE}/c.pyc", f"{SITE}/dir.d/x", f"{SITE}/e.py/x",
+        ], [cached(SITE, f"{name}.cpython-311.pyc") for name in ("a", "b", "c", "dir", "e")]),
         case("sourceless-modules", "none", ["lib/python3.14/site-packages/a.pyc"]),
         case("an-interpreter-inside-the-package", "none", [cached("opt/b/lib/python3.9", "os.cpython-39.pyc")]),
         case("gdal-feedstock-1199", "none", ["lib/libgdal.so"], [HACK]),
@@ -295,6 +327,13 @@ HACK = cached("lib/python3.14/site-packages/_distutils_hack", "__init__.cpython-
 )  # fmt: skip
 def test_no_variant(python: str, stays: Collection[str], goes: Collection[str], rest: dict[str, Any]) -> None:
     check("no-variant", python, stays, goes, rest)
+
+
+@pytest.mark.parametrize("directory", ["bin", "share/gdb/python", "opt/app/lib"])
+def test_bytecode_outside_the_trees_is_reported_and_stays(directory: str) -> None:
+    lonely = cached(directory, "gen.cpython-312.pyc")
+    (finding,) = found("no-variant", "none", contents_with(lonely, cached(directory, "a.pyc"), f"{directory}/m.pyc"))
+    assert (finding.path, finding.action, finding.quiet) == (lonely, Action.REPORT, False)
 
 
 @pytest.mark.parametrize(
@@ -387,6 +426,8 @@ def test_optimized(python: str) -> None:
     [
         case("with-its-source", "3.11", [f"{SITE}/a.py", cached(SITE, "a.cpython-311.pyc")]),
         case("with-a-pyw", "3.11", ["Lib/a.pyw", cached("Lib", "a.cpython-311.pyc")]),
+        case("with-a-source-of-another-language", "3.11", [f"{SITE}/m.hy", cached(SITE, "m.cpython-311.pyc")]),
+        case("next-to-an-extension-module", "3.11", [f"{SITE}/m.so"], [cached(SITE, "m.cpython-311.pyc")]),
         case("another-tag-is-another-rule's", "3.11", [cached(SITE, "a.cpython-310.pyc")]),
         case("sourceless-modules", "3.11", [f"{SITE}/a.pyc"]),
         case("any-python", "any", [cached("site-packages", "a.cpython-311.pyc")]),
@@ -480,7 +521,11 @@ def test_no_variant_asks_the_index_alone(index: dict[str, Any], goes: bool) -> N
     inferred = replace(override_variant("3.11"), inferred=("version",))
     path = cached(SITE, "a.cpython-311.pyc")
     contents = replace(contents_with(path, cached("share", "b.cpython-311.pyc")), index=index)
-    assert [finding.path for finding in rule_of("no-variant").find(contents, inferred)] == [path] * goes
+    found = list(rule_of("no-variant").find(contents, inferred))
+    assert [finding.path for finding in found if finding.action is Action.DROP] == [path] * goes
+    assert [finding.path for finding in found if finding.action is Action.REPORT] == [
+        cached("share", "b.cpython-311.pyc")
+    ] * goes
 
 
 @pytest.mark.parametrize(

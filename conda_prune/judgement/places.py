@@ -7,7 +7,7 @@ few bytes, one that is dropped for the wrong reason may be missed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -21,7 +21,11 @@ _UNVERSIONED_TREES = ("Lib/", "lib/python/", "lib64/python/", "site-packages/")
 _INTERPRETER = re.compile(
     r"(?:cpython|python|pypy|graalpy|py|cp)[-_]?(\d)\.?(\d{1,2})t?(?:[.-].*)?", re.ASCII | re.DOTALL | re.IGNORECASE
 )
-_DATA = re.compile(r"tests?|testing|test[-_]?data|data|.*(?<!\d)\d\.\d{1,2}", re.ASCII | re.DOTALL | re.IGNORECASE)
+_DATA = re.compile(
+    r"tests?|testing|test[-_]?data|data|samples?|fixtures?|examples?|corpus|.*(?<!\d)\d\.\d{1,2}",
+    re.ASCII | re.DOTALL | re.IGNORECASE,
+)
+_NO_SOURCES = frozenset({"pyc", "pyo", "pyi", "so", "pyd", "dll", "dylib"})
 
 
 def fits(tag: str, variant: Variant) -> bool:
@@ -90,13 +94,36 @@ def ships_several(contents: Contents) -> bool:
 
 
 def has_source(bytecode: Bytecode, contents: Contents) -> bool:
-    """Return whether the source is in the package: `m.py`, or Windows's `m.pyw`."""
+    """Return whether the source is in the package: `m.py`, or `m.pyw` of Windows."""
     return bytecode.source in contents.files or f"{bytecode.source}w" in contents.files
 
 
+def without_source(found: Iterable[Bytecode], contents: Contents) -> Iterator[Bytecode]:
+    """Yield the cached bytecode for which the package holds nothing that it could have been compiled from.
+
+    importlib does not look at a source's ending: the cache of `m.hy` is `__pycache__/m.TAG.pyc` (cache_from_source).
+    So every file `m.*` counts that is no module by itself.
+    """
+    lacking = [bytecode for bytecode in found if not has_source(bytecode, contents)]
+    if not lacking:
+        return
+    wanted = {f"{bytecode.directory}{bytecode.module}" for bytecode in lacking}
+    there = set()
+    for path in contents.files:
+        stem, _, ending = path.rpartition(".")
+        if stem in wanted and ending.lower() not in _NO_SOURCES and "/" not in ending:
+            there.add(stem)
+    yield from (bytecode for bytecode in lacking if f"{bytecode.directory}{bytecode.module}" not in there)
+
+
 def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
-    """Return whether it is an untagged `m.pyc` beside its `m.py`: only its magic number tells whose it is."""
-    return not bytecode.cached and not bytecode.leftover and has_source(bytecode, contents)
+    """Return whether it is an untagged `m.pyc` next to its `m.py`: only its magic number says whose it is.
+
+    Below a directory that is named like test data, such pairs are shipped to be read by name.
+    """
+    if bytecode.cached or bytecode.leftover or not has_source(bytecode, contents):
+        return False
+    return not any(map(_DATA.fullmatch, _directories(bytecode.directory)))
 
 
 def is_embedded(bytecode: Bytecode) -> bool:
@@ -110,12 +137,6 @@ def is_embedded(bytecode: Bytecode) -> bool:
 def is_inside(path: str, version: Version) -> bool:
     """Return whether a directory around a file is named after an interpreter of that version."""
     return version in _interpreters(path[: path.rfind("/") + 1])
-
-
-def is_data(path: str, version: Version) -> bool:
-    """Return whether a directory around a file says that its bytecode is test data, or an interpreter's own."""
-    directories = _directories(path[: path.rfind("/") + 1])
-    return is_inside(path, version) or any(_DATA.fullmatch(name) for name in directories)
 
 
 def header_of(bytecode: Bytecode, contents: Contents) -> tuple[Header, Magic] | None:

@@ -19,7 +19,6 @@ from .places import (
     has_source,
     header_of,
     in_python_tree,
-    is_data,
     is_embedded,
     is_inside,
     is_legacy,
@@ -27,6 +26,7 @@ from .places import (
     linked_directories,
     own_python,
     ships_several,
+    without_source,
 )
 from .python import extension_python, versioned_tree
 from .reports import embedded, misnamed, sourceless, unknown_variant
@@ -87,7 +87,7 @@ def foreign_tag(contents: Contents, variant: Variant) -> Rows:
         elif is_legacy(bytecode, contents) and (said := header_of(bytecode, contents)) is not None:
             header, row = said
             foreign = (row.implementation, row.version) != (own.implementation, own.version)
-            if foreign and not is_data(bytecode.path, row.version):
+            if foreign and not is_inside(bytecode.path, row.version):
                 detail = f"magic number {header.magic} of {row.implementation} {row.major}.{row.minor}"
                 yield _drop("foreign-tag", contents, bytecode.path, detail)
 
@@ -121,7 +121,8 @@ def no_variant(contents: Contents, variant: Variant) -> Rows:
     Causes: a Python started during the build of a package that has nothing to do with Python, and wrote its cache into
     the prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481).
 
-    Fix: the files are dropped. Packages that ship the sources, or files for several Pythons, keep their bytecode.
+    Fix: the files are dropped. Outside of a Python's tree they are reported and stay. Packages that ship the sources,
+    or files for several Pythons, keep their bytecode.
 
     Safe: cached bytecode is imported by way of its source only. The package that owns the module brings its own.
 
@@ -135,10 +136,13 @@ def no_variant(contents: Contents, variant: Variant) -> Rows:
     unnamed = variant.kind == "none" or ("version" in variant.inferred and not index_names_python(contents.index))
     if not unnamed or ships_several(contents):
         return
-    for bytecode in contents.bytecode:
-        if bytecode.tag and in_python_tree(bytecode.path):
-            if not has_source(bytecode, contents) and not is_embedded(bytecode):
-                yield _drop("no-variant", contents, bytecode.path, bytecode.tag)
+    for bytecode in without_source((found for found in contents.bytecode if found.tag), contents):
+        if not is_embedded(bytecode):
+            path, tag = bytecode.path, bytecode.tag
+            if in_python_tree(path):
+                yield _drop("no-variant", contents, path, tag)
+            elif variant.kind == "none" or fits(tag, variant):  # Otherwise it is an unknown-variant.
+                yield Finding("no-variant", path, contents.size(path), tag)
 
 
 def foreign_tree(contents: Contents, variant: Variant) -> Rows:
@@ -244,11 +248,9 @@ def orphan(contents: Contents, variant: Variant) -> Rows:
         conda-build     build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
     """
     if variant.kind == "exact":
-        for bytecode in contents.bytecode:
-            if not bytecode.tag or not fits(bytecode.tag, variant) or not decides(variant, bytecode.path):
-                continue
-            if not has_source(bytecode, contents):
-                yield _drop("orphan", contents, bytecode.path, f"no {bytecode.source}")
+        own = (found for found in contents.bytecode if found.tag and fits(found.tag, variant))
+        for bytecode in without_source((found for found in own if decides(variant, found.path)), contents):
+            yield _drop("orphan", contents, bytecode.path, f"no {bytecode.source}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,18 @@ KEEP = (
     Scenario(
         "no-python-outside-trees",
         PackageSpec("gdb", files=modules("share/gdb/python", "g", tags=("cpython-312",), sources=False)),
-        "no-variant is about root trees only.",
+        "Outside of a Python's tree it is reported, and stays.",
+    ),
+    Scenario(
+        "no-python-with-source-of-another-language",
+        PackageSpec(
+            "hy",
+            files={
+                "lib/python3.12/site-packages/hyrule/control.hy": "(+ 1 1)\n",
+                "lib/python3.12/site-packages/hyrule/__pycache__/control.cpython-312.pyc": pyc("cpython-312", "hy"),
+            },
+        ),
+        "importlib maps every m.* to the cache of m.",
     ),
     Scenario(
         "embedded-interpreter",
@@ -46,6 +57,18 @@ KEEP = (
         "embedded-without-variant",
         PackageSpec("bundle", files=modules("opt/b/lib/python3.9", "os", tags=("cpython-39",), sources=False)),
         "The same in a package without a Python.",
+    ),
+    Scenario(
+        "decompiler-samples",
+        for_311(
+            "decompyle",
+            files={
+                f"{SITE}/d/samples/m.py": "x = 1\n",
+                f"{SITE}/d/samples/m.pyc": pyc("cpython-310", "m"),
+            },
+        ),
+        "Test data that is read by name.",
+        payload=True,
     ),
     Scenario(
         "versioned-directory-in-own-tree",
