@@ -10,7 +10,7 @@ import inspect
 import re
 from dataclasses import dataclass
 
-from .judgement.rules import RULES
+from .judgement.rules import RULES, Rule
 
 HEADINGS = {
     "Causes": "Common causes",
@@ -25,12 +25,16 @@ _OPENING = re.compile(rf"(?:^|(?<=[.)] )|(?<=\n))({'|'.join(HEADINGS)}): ?")
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A kind: whether it is on by default, its meaning, and its sections by heading, in the docstring's order."""
+    """A kind: its meaning, and its sections by heading, in the docstring's order.
+
+    `default`: it is on by default. `on_request`: by default it is only reported, and repaired on request.
+    """
 
     kind: str
     default: bool
     meaning: str
     sections: tuple[tuple[str, str], ...]
+    on_request: bool = False
 
 
 def explain(kind: str) -> Explanation:
@@ -43,11 +47,12 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(_KINDS, key=lambda kind: not _KINDS[kind].default))
 
 
-def _explanation(kind: str, default: bool, docstring: str) -> Explanation:
-    meaning, *rest = _OPENING.split(inspect.cleandoc(docstring))
+def _explanation(rule: Rule) -> Explanation:
+    meaning, *rest = _OPENING.split(inspect.cleandoc(rule.find.__doc__ or ""))
     sections = zip(rest[::2], rest[1::2], strict=True)
     texts = ((HEADINGS[opening], text.strip("\n ")) for opening, text in sections)
-    return Explanation(kind, default, meaning.strip(), tuple((head, _sentence(text)) for head, text in texts))
+    told = tuple((head, _sentence(text)) for head, text in texts)
+    return Explanation(rule.kind, rule.default, meaning.strip(), told, rule.on_request)
 
 
 def _sentence(text: str) -> str:
@@ -56,4 +61,4 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
-_KINDS = {rule.kind: _explanation(rule.kind, rule.default, rule.find.__doc__ or "") for rule in RULES}
+_KINDS = {rule.kind: _explanation(rule) for rule in RULES}

@@ -15,7 +15,7 @@ from .test_cli import run
 
 INTERFACE = (
     "foreign-tag", "foreign-path", "noarch-bytecode", "no-variant", "stale-listing", "orphan", "foreign-tree",
-    "foreign-extension", "leftover", "optimized", "stale-stamp", "misnamed", "sourceless", "embedded",
+    "nested-path", "foreign-extension", "leftover", "optimized", "stale-stamp", "misnamed", "sourceless", "embedded",
     "unknown-variant",
 )  # fmt: skip
 NEVER_FIXED = {"misnamed", "sourceless", "embedded", "unknown-variant"}
@@ -70,6 +70,18 @@ def test_the_command_prints_a_page() -> None:
     for heading in HEADINGS.values():
         assert f"\n  {heading}\n" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("foreign-path", "looked for by default"),
+        ("nested-path", "reported; fixed with --select nested-path"),
+        ("foreign-tree", "on request: --select foreign-tree"),
+    ],
+)
+def test_a_page_says_when_a_kind_applies(kind: str, how: str) -> None:
+    assert explanation_lines(explain(kind))[0] == f"{kind}   ({how})"
 
 
 def test_the_command_prints_all_pages() -> None:

@@ -271,11 +271,36 @@ def test_files_of_an_ignored_kind_are_left_alone(format_: str, tmp_path: Path) -
     assert path.read_bytes() == before
 
 
+def test_an_ignored_kind_leaves_the_files_of_others(tmp_path: Path) -> None:
+    nested = "opt/x/lib/python3.10/m/__pycache__/a.cpython-311.pyc"
+    path = make(tmp_path, {STRAY: CONTENT, nested: CONTENT, f"{OTHER}/x.pyc": CONTENT})
+    kinds = {finding.path: finding.kind for finding in check(path).findings if not finding.quiet}
+    assert kinds == {STRAY: "foreign-tag", nested: "nested-path", f"{OTHER}/x.pyc": "foreign-path"}
+    for path_, kind in kinds.items():
+        assert {finding.path for finding in check(path, ignore=[kind]).findings} == kinds.keys() - {path_}
+    selected = check(path, select=["orphan"], ignore=["nested-path"])
+    assert nested not in done(selected), "it has no source, either"
+
+
 def test_a_kind_that_nobody_asked_for_has_no_files(tmp_path: Path) -> None:
     """An optimized orphan goes with the orphans, unless `optimized` was left out by name."""
     path = make(tmp_path, {f"{CACHE}/gone.cpython-311.opt-1.pyc": CONTENT})
     assert done(check(path, select=["orphan"])) == {f"{CACHE}/gone.cpython-311.opt-1.pyc": "drop"}
     assert done(check(path, select=["all"], ignore=["optimized"])) == {}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_nested_tree_is_reported_and_dropped_on_request(format_: str, tmp_path: Path) -> None:
+    tree = "opt/ros/humble/lib/python3.10/site-packages"
+    files = modules(tree, "r/a", tags=("cpython-310", "cpython-311"))
+    caches = {path for path in files if path.endswith(".pyc")}
+    path = make(tmp_path, files, format=format_)
+    for result in (check(path), check(path, deep=True), fix(path)):
+        assert (result.status, done(result)) == ("clean", dict.fromkeys(caches, "report"))
+        assert {finding.kind for finding in result.findings} == {"nested-path"}
+    assert done(check(path, ignore=["nested-path"])) == {}
+    assert done(fixed(path, select=["nested-path"])) == dict.fromkeys(caches, "drop")
+    assert members(path) == OWN.keys() | files.keys() - caches
 
 
 # Directories

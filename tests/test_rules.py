@@ -25,6 +25,7 @@ DROPPING = (
     "foreign-tag",
     "noarch-bytecode",
     "no-variant",
+    "nested-path",
     "foreign-tree",
     "foreign-extension",
     "leftover",
@@ -310,6 +311,10 @@ HACK = cached("lib/python3.14/site-packages/_distutils_hack", "__init__.cpython-
             f"{SITE}/t.pyw", cached(SITE, "t.cpython-311.pyc"), f"{SITE}/c.x", cached(SITE, "c.cpython-311.opt-1.pyc"),
         ]),
         case("outside-the-trees-with-sources", "none", ["bin/gen.py", cached("bin", "gen.cpython-312.pyc")]),
+        case("an-interpreter-at-the-root", "none", [
+            "lib/python3.12/os.py", "lib/python3.12/encodings/__init__.py",
+            cached("lib/python3.12/site-packages", "gone.cpython-312.pyc"),
+        ]),
         case("next-to-what-is-no-source", "none", [
             f"{SITE}/a.so", f"{SITE}/b.pyi", f"{SITE}/c.pyc", f"{SITE}/dir.d/x", f"{SITE}/e.py/x",
         ], [cached(SITE, f"{name}.cpython-311.pyc") for name in ("a", "b", "c", "dir", "e")]),
@@ -567,8 +572,9 @@ def test_embedded_is_said_quietly(python: str) -> None:
 def test_the_rules_are_the_kinds_of_the_interface() -> None:
     assert len({rule.kind for rule in RULES}) == len(RULES)
     assert {rule.kind for rule in RULES if rule.default} - set(DEFAULT) == {
-        "unknown-variant", "misnamed", "sourceless", "embedded", "stale-listing",
+        "nested-path", "unknown-variant", "misnamed", "sourceless", "embedded", "stale-listing",
     }  # fmt: skip
+    assert {rule.kind for rule in RULES if rule.on_request} == {"nested-path"}
     assert {rule.kind for rule in RULES if not rule.default} == {
         "foreign-tree", "foreign-extension", "leftover", "optimized", "orphan", "stale-stamp",
     }  # fmt: skip
@@ -585,7 +591,7 @@ def test_each_rule_explains_itself(rule: Any) -> None:
     assert all(sections.values())
     if rule.kind in DROPPING:
         assert HEADINGS["Safe"] in sections
-        assert rule.default or "on request" in sections[HEADINGS["Fix"]].lower()
+        assert (rule.default and not rule.on_request) or "on request" in sections[HEADINGS["Fix"]].lower()
     assert "TODO" not in inspect.getdoc(rule.find)  # type: ignore[operator]
 
 

@@ -11,12 +11,16 @@ from typing import Any
 from ..errors import BadMetadata
 from ..model import LONGEST_PATH, File, FileKind, Package
 from .bytecode import HEADER, Bytecode, parse_bytecode
+from .landmarks import find_interpreters
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
+from .python import Version
 
 INDEX = "info/index.json"
 _TEXTS = (PATHS_JSON, INDEX, FILES, HAS_PREFIX, NO_LINK, "info/hash_input.json", "info/recipe/rendered_recipe.yaml")
 _WHOLE = 1 << 40
+_PTH = 1 << 16
+"""Bytes of a `.pth` file that are kept at most: real ones have a few lines."""
 
 
 def content_wanted(path: str) -> int:
@@ -25,6 +29,8 @@ def content_wanted(path: str) -> int:
         return _WHOLE if path in _TEXTS else 0
     if path.endswith(("/RECORD", "/installed-files.txt")):
         return _WHOLE if path.endswith((".dist-info/RECORD", ".egg-info/installed-files.txt")) else 0
+    if path.endswith(".pth"):
+        return _PTH if path.rpartition("/")[0].endswith(("/site-packages", "/dist-packages")) else 0
     return HEADER if parse_bytecode(path) is not None else 0
 
 
@@ -58,6 +64,16 @@ class Contents:
             soft = [path for path, row in self.listing.rows.items() if row.get("path_type") == "softlink"]
             return {path: self.files[path] for path in soft if path in self.files}
         return {path: file for path, file in self.files.items() if file.kind is FileKind.SYMLINK}
+
+    @cached_property
+    def interpreters(self) -> Mapping[str, frozenset[Version]]:
+        """The directories that are an interpreter's by their landmarks, with the versions that these state."""
+        return find_interpreters(self.files)
+
+    @property
+    def is_windows(self) -> bool:
+        """Whether the package is for Windows, where names have no case."""
+        return str(self.index.get("subdir", "")).startswith("win")
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes, 0 where it is not known or the path is a link."""

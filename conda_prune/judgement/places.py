@@ -1,26 +1,26 @@
-"""Where a file stands, and what that makes of it: another Python's tree, an interpreter inside the package, test data.
+"""Where a file is, and what that means: another Python's tree, a source's cache, test data.
 
-What looks like an interpreter's own or like test data counts as such: a file that is kept for the wrong reason costs a
-few bytes, one that is dropped for the wrong reason may be missed.
+What looks like test data, or like a source, counts as such: a file that is kept for the wrong reason costs a few bytes,
+one that is dropped for the wrong reason may be missed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from ..model import Variant
 from .bytecode import Bytecode, Header, parse_header
 from .contents import Contents
-from .links import parents, trail
-from .python import Magic, Python, Version, known_version, parse_python, tag_python, versioned_tree
+from .python import Magic, Python, Version, known_version, parse_python, versioned_tree
 
 _UNVERSIONED_TREES = ("Lib/", "lib/python/", "lib64/python/", "site-packages/")
-_INTERPRETER = re.compile(
-    r"(?:cpython|python|pypy|graalpy|py|cp)[-_]?(\d)\.?(\d{1,2})t?(?:[.-].*)?", re.ASCII | re.DOTALL | re.IGNORECASE
-)
+_LONGEST_TREE = len("lib64/python3.10t/")
+_NESTED_TREE = re.compile(r"/lib(?:64)?/((?:python|pypy)\d\.\d{1,2}t?)(?=/)", re.ASCII)
+_NESTED_TREE_WINDOWS = re.compile(_NESTED_TREE.pattern, re.ASCII | re.IGNORECASE)
+_TREE_VERSION = re.compile(r"(\d)\.(\d{1,2})t?\Z", re.ASCII | re.IGNORECASE)
 _DATA = re.compile(
     r"tests?|testing|test[-_]?data|data|samples?|fixtures?|examples?|corpus|.*(?<!\d)\d\.\d{1,2}",
     re.ASCII | re.DOTALL | re.IGNORECASE,
@@ -30,7 +30,12 @@ _NO_SOURCES = frozenset({"pyc", "pyo", "pyi", "so", "pyd", "dll", "dylib"})
 
 def fits(tag: str, variant: Variant) -> bool:
     """Return whether the variant's Python imports bytecode with this tag."""
-    return any(fnmatchcase(tag, pattern) for pattern in variant.tags or ())
+    return _fits(tag, variant.tags or ())
+
+
+@lru_cache(maxsize=256)
+def _fits(tag: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(tag, pattern) for pattern in patterns)
 
 
 def decides(variant: Variant, path: str) -> bool:
@@ -50,46 +55,56 @@ def own_python(variant: Variant) -> Python | None:
     return python._replace(free_threaded=None) if python is not None and both else python
 
 
-def foreign_tree_of(path: str, variant: Variant) -> str | None:
+def root_tree(path: str, contents: Contents) -> str | None:
+    """Return the versioned Python tree at the package's root that a path is in (`python3.11`), or None.
+
+    Names on Windows have no case: `Lib/python3.10/` is `lib/python3.10/` there.
+    """
+    head = path[:_LONGEST_TREE]
+    return versioned_tree(head.lower() if contents.is_windows else head)
+
+
+def foreign_tree_of(path: str, contents: Contents, variant: Variant) -> str | None:
     """Return the other Python's tree at the package's root that a path is in (`lib/python3.10`), or None."""
-    tree = versioned_tree(path)
+    tree = root_tree(path, contents)
     if tree is None or variant.trees is None or tree in variant.trees:
         return None
     return "/".join(path.split("/", 2)[:2])
 
 
-def in_python_tree(path: str) -> bool:
-    """Return whether a path is in a Python's tree at the package's root, versioned or not."""
-    return versioned_tree(path) is not None or path.startswith(_UNVERSIONED_TREES)
+def nested_tree_of(path: str, contents: Contents, variant: Variant) -> str | None:
+    """Return the other Python's tree in another install prefix that a path is in, or None.
 
-
-def linked_directories(contents: Contents, variant: Variant) -> Mapping[str, list[str]]:
-    """Return what symbolic links outside other Pythons' trees lead to, each with the links, as paths in the package."""
-    links = (path for path, file in contents.links.items() if file.link and foreign_tree_of(path, variant) is None)
-    leading: dict[str, list[str]] = {}
-    for path in links:
-        for passed in trail(contents.files, path):
-            if passed != path:
-                leading.setdefault(passed, []).append(path)
-    return leading
-
-
-def is_reached(path: str, leading: Mapping[str, list[str]], variant: Variant) -> bool:
-    """Return whether a link leads to a directory around a path, and makes it stand elsewhere than in a foreign tree.
-
-    Behind `lib64 -> lib`, another Python's tree is still one.
+    That is `opt/ros/humble/lib/python3.10` of `opt/ros/humble/lib/python3.10/site-packages/m.py`, in a package for one
+    Python. Of several, the outermost counts.
     """
-    return bool(leading) and any(
-        foreign_tree_of(link + path[len(parent) :], variant) is None
-        for parent in parents(path)
-        for link in leading.get(parent, ())
-    )
+    if variant.kind != "exact" or variant.trees is None:
+        return None
+    pattern = _NESTED_TREE_WINDOWS if contents.is_windows else _NESTED_TREE
+    for match in pattern.finditer(path):
+        tree = match[1].lower() if contents.is_windows else match[1]
+        if tree not in variant.trees:
+            return path[: match.end()]
+    return None
+
+
+def tree_version(tree: str) -> Version | None:
+    """Return the version that a versioned tree's name ends with."""
+    match = _TREE_VERSION.search(tree)
+    return known_version(match[1], match[2]) if match else None
+
+
+def in_python_tree(path: str, contents: Contents) -> bool:
+    """Return whether a path is in a Python's tree at the package's root, versioned or not."""
+    if root_tree(path, contents) is not None or path.startswith(_UNVERSIONED_TREES):
+        return True
+    return contents.is_windows and path[:4].lower() == "lib/"
 
 
 def ships_several(contents: Contents) -> bool:
-    """Return whether files other than bytecode stand in the trees of more than one Python: that is on purpose."""
+    """Return whether files other than bytecode are in the trees of more than one Python: that is on purpose."""
     bytecode = {parsed.path for parsed in contents.bytecode}
-    trees = {versioned_tree(path) for path in contents.files if path not in bytecode}
+    trees = {root_tree(path, contents) for path in contents.files if path not in bytecode}
     return len(trees - {None}) > 1
 
 
@@ -123,36 +138,16 @@ def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
     """
     if bytecode.cached or bytecode.leftover or not has_source(bytecode, contents):
         return False
-    return not any(map(_DATA.fullmatch, _directories(bytecode.directory)))
+    return not is_data(bytecode.path, contents)
 
 
-def is_embedded(bytecode: Bytecode) -> bool:
-    """Return whether the file is an embedded interpreter's: a directory around it says the Python that its tag says."""
-    if not bytecode.tag:
-        return False
-    python, around = tag_python(bytecode.tag), _interpreters(bytecode.directory)
-    return bool(around) if python is None else python.version in around
-
-
-def is_inside(path: str, version: Version) -> bool:
-    """Return whether a directory around a file is named after an interpreter of that version."""
-    return version in _interpreters(path[: path.rfind("/") + 1])
+def is_data(path: str, contents: Contents) -> bool:
+    """Return whether a directory around a file has a name of test data, or ends with a version."""
+    directories = path.split("/")[:-1]
+    return any(map(_DATA.fullmatch, directories[2:] if root_tree(path, contents) is not None else directories))
 
 
 def header_of(bytecode: Bytecode, contents: Contents) -> tuple[Header, Magic] | None:
     """Return a file's header with the Python that writes it, or None where either is not known."""
     header = parse_header(contents.files[bytecode.path].content)
     return (header, header.python) if header is not None and header.python is not None else None
-
-
-@lru_cache(maxsize=1024)
-def _interpreters(directory: str) -> frozenset[Version | None]:
-    """Return the versions that directories on the way are named after; None for one that is no Python's."""
-    matches = (_INTERPRETER.fullmatch(name) for name in _directories(directory))
-    return frozenset(known_version(match[1], match[2]) for match in matches if match)
-
-
-def _directories(directory: str) -> list[str]:
-    """Return the names of the directories on the way to one that ends with `/`, the root's own Python tree aside."""
-    names = directory.split("/")
-    return names[2:] if versioned_tree(directory) is not None else names

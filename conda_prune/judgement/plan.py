@@ -5,7 +5,7 @@ written.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -35,7 +35,11 @@ class Options:
 
     def wants(self, kind: str) -> bool:
         """Return whether a kind of finding is to be looked for."""
-        return kind not in self.ignore and (rule_of(kind).default or kind in self.select or "all" in self.select)
+        return kind not in self.ignore and (rule_of(kind).default or self.asks_for(kind))
+
+    def asks_for(self, kind: str) -> bool:
+        """Return whether the user asked for a kind by name, or for all."""
+        return kind in self.select or "all" in self.select
 
     def keeps(self, path: str) -> bool:
         """Return whether a file stays, whatever the rules say."""
@@ -107,8 +111,8 @@ def _payload_matters(contents: Contents, variant: Variant, options: Options, dro
 def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[list[Finding], frozenset[str]]:
     """Return what the rules find, and the files that belong to a kind that is ignored.
 
-    A file belongs to the first rule that would change it, and no later rule finds it again, even where the first one's
-    kind is ignored. Rules that nobody asked for have no files.
+    A file belongs to the first rule that would change it or reports it in place of that, and no later rule finds it
+    again, even where the first one's kind is ignored. Rules that nobody asked for have no files.
     """
     findings: list[Finding] = []
     taken: set[str] = set()
@@ -126,6 +130,8 @@ def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[lis
                 taken.add(finding.path)
                 if not wanted:
                     ignored.add(finding.path)
+                elif rule.on_request and not options.asks_for(rule.kind):
+                    finding = replace(finding, action=Action.REPORT)
             if wanted:
                 findings.append(finding)
     return findings, frozenset(ignored)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from ..model import Action, Finding, Variant
 from .contents import Contents
-from .places import decides, fits, has_source, header_of, is_embedded
+from .interpreters import Interpreters
+from .places import decides, fits, has_source, header_of
 from .python import tag_python
 
 Rows = Iterator[Finding]
@@ -30,9 +31,10 @@ def unknown_variant(contents: Contents, variant: Variant) -> Rows:
         pixi            [package.host-dependencies] python = "3.11.*"
         conda-build     requirements: {host: [python], run: [python]}, without ignore_run_exports for python
     """
+    interpreters = Interpreters(contents, variant)
     for bytecode in contents.bytecode:
         foreign = bytecode.tag and not fits(bytecode.tag, variant) and not decides(variant, bytecode.path)
-        if variant.kind == "unknown" or (foreign and not is_embedded(bytecode)):
+        if variant.kind == "unknown" or (foreign and not interpreters.read(bytecode)):
             yield _report("unknown-variant", contents, bytecode.path, bytecode.tag)
 
 
@@ -72,15 +74,17 @@ def sourceless(contents: Contents, variant: Variant) -> Rows:
 def embedded(contents: Contents, variant: Variant) -> Rows:
     """Bytecode of an interpreter inside the package, as blender or a bundled application has one.
 
-    Causes: the package brings its own Python, in a directory that says so: `share/blender/4.2/python/lib/python3.10`.
+    Causes: the package brings its own Python: a directory holds the files by which CPython recognizes an installation
+    (`os.py` next to `encodings/`, `pyvenv.cfg`, `python3*.dll`, `python*._pth`), or its name says so.
 
     Fix: it is never dropped: that interpreter imports it.
 
     Prevention: none needed.
     """
     if variant.kind in ("exact", "any", "none"):
+        interpreters = Interpreters(contents, variant)
         for bytecode in contents.bytecode:
-            if not fits(bytecode.tag, variant) and is_embedded(bytecode):
+            if bytecode.tag and not fits(bytecode.tag, variant) and interpreters.read(bytecode):
                 yield _report("embedded", contents, bytecode.path, bytecode.tag, quiet=True)
 
 

@@ -9,21 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..model import Action, FileKind, Finding, Variant
+from ..model import Action, Finding, Variant
 from .contents import Contents
 from .evidence import index_names_python
+from .interpreters import Interpreters
 from .places import (
     decides,
     fits,
-    foreign_tree_of,
     has_source,
     header_of,
     in_python_tree,
-    is_embedded,
-    is_inside,
     is_legacy,
-    is_reached,
-    linked_directories,
     own_python,
     ships_several,
     without_source,
@@ -32,28 +28,9 @@ from .python import extension_python, versioned_tree
 from .reports import embedded, misnamed, sourceless, unknown_variant
 from .stale_listing import stale_listing
 from .stamps import stale_stamp
+from .trees import foreign_path, foreign_tree, nested_path
 
 Rows = Iterator[Finding]
-
-
-def foreign_path(contents: Contents, variant: Variant) -> Rows:
-    """Bytecode under another Python's tree: `lib/python3.10/**` in a package for Python 3.11, whatever its tag.
-
-    Causes: one build directory or host prefix served several variants, and what the earlier ones installed was packed
-    with the later ones (prefix-dev/pixi #4878).
-
-    Fix: the files are dropped. Sources and other files of that tree stay; `--select foreign-tree` drops them, too.
-
-    Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link of the package leads to is kept.
-
-    Prevention: build every variant in a directory of its own, leave the other trees out by name, or end the build's
-    script with `conda-prune prefix --fix`.
-
-        rattler-build   build: {files: {exclude: ["lib/python3.10/**"]}}
-        pixi            use pixi 0.60 or later, which does so; after an older one, once: pixi publish --clean
-        conda-build     build: {script: [..., conda-prune prefix --fix]}
-    """
-    yield from _below_foreign_trees("foreign-path", contents, variant, (parsed.path for parsed in contents.bytecode))
 
 
 def foreign_tag(contents: Contents, variant: Variant) -> Rows:
@@ -78,16 +55,19 @@ def foreign_tag(contents: Contents, variant: Variant) -> Rows:
     own = own_python(variant)
     if own is None:
         return
+    interpreters = Interpreters(contents, variant)
     for bytecode in contents.bytecode:
         if not decides(variant, bytecode.path):
             continue
         if bytecode.tag:
-            if not fits(bytecode.tag, variant) and not is_embedded(bytecode):
+            if fits(bytecode.tag, variant) or interpreters.read(bytecode):
+                continue
+            if not interpreters.have_tree_for(bytecode):
                 yield _drop("foreign-tag", contents, bytecode.path, bytecode.tag)
         elif is_legacy(bytecode, contents) and (said := header_of(bytecode, contents)) is not None:
             header, row = said
             foreign = (row.implementation, row.version) != (own.implementation, own.version)
-            if foreign and not is_inside(bytecode.path, row.version):
+            if foreign and not interpreters.are_around(bytecode.path, row.version):
                 detail = f"magic number {header.magic} of {row.implementation} {row.major}.{row.minor}"
                 yield _drop("foreign-tag", contents, bytecode.path, detail)
 
@@ -110,8 +90,9 @@ def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
         conda-build     build: {noarch: python} drops bytecode by itself
     """
     if variant.kind == "any":
+        interpreters = Interpreters(contents, variant)
         for bytecode in contents.bytecode:
-            if bytecode.tag and has_source(bytecode, contents) and not is_embedded(bytecode):
+            if bytecode.tag and has_source(bytecode, contents) and not interpreters.read(bytecode):
                 yield _drop("noarch-bytecode", contents, bytecode.path, bytecode.tag)
 
 
@@ -136,31 +117,14 @@ def no_variant(contents: Contents, variant: Variant) -> Rows:
     unnamed = variant.kind == "none" or ("version" in variant.inferred and not index_names_python(contents.index))
     if not unnamed or ships_several(contents):
         return
+    interpreters = Interpreters(contents, variant)
     for bytecode in without_source((found for found in contents.bytecode if found.tag), contents):
-        if not is_embedded(bytecode):
+        if not interpreters.read(bytecode):
             path, tag = bytecode.path, bytecode.tag
-            if in_python_tree(path):
+            if in_python_tree(path, contents):
                 yield _drop("no-variant", contents, path, tag)
             elif variant.kind == "none" or fits(tag, variant):  # Otherwise it is an unknown-variant.
                 yield Finding("no-variant", path, contents.size(path), tag)
-
-
-def foreign_tree(contents: Contents, variant: Variant) -> Rows:
-    """Files other than bytecode under another Python's tree: sources, data, extension modules and `.dist-info`.
-
-    Causes: those of foreign-path; these files are what its bytecode leaves behind.
-
-    Fix: on request, the rest of the tree is dropped.
-
-    Safe: the package's Python never imports from that tree. A program may still read files there by name, which is why
-    this is no default.
-
-    Prevention: as for foreign-path.
-    """
-    bytecode = {parsed.path for parsed in contents.bytecode}
-    yield from _below_foreign_trees(
-        "foreign-tree", contents, variant, (path for path in contents.files if path not in bytecode)
-    )
 
 
 def foreign_extension(contents: Contents, variant: Variant) -> Rows:
@@ -182,12 +146,13 @@ def foreign_extension(contents: Contents, variant: Variant) -> Rows:
     own = own_python(variant)
     if own is None:
         return
+    interpreters = Interpreters(contents, variant)
     for path in contents.files:
         python = extension_python(path)
-        if python is not None and not is_inside(path, python.version) and decides(variant, path):
+        if python is not None and decides(variant, path):
             certain = "threading" not in variant.inferred or versioned_tree(path) is not None
             threads = certain and {own.free_threaded, python.free_threaded} == {True, False}
-            if python[:3] != own[:3] or threads:
+            if (python[:3] != own[:3] or threads) and not interpreters.are_around(path, python.version):
                 yield _drop("foreign-extension", contents, path, f"of {python}")
 
 
@@ -224,8 +189,9 @@ def optimized(contents: Contents, variant: Variant) -> Rows:
         pixi            [package.build.config] env = { PYTHONOPTIMIZE = "" }
         conda-build     nothing to do: it drops them by itself
     """
+    interpreters = Interpreters(contents, variant)
     for bytecode in contents.bytecode:
-        if bytecode.optimized and not bytecode.leftover and not is_embedded(bytecode):
+        if bytecode.optimized and not bytecode.leftover and not interpreters.read(bytecode):
             if bytecode.cached or has_source(bytecode, contents):
                 yield _drop("optimized", contents, bytecode.path, bytecode.optimized)
 
@@ -255,15 +221,17 @@ def orphan(contents: Contents, variant: Variant) -> Rows:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One kind of finding: whether it applies without being asked for, and the function that finds it.
+    """One kind of finding: whether it is looked for without being asked for, and the function that finds it.
 
-    `of_rest`: it judges what is left when the files are dropped that the other rules found.
+    `of_rest`: it judges what is left when the files are dropped that the other rules found. `on_request`: what it finds
+    is reported, and repaired when it is asked for only.
     """
 
     kind: str
     default: bool
     find: Callable[[Contents, Variant], Rows]
     of_rest: bool = False
+    on_request: bool = False
 
 
 RULES = (
@@ -271,6 +239,7 @@ RULES = (
     Rule("foreign-tag", True, foreign_tag),
     Rule("noarch-bytecode", True, noarch_bytecode),
     Rule("no-variant", True, no_variant),
+    Rule("nested-path", True, nested_path, on_request=True),
     Rule("foreign-tree", False, foreign_tree),
     Rule("foreign-extension", False, foreign_extension),
     Rule("leftover", False, leftover),
@@ -291,21 +260,6 @@ def rule_of(kind: str) -> Rule:
 
 
 _BY_KIND = {rule.kind: rule for rule in RULES}
-
-
-def _below_foreign_trees(kind: str, contents: Contents, variant: Variant, paths: Iterator[str]) -> Rows:
-    """Yield a drop for each path that is in another Python's tree, unless a link makes it part of this one's."""
-    if variant.kind != "exact":
-        return
-    linked = linked_directories(contents, variant)
-    for path in paths:
-        tree = foreign_tree_of(path, variant)
-        if (
-            tree is not None
-            and not is_reached(path, linked, variant)
-            and contents.files[path].kind is not FileKind.DIRECTORY
-        ):
-            yield _drop(kind, contents, path, tree)
 
 
 def _drop(kind: str, contents: Contents, path: str, detail: str) -> Finding:

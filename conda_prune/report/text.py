@@ -11,7 +11,7 @@ from ..model import Action, Finding, Result, Size, Variant
 from .escape import escaped
 
 _LABEL = 17
-_PREPOSITIONS = {"foreign-path": "under", "foreign-tree": "under"}
+_PREPOSITIONS = {"foreign-path": "under", "foreign-tree": "under", "nested-path": "under"}
 _ENTRIES = "stale-listing"
 """The kind whose findings are entries of a listing, not files that take room."""
 

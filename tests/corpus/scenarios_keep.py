@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .bytecode import modules, pyc
-from .packages import PackageSpec
+from .packages import File, PackageSpec
 from .scenario import Scenario, for_311
 
 SITE = "lib/python3.11/site-packages"
@@ -57,6 +57,40 @@ KEEP = (
         "embedded-without-variant",
         PackageSpec("bundle", files=modules("opt/b/lib/python3.9", "os", tags=("cpython-39",), sources=False)),
         "The same in a package without a Python.",
+    ),
+    Scenario(
+        "embedded-interpreter-by-landmarks",
+        for_311(
+            "windows-apps",
+            subdir="win-64",
+            files=modules("Library/app/python/Lib", "m", tags=("cpython-310",))
+            | {"Library/app/python/python310.dll": b"MZ\0"}
+            | modules("blender/4.2/python/lib", "os", "encodings/__init__", "m", tags=("cpython-310",))
+            | modules("python_embeded/Lib/site-packages", "m", tags=("cpython-310",))
+            | {"python_embeded/python310._pth": b"python310.zip\n.\n"}
+            | modules("share/env/Lib/site-packages", "m", tags=("cpython-310",))
+            | {"share/env/pyvenv.cfg": b"version = 3.10.4\n"},
+        ),
+        "No directory's name says 3.10; os.py next to encodings/, python3*.dll, python*._pth and pyvenv.cfg do.",
+    ),
+    Scenario(
+        "second-interpreter-at-the-root",
+        for_311(
+            "both",
+            files=modules("lib/python3.10", "os", "encodings/__init__", "site-packages/m", tags=("cpython-310",))
+            | {"bin/python3.10": File(b"\x7fELF", 0o755)}
+            | modules(SITE, "m", tags=CP311),
+        ),
+        "A whole Python 3.10 next to that of the package.",
+    ),
+    Scenario(
+        "nested-tree",
+        for_311(
+            "ros",
+            files=modules("opt/ros/humble/lib/python3.10/site-packages", "r/a", tags=("cpython-310", "cpython-311"))
+            | modules(SITE, "r/a", tags=CP311),
+        ),
+        "pixi #4878 below another install prefix, or a program's own: reported as nested-path.",
     ),
     Scenario(
         "decompiler-samples",

@@ -18,8 +18,22 @@ LAYOUTS = (
             files=modules("lib/python3.13t/site-packages", "ft/a", tags=CP313)
             | modules("lib/python3.13/site-packages", "ft/a", tags=CP313),
         ),
-        "Old clients put noarch packages into lib/python3.13 of a free-threaded Python.",
+        "Old builders put files into lib/python3.13 of a free-threaded Python, which imports what it has not itself.",
         drops=frozenset({"lib/python3.13/site-packages/ft/__pycache__/a.cpython-313.pyc"}),
+        kinds={"foreign-path": 1},
+    ),
+    Scenario(
+        "windows-foreign-tree",
+        PackageSpec(
+            "winpkg",
+            build="py311h1234567_0",
+            subdir="win-64",
+            depends=conda_forge("3.11"),
+            files=modules("Lib/python3.10/site-packages", "w/a", tags=("cpython-311",))
+            | modules("Lib/site-packages", "w/a", tags=("cpython-311",)),
+        ),
+        "Names have no case on Windows: Lib/python3.10 is lib/python3.10.",
+        drops=frozenset({"Lib/python3.10/site-packages/w/__pycache__/a.cpython-311.pyc"}),
         kinds={"foreign-path": 1},
     ),
     Scenario(

@@ -1,0 +1,100 @@
+"""The rules about other Pythons' trees: `lib/python3.10` in a package for Python 3.11, at its root or deeper.
+
+At the root the package's own Python never looks there, unless a symbolic link leads there: what is reachable stays.
+Deeper down, another program may look there, so that is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..model import Action, FileKind, Finding, Variant
+from .contents import Contents
+from .interpreters import Interpreters
+from .places import foreign_tree_of, nested_tree_of, tree_version
+from .roads import Roads
+
+Rows = Iterator[Finding]
+
+
+def foreign_path(contents: Contents, variant: Variant) -> Rows:
+    """Bytecode under another Python's tree: `lib/python3.10/**` in a package for Python 3.11, whatever its tag.
+
+    Causes: one build directory or host prefix served several variants, and what the earlier ones installed was packed
+    with the later ones (prefix-dev/pixi #4878).
+
+    Fix: the files are dropped. Sources and other files of that tree stay; `--select foreign-tree` drops them, too.
+
+    Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link of the package leads to is kept,
+    and so is one that holds a whole interpreter.
+
+    Prevention: build every variant in a directory of its own, leave the other trees out by name, or end the build's
+    script with `conda-prune prefix --fix`.
+
+        rattler-build   build: {files: {exclude: ["lib/python3.10/**"]}}
+        pixi            use pixi 0.60 or later, which does so; after an older one, once: pixi publish --clean
+        conda-build     build: {script: [..., conda-prune prefix --fix]}
+    """
+    for path, tree in _below_foreign_trees(contents, variant, ((file.path, file.tag) for file in contents.bytecode)):
+        yield Finding("foreign-path", path, contents.size(path), tree, Action.DROP)
+
+
+def foreign_tree(contents: Contents, variant: Variant) -> Rows:
+    """Files other than bytecode under another Python's tree: sources, data, extension modules and `.dist-info`.
+
+    Causes: those of foreign-path; these files are what its bytecode leaves behind.
+
+    Fix: on request, the rest of the tree is dropped.
+
+    Safe: the package's Python never imports from that tree. A program may still read files there by name, which is why
+    this is no default.
+
+    Prevention: as for foreign-path.
+    """
+    bytecode = {parsed.path for parsed in contents.bytecode}
+    others = ((path, "") for path in contents.files if path not in bytecode)
+    for path, tree in _below_foreign_trees(contents, variant, others):
+        yield Finding("foreign-tree", path, contents.size(path), tree, Action.DROP)
+
+
+def nested_path(contents: Contents, variant: Variant) -> Rows:
+    """Bytecode under another Python's tree in another install prefix: `opt/ros/humble/lib/python3.10/**` in a package
+    for Python 3.11, with no interpreter there.
+
+    Causes: those of foreign-path, in a package that installs below a directory of its own, or into `Library` on
+    Windows; or the tree is meant for a program that brings its Python from elsewhere.
+
+    Fix: it is reported; on request, the files are dropped. Trees that hold a whole interpreter are `embedded`.
+
+    Safe: Python 3.11 imports nothing from there unless a program puts the directory on its path, and even then nothing
+    with another tag. A program with a Python of its own may, which is why this is no default.
+
+    Prevention: as for foreign-path.
+    """
+    interpreters, roads = Interpreters(contents, variant), Roads(contents, variant)
+    for bytecode in contents.bytecode:
+        path = bytecode.path
+        tree = nested_tree_of(path, contents, variant)
+        if tree is None or foreign_tree_of(path, contents, variant) is not None:
+            continue
+        if interpreters.hold(path, bytecode.tag) or interpreters.are_named(path, tree_version(tree)):
+            continue
+        if not roads.lead_to(path, tree):
+            yield Finding("nested-path", path, contents.size(path), tree, Action.DROP)
+
+
+def _below_foreign_trees(
+    contents: Contents, variant: Variant, candidates: Iterable[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield each path that is in another Python's tree with that tree, unless the tree belongs to an interpreter in the
+    package, or something leads there. The candidates are paths with their tags.
+    """
+    if variant.kind != "exact":
+        return
+    interpreters, roads = Interpreters(contents, variant), Roads(contents, variant)
+    for path, tag in candidates:
+        tree = foreign_tree_of(path, contents, variant)
+        if tree is None or contents.files[path].kind is FileKind.DIRECTORY:
+            continue
+        if not interpreters.hold(path, tag) and not roads.lead_to(path, tree):
+            yield path, tree
