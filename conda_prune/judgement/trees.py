@@ -1,7 +1,7 @@
 """The rules about other Pythons' trees: `lib/python3.10` in a package for Python 3.11, at its root or deeper.
 
-At the root the package's own Python never looks there, unless a symbolic link leads there: what is reachable stays.
-Deeper down, another program may look there, so that is reported.
+At the root the package's own Python never looks there, unless a symbolic link or a free-threaded Python's second
+site-packages leads there: what is reachable stays. Deeper down, another program may look there, so that is reported.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from ..model import Action, FileKind, Finding, Variant
 from .contents import Contents
 from .interpreters import Interpreters
-from .places import foreign_tree_of, nested_tree_of, tree_version
+from .places import foreign_tree_of, nested_tree_of, own_python, tree_version
 from .roads import Roads
+from .shadowing import Shadows
 
 Rows = Iterator[Finding]
 
@@ -23,7 +24,9 @@ def foreign_path(contents: Contents, variant: Variant) -> Rows:
     Causes: one build directory or host prefix served several variants, and what the earlier ones installed was packed
     with the later ones (prefix-dev/pixi #4878).
 
-    Fix: the files are dropped. Sources and other files of that tree stay; `--select foreign-tree` drops them, too.
+    Fix: the files are dropped. Sources and other files of that tree stay; `--select foreign-tree` drops them, too. A
+    free-threaded Python also imports from `lib/python3.13/site-packages`: what its own directory does not shadow is
+    reported and stays.
 
     Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link of the package leads to is kept,
     and so is one that holds a whole interpreter.
@@ -35,8 +38,13 @@ def foreign_path(contents: Contents, variant: Variant) -> Rows:
         pixi            use pixi 0.60 or later, which does so; after an older one, once: pixi publish --clean
         conda-build     build: {script: [..., conda-prune prefix --fix]}
     """
+    shadows = Shadows(contents, variant)
     for path, tree in _below_foreign_trees(contents, variant, ((file.path, file.tag) for file in contents.bytecode)):
-        yield Finding("foreign-path", path, contents.size(path), tree, Action.DROP)
+        if shadows.spare(path):
+            detail = f"{tree}/site-packages, where Python {own_python(variant)} looks, too"
+            yield Finding("foreign-path", path, contents.size(path), detail)
+        else:
+            yield Finding("foreign-path", path, contents.size(path), tree, Action.DROP)
 
 
 def foreign_tree(contents: Contents, variant: Variant) -> Rows:
@@ -51,10 +59,12 @@ def foreign_tree(contents: Contents, variant: Variant) -> Rows:
 
     Prevention: as for foreign-path.
     """
+    shadows = Shadows(contents, variant)
     bytecode = {parsed.path for parsed in contents.bytecode}
     others = ((path, "") for path in contents.files if path not in bytecode)
     for path, tree in _below_foreign_trees(contents, variant, others):
-        yield Finding("foreign-tree", path, contents.size(path), tree, Action.DROP)
+        if not shadows.spare(path):
+            yield Finding("foreign-tree", path, contents.size(path), tree, Action.DROP)
 
 
 def nested_path(contents: Contents, variant: Variant) -> Rows:

@@ -23,6 +23,20 @@ LAYOUTS = (
         kinds={"foreign-path": 1},
     ),
     Scenario(
+        "free-threaded-in-part-with-gil-tree",
+        PackageSpec(
+            "ft",
+            build="py313h1234567_0",
+            depends=conda_forge("3.13", "cp313t"),
+            files=modules("lib/python3.13t/site-packages", "p/__init__", "ns/a", tags=CP313)
+            | modules("lib/python3.13/site-packages", "p/__init__", "p/b", "ns/b", "m", tags=CP313)
+            | modules("lib/python3.13", "os", tags=CP313),
+        ),
+        "The regular package p shadows p.b; the namespace ns and the missing m shadow nothing.",
+        drops=paths("lib/python3.13/site-packages/p/__pycache__/", "__init__.cpython-313.pyc", "b.cpython-313.pyc")
+        | paths("lib/python3.13/__pycache__/", "os.cpython-313.pyc"),
+    ),
+    Scenario(
         "windows-foreign-tree",
         PackageSpec(
             "winpkg",
