@@ -127,7 +127,8 @@ class Identity:
 class Package:
     """What was read of one package. `complete` tells whether the payload was read, too.
 
-    `notes` are oddities that do not stop the work, in the reader's words.
+    `notes` are oddities that do not stop the work, in the reader's words. `prefix` is where the files are installed,
+    with `/` separators, when they are those of an environment; otherwise it is empty.
     """
 
     path: str
@@ -136,6 +137,7 @@ class Package:
     components: tuple[Component, ...]
     complete: bool
     notes: tuple[str, ...] = ()
+    prefix: str = ""
 
     @cached_property
     def files(self) -> Mapping[str, File]:

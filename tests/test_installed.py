@@ -210,7 +210,8 @@ def test_an_installed_package_is_judged_as_before_it_was_installed(scenario: Sce
     entries = {path: entry for path, entry in spec.entries.items() if not isinstance(entry, Directory)}
     contents = {path: file_at(entries, path) or "" if isinstance(e, Hardlink) else e for path, e in entries.items()}
     unpack(tmp_path, contents)
-    index = {"version": spec.version, "build": spec.build, "depends": list(spec.depends), **spec.index_extra}
+    index = {"version": spec.version, "build": spec.build, "depends": list(spec.depends), "subdir": spec.subdir}
+    index |= spec.index_extra
     path = write_record(tmp_path, spec.name, list(entries))
     value = json.loads(path.read_text()) | {key: value for key, value in index.items() if value is not None}
     for entry in value["paths_data"]["paths"]:

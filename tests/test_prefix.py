@@ -29,7 +29,7 @@ SITE_PACKAGES = "lib/python3.11/site-packages"
 OWN = modules(f"{SITE_PACKAGES}/own", "__init__", "m", tags=("cpython-311",))
 OLD_TREE = modules("lib/python3.10/site-packages/own", "__init__", tags=("cpython-310",))
 OLD_TAG = modules(f"{SITE_PACKAGES}/own", "m", tags=("cpython-310",), sources=False)
-BUILD_VARIABLES = ("PREFIX", "PKG_NAME", "PKG_VERSION", "PKG_BUILD_STRING", "PY_VER", "SP_DIR", "CONDA_BUILD")
+BUILD_VARIABLES = ("PREFIX", "PKG_NAME", "PKG_VERSION", "PKG_BUILD_STRING", "PY_VER", "SP_DIR", "CONDA_BUILD", "SUBDIR")
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +103,14 @@ def test_a_clean_prefix_stays_as_it_is(tmp_path: Path) -> None:
     for arguments in ([], ["--fix"]):
         assert hook(*arguments, build(prefix)).returncode == 0
         assert tree(prefix) == before
+
+
+def test_a_build_for_windows_has_names_without_case(tmp_path: Path) -> None:
+    stray = "Lib/python3.10/site-packages/own/__pycache__/m.cpython-311.pyc"
+    prefix = unpack(tmp_path / "p", {"Lib/site-packages/own/m.py": "", stray: b""})
+    assert hook(build(prefix, SUBDIR="linux-64", SP_DIR="")).returncode == 0
+    assert hook("--fix", build(prefix, SUBDIR="win-64", SP_DIR="")).returncode == 0
+    assert files(prefix) == {"Lib/site-packages/own/m.py"}
 
 
 def test_without_fix_findings_exit_1_and_nothing_is_written(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Contents:
 
     `complete`: the files are those of the payload; otherwise the listing's word is taken for them. `members` are all
     that were read, those below `info/` too. `gone` are the paths that the plan takes out: no longer in `files`, though
-    the listings still name them.
+    the listings still name them. `prefix` is the environment that the files are in, empty for a package.
     """
 
     files: Mapping[str, File]
@@ -50,6 +50,7 @@ class Contents:
     complete: bool
     members: Mapping[str, File] = field(default_factory=dict)
     gone: frozenset[str] = frozenset()
+    prefix: str = ""
 
     @cached_property
     def bytecode(self) -> tuple[Bytecode, ...]:
@@ -136,7 +137,7 @@ def _read(package: Package) -> Contents:
         _check_lengths(listing.rows, PATHS_JSON)
     elif not package.complete:
         _check_lengths(files, FILES)
-    return Contents(files, index, texts, listing, package.complete, package.files)
+    return Contents(files, index, texts, listing, package.complete, package.files, prefix=package.prefix)
 
 
 def _check_lengths(paths: Collection[str], where: str) -> None:

@@ -4,7 +4,7 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -16,6 +16,7 @@ from .consequences import every_link, follow
 from .contents import Contents, contents_of, has_listing
 from .links import names_passed, trail
 from .places import decides, is_legacy
+from .roads import pth_files
 from .rules import RULES, rule_of
 from .stale_listing import listing_edits
 from .stamps import STALE_STAMP, content_needed, has_stamps, ignored_note, restamped
@@ -67,16 +68,9 @@ def make_plan(package: Package, options: Options) -> Plan:
         reason = f"{variant.conflict}, and the package holds bytecode"
         return Plan(package, variant, (), "refused", f"{reason}; say which Python is meant with --python")
     findings, ignored = _judged(contents, variant, options)
-    doubt = _doubt(variant, findings)
     if not package.complete:
-        drops = {finding.path for finding in findings if finding.action is Action.DROP}
-        unsure = _payload_matters(contents, variant, options, drops)
-        if doubt:
-            return Plan(package, variant, (), "refused", doubt, needs_payload=unsure)
-        notes = [*_conflict_notes(contents, variant), *_tree_notes(contents.without(drops), variant, options)]
-        status: Literal["clean", "findings"] = "findings" if drops else "clean"
-        return Plan(package, variant, tuple(findings), status, notes=tuple(notes), needs_payload=unsure)
-    if doubt:
+        return _forecast(package, contents, variant, options, findings)
+    if doubt := _doubt(variant, findings):
         return Plan(package, variant, (), "refused", doubt)
     done = follow(contents, findings, options.keeps)
     rest = contents.without(done.gone)
@@ -95,17 +89,37 @@ def make_plan(package: Package, options: Options) -> Plan:
     return Plan(package, variant, tuple(found), "findings" if edits else "clean", "", edits, tuple(notes))
 
 
-def _payload_matters(contents: Contents, variant: Variant, options: Options, drops: Collection[str]) -> bool:
-    """Return whether the info component alone cannot judge the package.
+def _forecast(
+    package: Package, contents: Contents, variant: Variant, options: Options, findings: Sequence[Finding]
+) -> Plan:
+    """Return the plan as far as metadata alone tell, with what they cannot tell."""
+    drops = {finding.path: finding.kind for finding in findings if finding.action is Action.DROP}
+    unread = list(_unread(contents, variant, options, drops))
+    unsure = bool(unread) or (options.wants(STALE_STAMP) and has_stamps(contents))
+    if doubt := _doubt(variant, findings):
+        return Plan(package, variant, (), "refused", doubt, needs_payload=unsure)
+    notes = [*_conflict_notes(contents, variant), *_tree_notes(contents.without(drops), variant, options)]
+    if unread:
+        notes.append(f"judged from metadata alone: {'; '.join(unread)}")
+    status: Literal["clean", "findings"] = "findings" if drops else "clean"
+    return Plan(package, variant, tuple(findings), status, notes=tuple(notes), needs_payload=unsure)
 
-    It cannot where only a header says what a file is, and where a symbolic link might lead to a file that is to go.
-    """
+
+def _unread(contents: Contents, variant: Variant, options: Options, drops: Mapping[str, str]) -> Iterator[str]:
+    """Yield what was not read, and might change the findings: headers, `.pth` files, and where links lead."""
     if options.wants("foreign-tag") and variant.kind == "exact":
-        if any(is_legacy(bytecode, contents) and decides(variant, bytecode.path) for bytecode in contents.bytecode):
-            return True
-    if options.wants(STALE_STAMP) and has_stamps(contents):
-        return True
-    return bool(drops) and any(parse_bytecode(path) is None or options.keeps(path) for path in every_link(contents))
+        if legacy := sum(is_legacy(file, contents) and decides(variant, file.path) for file in contents.bytecode):
+            files = ".pyc file next to its source was" if legacy == 1 else ".pyc files next to their sources were"
+            numbers = "magic number" if legacy == 1 else "magic numbers"
+            yield f"the {numbers} of {legacy} {files} not read"
+    if not drops:
+        return
+    if any(rule_of(kind).needs_roads for kind in drops.values()) and (pth := pth_files(contents, variant)):
+        files = "file was not read (what it leads" if len(pth) == 1 else "files were not read (what they lead"
+        yield f"{len(pth)} .pth {files} to stays)"
+    if links := sum(parse_bytecode(path) is None or options.keeps(path) for path in every_link(contents)):
+        files = "link was not followed (what it leads" if links == 1 else "links were not followed (what they lead"
+        yield f"{links} symbolic {files} to stays)"
 
 
 def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[list[Finding], frozenset[str]]:

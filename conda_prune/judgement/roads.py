@@ -1,14 +1,37 @@
-"""How the package's own Python gets into a directory that is not on its path: symbolic links."""
+"""How the package's own Python gets into a directory that is not on its path: symbolic links, and `.pth` files.
+
+`site` reads the `.pth` files of every site-packages directory when Python starts, and puts each line's directory on
+`sys.path` (`site.addpackage`). What such a line leads to is importable, whoever's tree it is in. Lines that start with
+`import` are code; they are never run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from ..model import Variant
 from .contents import Contents
-from .links import parents, trail
+from .links import opened_file, parents, trail
 from .places import foreign_tree_of, nested_tree_of, root_tree
+
+_SITE = re.compile(r"(?:lib(?:64)?/[^/]+|Lib)/(?:site|dist)-packages/[^/]+\.pth", re.ASCII)
+_SITE_WINDOWS = re.compile(_SITE.pattern, re.ASCII | re.IGNORECASE)
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/", re.ASCII)
+
+
+def pth_files(contents: Contents, variant: Variant) -> list[str]:
+    """Return the `.pth` files that the package's own Python reads when it starts."""
+    pattern = _SITE_WINDOWS if contents.is_windows else _SITE
+    return [
+        path
+        for path in contents.files
+        if path.endswith(".pth")
+        and pattern.fullmatch(path)
+        and foreign_tree_of(path, contents, variant) is None
+        and contents.files[path].size != 0
+    ]
 
 
 class Roads:
@@ -19,8 +42,15 @@ class Roads:
         self._variant = variant
 
     def lead_to(self, path: str, tree: str) -> bool:
-        """Return whether a link leads to a directory around a path, so that the path has a name outside of the foreign
-        tree that it is in. Behind `lib64 -> lib`, another Python's tree is still one.
+        """Return whether a symbolic link or a `.pth` file makes a file reachable from outside the foreign tree that it
+        is in. Every file is, where a `.pth` file of the payload is too large to be read.
+        """
+        return self._is_linked(path, tree) or self._is_on_path(path, tree)
+
+    def _is_linked(self, path: str, tree: str) -> bool:
+        """Return whether a link leads to a directory around a path, so that the path has a name outside of such trees.
+
+        Behind `lib64 -> lib`, another Python's tree is still one.
         """
         return bool(self._links) and any(
             self._is_outside(link + path[len(parent) :], tree)
@@ -34,6 +64,15 @@ class Roads:
         is_root = root_tree(f"{tree}/", self._contents) is not None
         return is_root or nested_tree_of(path, self._contents, self._variant) is None
 
+    def _is_on_path(self, path: str, tree: str) -> bool:
+        if self._entries is None:
+            return True
+        if not self._entries:
+            return False
+        if self._contents.is_windows:
+            path = path.lower()
+        return any(parent in self._entries for parent in parents(path) if len(parent) >= len(tree))
+
     @cached_property
     def _links(self) -> Mapping[str, list[str]]:
         """What symbolic links outside other Pythons' trees lead to, each with the links, as paths in the package."""
@@ -44,3 +83,57 @@ class Roads:
                     if passed != path:
                         leading.setdefault(passed, []).append(path)
         return leading
+
+    @cached_property
+    def _entries(self) -> frozenset[str] | None:
+        """The directories that `.pth` files put on the path; None where one of the payload was not kept."""
+        entries: set[str] = set()
+        for path in pth_files(self._contents, self._variant):
+            if self._contents.complete:
+                file = opened_file(self._contents.members or self._contents.files, path)
+                if file is None or file.whole is None:
+                    return None
+                entries |= set(self._lines(path, file.whole))
+        return frozenset(entries)
+
+    def _lines(self, path: str, raw: bytes) -> Iterator[str]:
+        """Yield the directories that one file names, as paths in the package."""
+        for line in raw.decode("utf-8-sig", "surrogateescape").splitlines():
+            line = line.rstrip()
+            if not line or line.startswith(("#", "import ", "import\t")):
+                continue
+            target = self._in_package(path, line)
+            if target is not None:
+                *_, target = trail(self._contents.files, target)
+                yield target.lower() if self._contents.is_windows else target
+
+    def _in_package(self, path: str, line: str) -> str | None:
+        """Return the directory that a line names, as a path in the package; None where it is outside."""
+        windows = self._contents.is_windows
+        if windows:
+            line = line.replace("\\", "/")
+        if not (_ABSOLUTE.match(line) if windows else line.startswith("/")):
+            return _normalized(f"{path.rpartition('/')[0]}/{line}")
+        prefix = self._contents.placeholder(path) or self._contents.prefix
+        if not prefix:
+            return None
+        if windows:
+            prefix = prefix.replace("\\", "/")
+            same = line[: len(prefix)].lower() == prefix.lower()
+        else:
+            same = line.startswith(prefix)
+        rest = line[len(prefix) :]
+        return _normalized(rest) if same and (rest[:1] in ("", "/") or prefix.endswith("/")) else None
+
+
+def _normalized(path: str) -> str | None:
+    """Return a path as os.path.abspath does, from the package's root; None where it is above the root."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)

@@ -224,7 +224,7 @@ class Rule:
     """One kind of finding: whether it is looked for without being asked for, and the function that finds it.
 
     `of_rest`: it judges what is left when the files are dropped that the other rules found. `on_request`: what it finds
-    is reported, and repaired when it is asked for only.
+    is reported, and repaired when it is asked for only. `needs_roads`: it depends on the `.pth` files in the payload.
     """
 
     kind: str
@@ -232,15 +232,16 @@ class Rule:
     find: Callable[[Contents, Variant], Rows]
     of_rest: bool = False
     on_request: bool = False
+    needs_roads: bool = False
 
 
 RULES = (
-    Rule("foreign-path", True, foreign_path),
+    Rule("foreign-path", True, foreign_path, needs_roads=True),
     Rule("foreign-tag", True, foreign_tag),
     Rule("noarch-bytecode", True, noarch_bytecode),
     Rule("no-variant", True, no_variant),
-    Rule("nested-path", True, nested_path, on_request=True),
-    Rule("foreign-tree", False, foreign_tree),
+    Rule("nested-path", True, nested_path, on_request=True, needs_roads=True),
+    Rule("foreign-tree", False, foreign_tree, needs_roads=True),
     Rule("foreign-extension", False, foreign_extension),
     Rule("leftover", False, leftover),
     Rule("optimized", False, optimized),

@@ -1,7 +1,8 @@
 """The rules about other Pythons' trees: `lib/python3.10` in a package for Python 3.11, at its root or deeper.
 
-At the root the package's own Python never looks there, unless a symbolic link or a free-threaded Python's second
-site-packages leads there: what is reachable stays. Deeper down, another program may look there, so that is reported.
+At the root the package's own Python never looks there, unless a symbolic link, a `.pth` file or a free-threaded
+Python's second site-packages leads there: what is reachable stays. Deeper down, another program may look there, so that
+is reported.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ def foreign_path(contents: Contents, variant: Variant) -> Rows:
     free-threaded Python also imports from `lib/python3.13/site-packages`: what its own directory does not shadow is
     reported and stays.
 
-    Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link of the package leads to is kept,
-    and so is one that holds a whole interpreter.
+    Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link or a `.pth` file of the package
+    leads to is kept, and so is one that holds a whole interpreter.
 
     Prevention: build every variant in a directory of its own, leave the other trees out by name, or end the build's
     script with `conda-prune prefix --fix`.

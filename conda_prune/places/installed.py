@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from ..errors import NotAPackage, PruneError
 from ..judgement.bytecode import HEADER, parse_bytecode
+from ..judgement.contents import content_wanted
 from ..judgement.plan import Options, make_plan
 from ..model import File, FileKind, Plan, Result
 from .records import CONDA_META, Record, as_package, read_record, record_paths
@@ -48,7 +49,7 @@ def _may_be(path: str, name: str) -> bool:
 
 
 def _check(prefix: str, record: Record, options: Options, deep: bool) -> Result:
-    plan = make_plan(as_package(record.path, record.index, _files(prefix, record, deep)), options)
+    plan = make_plan(as_package(record.path, record.index, _files(prefix, record, deep), prefix), options)
     result = result_of(plan, plan.status, record.index, record.path)
     return replace(result, members=len(record.packed), deep=deep)
 
@@ -62,7 +63,11 @@ def _files(prefix: str, record: Record, deep: bool) -> Iterator[File]:
         if file.kind is FileKind.SYMLINK:
             yield replace(file, link=_link(prefix, file.path))
         elif bytecode is not None and (deep or not bytecode.cached):
-            yield replace(file, content=_head(prefix, file.path))
+            yield replace(file, content=_head(prefix, file.path, HEADER))
+        elif file.path.endswith(".pth") and (length := content_wanted(file.path)):
+            # Installers write the prefix into it, so the record's size may be another.
+            content = _head(prefix, file.path, length + 1)
+            yield replace(file, content=content, size=len(content) if content and len(content) <= length else None)
         else:
             yield file
 
@@ -80,14 +85,14 @@ def _link(prefix: str, path: str) -> str:
         return ""
 
 
-def _head(prefix: str, path: str) -> bytes | None:
+def _head(prefix: str, path: str, length: int) -> bytes | None:
     """Return an installed file's first bytes, or None where it is not there any more."""
     try:
         descriptor = os.open(_inside(prefix, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):
         return None
     with open(descriptor, "rb") as file:
-        return file.read(HEADER) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        return file.read(length) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def result_of(plan: Plan, status: str, index: object, path: str) -> Result:

@@ -31,8 +31,8 @@ _STAMPS = "stale-stamp"
 class Build:
     """What a build's environment says of the package that is being built; empty where it says nothing.
 
-    `python` is the minor version (PY_VER), `site_packages` the directory of SP_DIR. `running`: the environment is that
-    of a build script, whose prefix may have no `conda-meta` yet.
+    `python` is the minor version (PY_VER), `site_packages` the directory of SP_DIR, `subdir` the platform (SUBDIR).
+    `running`: the environment is that of a build script, whose prefix may have no `conda-meta` yet.
     """
 
     prefix: str = ""
@@ -42,6 +42,7 @@ class Build:
     python: str = ""
     site_packages: str = ""
     running: bool = False
+    subdir: str = ""
 
 
 def build_of(environment: Mapping[str, str]) -> Build:
@@ -51,7 +52,8 @@ def build_of(environment: Mapping[str, str]) -> Build:
         for key in ("PREFIX", "PKG_NAME", "PKG_VERSION", "PKG_BUILD_STRING", "PY_VER", "SP_DIR")
     )
     running = environment.get("CONDA_BUILD") == "1"
-    return Build(prefix, name, version, build, python.strip(), site_packages.strip(), running)
+    subdir = environment.get("SUBDIR", "").strip() or ("win-64" if os.name == "nt" else "")
+    return Build(prefix, name, version, build, python.strip(), site_packages.strip(), running, subdir)
 
 
 def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = False) -> Result:
@@ -67,7 +69,7 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
     seen: dict[str, Seen] = {}
     # The files' dates are not yet those that they get in the package, so no stamp can be judged.
     judged = replace(options, ignore=options.ignore | {_STAMPS})
-    package = as_package(prefix, metadata.index, _files(prefix, owned, seen))
+    package = as_package(prefix, metadata.index, _files(prefix, owned, seen), prefix)
     # Hard links are files of their own here, so nothing asks for more of a file's content.
     plan = make_plan(package, judged)
     result = result_of(plan, plan.status, metadata.index, prefix)
@@ -109,7 +111,7 @@ class _Metadata:
 
 
 def _metadata(build: Build, records: Sequence[Record], options: Options) -> _Metadata:
-    index = {"name": build.name, "version": build.version, "build": build.build}
+    index = {"name": build.name, "version": build.version, "build": build.build, "subdir": build.subdir}
     python = next((record.index for record in records if record.name == "python"), None)
     # An interpreter's own package says what it is for; what only its build string says, others say better.
     if options.python is not None or detect_variant(index | {"build": ""}, {}).kind == "exact":

@@ -138,9 +138,10 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def as_package(path: str, index: Mapping[str, Any], files: Iterable[File]) -> Package:
-    """Return files and metadata as the package that would hold them, for judgement: without archive and listing."""
+def as_package(path: str, index: Mapping[str, Any], files: Iterable[File], prefix: str) -> Package:
+    """Return the files of a prefix and metadata as the package that would hold them: without archive and listing."""
     text = json.dumps(index).encode()
     info = File("info/index.json", size=len(text), content=text)
     component = Component("pkg", (info, *files), (), 0)
-    return Package(path, Format.CONDA, Identity(0, 0, 0, 0), (component,), complete=True)
+    installed_in = os.path.abspath(prefix).replace(os.sep, "/")
+    return Package(path, Format.CONDA, Identity(0, 0, 0, 0), (component,), complete=True, prefix=installed_in)

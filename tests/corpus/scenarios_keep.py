@@ -93,6 +93,16 @@ KEEP = (
         "pixi #4878 below another install prefix, or a program's own: reported as nested-path.",
     ),
     Scenario(
+        "tree-that-a-pth-file-leads-to",
+        for_311(
+            "road",
+            files=modules("lib/python3.10/site-packages", "r/a", tags=CP311)
+            | {f"{SITE}/road.pth": "../../python3.10/site-packages\n"},
+        ),
+        "site puts the other tree on the path.",
+        payload=True,
+    ),
+    Scenario(
         "decompiler-samples",
         for_311(
             "decompyle",
