@@ -5,8 +5,8 @@ worker: it sends one task at a time and waits for the result, so it is known wha
 worker is touched. (`concurrent.futures.ProcessPoolExecutor` gives up all workers when one dies, does not say which task
 it had, and starts its processes through `python -c`, which finds modules in the current directory: see `isolation`.)
 
-A worker reads tasks from its standard input. When that ends, the worker ends: at once, undoing what it is at. This is
-how it is stopped on every system, and it also happens when this process is killed.
+A worker reads tasks from its standard input. When that ends, the worker undoes what it is doing and ends at once (see
+`interruption`). This is how it is stopped on every system, and it also happens when this process is killed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, BinaryIO, Generic, TypeVar
 
-from . import isolation
+from . import interruption, isolation
 
 _PATIENCE = 30.0
-"""Seconds that a worker gets to undo what it is at."""
+"""Seconds that a worker gets to undo what it is doing."""
 _POLL = 0.5
 """Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
 _AHEAD = 8
@@ -189,14 +189,14 @@ def _close(pipe: Any) -> None:
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
     """Be a worker: the first thing that is read is what to do, everything else a task."""
-    signal.signal(signal.SIGTERM, _unwind)
+    interruption.raise_at_signals()
     if _POSIX:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     work = pickle.load(tasks)
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks, waiting), daemon=True).start()
-    while (task := waiting.get()) is not None:
-        _send(work(*task), results)
+    while True:
+        _send(work(waiting.get()), results)
 
 
 def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -213,23 +213,12 @@ def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _listen(tasks: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
-    """Pass the tasks on to the main thread; when no more can come, interrupt what it is doing."""
+    """Pass the tasks on to the main thread; end the process when no more can come, whatever it is doing."""
     try:
         while True:
-            waiting.put((pickle.load(tasks),))
+            waiting.put(pickle.load(tasks))
     except (EOFError, OSError, pickle.UnpicklingError):
-        waiting.put(None)
-        if _POSIX:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-        else:
-            import _thread
-
-            _thread.interrupt_main(signal.SIGTERM)
-
-
-def _unwind(number: int, frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # A second one must not interrupt the undoing.
-    raise SystemExit(128 + number)
+        interruption.end(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
@@ -237,7 +226,6 @@ if __name__ == "__main__":
     try:
         streams = _take_over_streams()
         _serve(*streams)
-        code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import conda_prune.cli
+from conda_prune import interruption
 from conda_prune.cli import cli
 
 from .corpus.packages import PackageSpec, write_package
@@ -337,7 +338,7 @@ def test_only_what_lacks_memory_is_said_to(
         raise error
 
     monkeypatch.setattr("conda_prune.cli.cli", fails)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
     try:
         if code is None:
             with pytest.raises(ImportError):
@@ -346,7 +347,8 @@ def test_only_what_lacks_memory_is_said_to(
             assert conda_prune.cli.run() == code
             assert "not enough memory" in capsys.readouterr().err
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_wrong_value_of_a_variable_is_told_by_its_name(tmp_path: Path) -> None:

@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from conda_prune import interruption
+
 from .corpus.crafted import BASE
 from .corpus.packages import write_package
 from .test_batch import workers
+from .test_cli import EXECUTABLE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 
@@ -130,6 +134,60 @@ def test_a_reader_that_has_enough_ends_it_quietly(directory: Directory) -> None:
     stderr = process.stderr.read()
     assert process.wait(timeout=60) == 141
     assert stderr == ""
+    assert directory.files() == directory.new
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package whose payload takes libzstd much longer than a second to compress at level 19, in any of its jobs."""
+    rng = random.Random(1)
+    words = [bytes(rng.choices(b"abcdefghij \n", k=rng.randint(3, 9))) for _ in range(5000)]
+    text = b" ".join(rng.choices(words, k=4 << 20))
+    spec = replace(BASE, files={**BASE.files, "share/text": text})
+    return write_package(spec, tmp_path_factory.mktemp("slow"), level=1)
+
+
+@pytest.mark.parametrize("number", interruption.SIGNALS)
+@pytest.mark.parametrize("options", [("--level", "19"), ("--level", "19", "-j", "2")], ids=["alone", "workers"])
+def test_interruption_does_not_wait_for_the_compressor(
+    slow: Path, tmp_path: Path, number: signal.Signals, options: tuple[str, ...]
+) -> None:
+    before = slow.read_bytes()
+    packages = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        packages.append(Path(shutil.copy(slow, tmp_path / name)))
+    process = subprocess.Popen(
+        [EXECUTABLE, "fix", "--in-place", "--threads", "2", *options, *map(str, packages)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while not list(tmp_path.glob("*/.conda-prune-*")) and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(2)
+    assert process.poll() is None, "it is compressing"
+    os.killpg(process.pid, number)
+    sent = time.monotonic()
+    _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - sent < 2
+    assert process.returncode == 128 + number
+    assert stderr.strip() == b""
+    for package in packages:
+        assert (package.read_bytes(), os.listdir(package.parent)) == (before, [package.name])
+
+
+def test_signals_that_the_shell_ignores_stay_ignored(directory: Directory) -> None:
+    """As `nohup` and shells without job control have it for what runs in the background."""
+    directory.restore()
+    process = subprocess.Popen(
+        ["sh", "-c", "trap '' HUP INT TERM; exec \"$@\"", "sh", EXECUTABLE, "fix", "--in-place", str(directory.path)],
+        stdout=subprocess.PIPE,
+    )
+    while not directory.files().keys() - directory.old.keys() and process.poll() is None:
+        time.sleep(0.001)
+    for number in (signal.SIGHUP, *CODES):
+        process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
     assert directory.files() == directory.new
 
 

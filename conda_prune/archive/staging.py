@@ -17,6 +17,7 @@ import stat
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
+from .. import interruption
 from ..errors import CannotWrite, Changed
 from ..model import Identity
 from . import system
@@ -58,11 +59,13 @@ class Staging:
         self.path = temporary_of(self.target)
         self._directory = os.path.dirname(self.target)
         self._made: list[str] = []
+        self._backups: list[str] = []
         self._space = space
         self._open = False
         self._replaced = False
 
     def __enter__(self) -> Staging:
+        interruption.register(self._abandon)
         try:
             self._make_directory()
             check_writable(self.target)
@@ -109,8 +112,21 @@ class Staging:
     ) -> None:
         self._discard()
 
+    def _abandon(self) -> None:
+        """Remove what is there; the process ends, perhaps while another thread is still writing to the file."""
+        if self._replaced:
+            return
+        _remove(self._backups)
+        if self._open:
+            if not system.REPLACES_OPEN_FILES:
+                os.close(self._raw.fileno())
+            os.unlink(self.path)
+        for made in reversed(self._made):
+            os.rmdir(made)
+
     def _discard(self) -> None:
         with system.uninterrupted():
+            interruption.unregister(self._abandon)
             if self._open:
                 self._open = False
                 if self._replaced:
@@ -151,7 +167,7 @@ class Staging:
         Raises Changed when the target is not the file of `expected` any more. With `backup`, the target's old content
         stays under that name; raises CannotWrite when something has the name already.
         """
-        made: list[str] = []
+        made = self._backups
         try:
             if backup is not None:
                 _back_up(self.target, backup, made)

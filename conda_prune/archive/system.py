@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from .. import interruption
+
 REPLACES_OPEN_FILES = os.name != "nt"
 """Whether a file can be renamed, replaced and deleted while it is open."""
 
@@ -26,9 +28,6 @@ _POLL = 0.05
 """Seconds between two looks at a file that somebody else has open, where waiting is not possible."""
 _SHARING_VIOLATION = 32
 """Windows' number of the error that a file is open elsewhere."""
-_INTERRUPTIONS = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
-]
 _seeking = threading.Lock()
 
 
@@ -205,9 +204,9 @@ def _attributes(path: str) -> list[str]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let signals that end the program wait until the block is done: for what must not be left half done.
+    """Make signals that end the program wait until the block is done: for what must not be left half done.
 
-    Only the main thread is interrupted by signals at all (Python), so other threads need nothing.
+    Python interrupts only the main thread, so other threads need nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -215,14 +214,17 @@ def uninterrupted() -> Iterator[None]:
     arrived: list[int] = []
     previous = {}
     try:
-        for number in _INTERRUPTIONS:
-            if callable(handler := signal.getsignal(number)):
-                previous[number] = handler
-                signal.signal(number, lambda number, frame: arrived.append(number))
-        yield
+        with interruption.critical:
+            try:
+                for number in interruption.SIGNALS:
+                    if callable(handler := signal.getsignal(number)):
+                        previous[number] = handler
+                        signal.signal(number, lambda number, frame: arrived.append(number))
+                yield
+            finally:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         for number in arrived[:1]:
             previous[number](number, None)
 

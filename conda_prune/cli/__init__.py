@@ -12,7 +12,6 @@ import errno
 import gc
 import importlib
 import os
-import signal
 import sys
 from typing import NoReturn
 
@@ -22,7 +21,7 @@ gc.set_threshold(100_000, 20, 20)
 import click  # noqa: E402
 from click.core import ParameterSource  # noqa: E402
 
-from .. import __version__  # noqa: E402
+from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
 from ..report import streams  # noqa: E402
 
@@ -136,10 +135,6 @@ def cli() -> None:
     """
 
 
-def _terminated(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
 def main() -> NoReturn:
     """Run the command line, and end the process with its exit code.
 
@@ -160,8 +155,7 @@ def main() -> NoReturn:
         traceback.print_exc()
         click.echo("error: internal error; please report it with the lines above", err=True)
         code = 3
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # The work is done: there is nothing left to interrupt.
+    interruption.ignore_signals()  # The work is done: there is nothing left to interrupt.
     atexit._run_exitfuncs()
     code = _check_delivery(code)
     sys.stderr.flush()
@@ -188,9 +182,9 @@ def _check_delivery(code: int) -> int:
 def run() -> int:
     """Run the command line, and return its exit code.
 
-    An interruption unwinds the work, so that nothing temporary stays, and gives 130 or 143.
+    An interruption unwinds the work, so that nothing temporary stays, and gives 130 or 143 (see `interruption`).
     """
-    signal.signal(signal.SIGTERM, _terminated)
+    interruption.raise_at_signals()
     try:
         code = cli(standalone_mode=False) or 0
     except SystemExit as leaving:

@@ -142,6 +142,12 @@ class _Run:
     threads: int = 0
 
     def __call__(self, target: Target) -> Result:
+        from ..interruption import ended_at_once
+
+        with ended_at_once():
+            return self._work(target)
+
+    def _work(self, target: Target) -> Result:
         from ..errors import PruneError
         from ..operations import check_package, fix_package
         from ..report.progress import Meter
