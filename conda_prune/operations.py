@@ -20,8 +20,8 @@ from .archive.reader import read_package
 from .archive.system import cores
 from .errors import CannotWrite, Changed, OutOfFiles, OutOfMemory, PruneError, lacks_files, lacks_memory
 from .judgement.contents import content_wanted, contents_of
-from .judgement.evidence import recorded_level
 from .judgement.plan import Options, make_plan
+from .judgement.variant.evidence import recorded_level
 from .model import Compression, File, Format, Limits, Package, Plan, Result, Size
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.batch import run
+from conda_prune.cli.jobs import run
 
 from .corpus.crafted import BASE
 from .corpus.packages import write_package

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conda_prune.judgement.bytecode import Header, parse_bytecode, parse_header
-from conda_prune.judgement.python import MAGIC_NUMBERS, Magic
+from conda_prune.judgement.variant.pythons import MAGIC_NUMBERS, Magic
 
 SITE = "lib/python3.11/site-packages/p"
 CACHE = f"{SITE}/__pycache__"

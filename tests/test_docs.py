@@ -27,10 +27,10 @@ import pytest
 
 from conda_prune import Action, Result, check, fix
 from conda_prune.cli import cli
-from conda_prune.explain import explain, kinds
 from conda_prune.judgement.plan import KINDS
-from conda_prune.judgement.rules import RULES
+from conda_prune.judgement.rules.all_rules import RULES
 from conda_prune.model import Source
+from conda_prune.report.documentation import explain, kinds
 from conda_prune.report.json_report import as_object
 
 from .command_lines import find_commands, parse, run_conda_prune

@@ -18,15 +18,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "model": (),
     "judgement": ("judgement", *SHARED),
     "archive": ("archive", "interruption", *SHARED),
-    "report": ("report", "explain", *SHARED, "judgement"),
+    "report": ("report", "judgement", *SHARED),
     "interruption": (),
     "isolation": (),
     "places": ("places", "archive", "judgement", "isolation", *SHARED),
     "operations": ("places", "archive", "judgement", *SHARED),
     "paths": SHARED,
-    "batch": ("interruption", "isolation", *SHARED),
     "config": SHARED,
-    "explain": ("judgement", *SHARED),
     "__init__": ("operations", "judgement", *SHARED),
     "cli": (
         "cli",
@@ -34,10 +32,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "places",
         "report",
         "paths",
-        "batch",
         "interruption",
+        "isolation",
         "config",
-        "explain",
         "judgement",
         "__init__",
         *SHARED,
@@ -49,9 +46,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
 DOORS: dict[str, tuple[str, ...]] = {
     "zstandard": ("archive/zstd", "archive/recipe.py", "archive/verify.py"),
     "libarchive": ("archive/verify.py",),
-    "rattler": ("judgement/specs.py", "places/channel.py"),
+    "rattler": ("judgement/variant/specs.py", "places/channel.py"),
     "click": ("cli/", "report/progress.py"),
-    "yaml": ("judgement/evidence.py",),
+    "yaml": ("judgement/variant/evidence.py",),
 }
 
 IMPURE = {"os", "sys", "time", "datetime", "pathlib", "subprocess", "tempfile", "socket", "random", "shutil", "logging"}

@@ -14,8 +14,8 @@ import pytest
 
 from conda_prune import check, fix
 from conda_prune.judgement.contents import Contents
-from conda_prune.judgement.rules import RULES
-from conda_prune.judgement.variant import detect_variant
+from conda_prune.judgement.rules.all_rules import RULES
+from conda_prune.judgement.variant.detect import detect_variant
 from conda_prune.model import Action, File, Finding, Variant
 
 from .corpus.packages import FORMATS, PackageSpec, write_package

@@ -7,8 +7,8 @@ from collections.abc import Collection
 import pytest
 
 from conda_prune.judgement.contents import Contents
-from conda_prune.judgement.rules import RULES
-from conda_prune.judgement.variant import override_variant
+from conda_prune.judgement.rules.all_rules import RULES
+from conda_prune.judgement.variant.detect import override_variant
 from conda_prune.model import Action
 
 from .test_rules import MAGIC_310, SITE, cached, contents_with, found, head, paths_found

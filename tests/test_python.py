@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from conda_prune.judgement.bytecode import parse_header
-from conda_prune.judgement.python import (
+from conda_prune.judgement.variant.pythons import (
     MAGIC_NUMBERS,
     VERSIONS,
     Python,

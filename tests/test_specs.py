@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rattler import MatchSpec, Version, VersionSpec
 
-from conda_prune.judgement.python import VERSIONS
-from conda_prune.judgement.specs import (
+from conda_prune.judgement.variant.pythons import VERSIONS
+from conda_prune.judgement.variant.specs import (
     COMMON_PINS,
     IMPOSSIBLE,
     UNKNOWN,

@@ -22,8 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conda_prune import Result, check, fix
-from conda_prune.judgement.python import magic_python
 from conda_prune.judgement.source_hash import siphash, source_hash
+from conda_prune.judgement.variant.pythons import magic_python
 
 from .corpus.bytecode import MAGIC_NUMBERS, cached, modules, pyc
 from .corpus.entries import BUILD_TIME, AnyEntry

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conda_prune.errors import UsageError
-from conda_prune.judgement.evidence import recorded_level
-from conda_prune.judgement.variant import detect_variant, override_variant
+from conda_prune.judgement.variant.detect import detect_variant, override_variant
+from conda_prune.judgement.variant.evidence import recorded_level
 
 Index = Mapping[str, Any]
 Texts = Mapping[str, bytes]

@@ -21,8 +21,8 @@ def explain(kind: str | None, every: bool) -> None:
       conda-prune explain foreign-path
       conda-prune explain --all | less
     """
-    from ..explain import explain as explanation_of
-    from ..explain import kinds
+    from ..report.documentation import explain as explanation_of
+    from ..report.documentation import kinds
     from ..report.explanation import explanation_lines
 
     known = kinds()

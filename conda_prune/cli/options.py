@@ -118,7 +118,7 @@ def options_of(flags: dict[str, Any]) -> Options:
     """Return how packages are to be judged; raise click's UsageError for a kind or a Python that is none."""
     from ..errors import UsageError
     from ..judgement.plan import KINDS, Options
-    from ..judgement.variant import override_variant
+    from ..judgement.variant.detect import override_variant
 
     kinds = {}
     for flag in ("select", "ignore"):

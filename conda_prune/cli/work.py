@@ -226,7 +226,7 @@ def _each(run: _Run, targets: list[Target], jobs: int) -> Generator[Result, None
         yield from map(run, targets)
         return
     # Imported here: pickle, subprocess and what they need take as long to import as all the rest.
-    from ..batch import run as run_all
+    from .jobs import run as run_all
 
     yield from run_all(targets, run, _died, jobs, _size)
 

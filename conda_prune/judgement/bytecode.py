@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .python import Magic, is_tag, magic_python
+from .variant.pythons import Magic, is_tag, magic_python
 
 _FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<leftover>\d+))?", re.ASCII | re.DOTALL)
 _OPTIMIZED = re.compile(r"opt-([0-9A-Za-z]+)")

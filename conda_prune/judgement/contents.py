@@ -14,7 +14,7 @@ from .bytecode import HEADER, Bytecode, parse_bytecode
 from .landmarks import find_interpreters
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
-from .python import Version
+from .variant.pythons import Version
 
 INDEX = "info/index.json"
 _TEXTS = (PATHS_JSON, INDEX, FILES, HAS_PREFIX, NO_LINK, "info/hash_input.json", "info/recipe/rendered_recipe.yaml")

@@ -16,8 +16,8 @@ from ..model import Variant
 from .bytecode import Bytecode
 from .contents import Contents
 from .links import parents
-from .places import nested_tree_of, own_python, root_tree
-from .python import Version, known_version, tag_python
+from .locations import nested_tree_of, own_python, root_tree
+from .variant.pythons import Version, known_version, tag_python
 
 _NAMED = re.compile(
     r"(?:cpython|python|pypy|graalpy|py|cp)(?:[-_]core)?[-_]?(\d)\.?(\d{1,2})t?(?:[.-].*)?",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from .python import Version, known_version, tag_python
+from .variant.pythons import Version, known_version, tag_python
 
 _IN_ROOT = re.compile(
     r"pyvenv\.cfg|python(\d)(\d{1,2})?t?(?:_d)?\.dll|python(?:(\d)(\d{1,2})?)?t?\._pth", re.ASCII | re.IGNORECASE

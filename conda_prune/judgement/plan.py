@@ -12,15 +12,15 @@ from typing import Literal
 from ..errors import PruneError
 from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Variant
 from .bytecode import parse_bytecode
-from .consequences import every_link, follow
+from .closure import every_link, follow
 from .contents import Contents, contents_of, has_listing
 from .links import names_passed, trail
-from .places import decides, is_legacy
-from .roads import pth_files
-from .rules import RULES, rule_of
-from .stale_listing import listing_edits
-from .stamps import STALE_STAMP, content_needed, has_stamps, ignored_note, restamped
-from .variant import detect_variant, override_variant
+from .locations import decides, is_legacy
+from .reachability import pth_files
+from .rules.all_rules import RULES, rule_of
+from .rules.stale_listing import listing_edits
+from .rules.stale_stamp import STALE_STAMP, content_needed, has_stamps, ignored_note, restamped
+from .variant.detect import detect_variant, override_variant
 
 KINDS = tuple(rule.kind for rule in RULES)
 

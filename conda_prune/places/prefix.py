@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import PruneError, UsageError
 from ..judgement.contents import content_wanted
 from ..judgement.plan import Options, make_plan
-from ..judgement.variant import detect_variant
+from ..judgement.variant.detect import detect_variant
 from ..model import File, FileKind, Result
 from .installed import result_of
 from .prune import Seen, prune

@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from ..explain import Explanation
+from .documentation import Explanation
 
 
 def explanation_lines(explanation: Explanation, width: int = 80) -> list[str]:

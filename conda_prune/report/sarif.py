@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
 
-from ..explain import Explanation, explain, kinds
 from ..model import Action, Finding, Result
 from . import text
+from .documentation import Explanation, explain, kinds
 from .escape import escaped
 from .explanation import explanation_lines
 from .json_report import dumps, in_order

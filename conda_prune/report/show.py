@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..judgement.bytecode import parse_bytecode
-from ..judgement.places import decides, fits
+from ..judgement.locations import decides, fits
 from ..model import Action, Drop, File, FileKind, Finding, Plan, Result, Variant
 from .escape import escaped
 from .json_report import as_object

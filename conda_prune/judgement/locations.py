@@ -14,7 +14,7 @@ from functools import lru_cache
 from ..model import Variant
 from .bytecode import Bytecode, Header, parse_header
 from .contents import Contents
-from .python import Magic, Python, Version, known_version, parse_python, versioned_tree
+from .variant.pythons import Magic, Python, Version, known_version, parse_python, versioned_tree
 
 _UNVERSIONED_TREES = ("Lib/", "lib/python/", "lib64/python/", "site-packages/")
 _LONGEST_TREE = len("lib64/python3.10t/")

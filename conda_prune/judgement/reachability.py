@@ -14,7 +14,7 @@ from functools import cached_property
 from ..model import Variant
 from .contents import Contents
 from .links import opened_file, parents, trail
-from .places import foreign_tree_of, nested_tree_of, root_tree
+from .locations import foreign_tree_of, nested_tree_of, root_tree
 
 _SITE = re.compile(r"(?:lib(?:64)?/[^/]+|Lib)/(?:site|dist)-packages/[^/]+\.pth", re.ASCII)
 _SITE_WINDOWS = re.compile(_SITE.pattern, re.ASCII | re.IGNORECASE)

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..errors import UsageError
-from ..model import Fact, Variant
+from ...errors import UsageError
+from ...model import Fact, Variant
 from . import evidence as found
 from .evidence import Evidence
-from .python import FIRST_FREE_THREADED, VERSIONS, Python, Version, parse_python, tags_of, trees_of
+from .pythons import FIRST_FREE_THREADED, VERSIONS, Python, Version, parse_python, tags_of, trees_of
 from .specs import UNKNOWN, Constraint
 
 _NEWEST = 20

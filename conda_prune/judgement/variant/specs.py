@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from .python import FIRST_FREE_THREADED, VERSIONS, Version, known_version, version_of
+from .pythons import FIRST_FREE_THREADED, VERSIONS, Version, known_version, version_of
 
 Versions: TypeAlias = "frozenset[Version] | None"
 """The minor versions that are allowed; None for all."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..model import Action, Finding, Variant
-from .contents import Contents
-from .evidence import index_names_python
-from .interpreters import Interpreters
-from .places import (
+from ...model import Action, Finding, Variant
+from ..contents import Contents
+from ..interpreters import Interpreters
+from ..locations import (
     decides,
     fits,
     has_source,
@@ -24,10 +23,11 @@ from .places import (
     ships_several,
     without_source,
 )
-from .python import extension_python, versioned_tree
+from ..variant.evidence import index_names_python
+from ..variant.pythons import extension_python, versioned_tree
 from .reports import embedded, misnamed, sourceless, unknown_variant
 from .stale_listing import stale_listing
-from .stamps import stale_stamp
+from .stale_stamp import stale_stamp
 from .trees import foreign_path, foreign_tree, nested_path
 
 Rows = Iterator[Finding]

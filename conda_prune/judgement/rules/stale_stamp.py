@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ..model import Action, Edit, File, Finding, Patch, Rewrite, Variant
-from .bytecode import Bytecode, Header, parse_header
-from .contents import Contents
-from .links import content_of, opened_file
-from .python import tag_python
-from .source_hash import source_hash
+from ...model import Action, Edit, File, Finding, Patch, Rewrite, Variant
+from ..bytecode import Bytecode, Header, parse_header
+from ..contents import Contents
+from ..links import content_of, opened_file
+from ..source_hash import source_hash
+from ..variant.pythons import tag_python
 
 STALE_STAMP = "stale-stamp"
 _MODULUS = 1 << 32

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..model import Action, FileKind, Finding, Variant
-from .contents import Contents
-from .interpreters import Interpreters
-from .places import foreign_tree_of, nested_tree_of, own_python, tree_version
-from .roads import Roads
-from .shadowing import Shadows
+from ...model import Action, FileKind, Finding, Variant
+from ..contents import Contents
+from ..interpreters import Interpreters
+from ..locations import foreign_tree_of, nested_tree_of, own_python, tree_version
+from ..reachability import Roads
+from ..shadowing import Shadows
 
 Rows = Iterator[Finding]
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, BinaryIO, Generic, TypeVar
 
-from . import interruption, isolation
+from .. import interruption, isolation
 
 _PATIENCE = 30.0
 """Seconds that a worker gets to undo what it is doing."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..model import Action, Finding, Variant
-from .contents import Contents
-from .interpreters import Interpreters
-from .places import decides, fits, has_source, header_of
-from .python import tag_python
+from ...model import Action, Finding, Variant
+from ..contents import Contents
+from ..interpreters import Interpreters
+from ..locations import decides, fits, has_source, header_of
+from ..variant.pythons import tag_python
 
 Rows = Iterator[Finding]
 

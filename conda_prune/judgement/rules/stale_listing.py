@@ -9,12 +9,12 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from ..model import Action, Drop, Edit, File, FileKind, Finding, Patch, Rewrite, Variant
-from .contents import Contents
-from .links import content_of, directories, opened_file
-from .listings import FILES, INFO_LISTS, edit_lines, is_installed_list, names
-from .paths_edit import edit_listing
-from .paths_json import PATHS_JSON, Listing, Row, kind_of
+from ...model import Action, Drop, Edit, File, FileKind, Finding, Patch, Rewrite, Variant
+from ..contents import Contents
+from ..links import content_of, directories, opened_file
+from ..listings import FILES, INFO_LISTS, edit_lines, is_installed_list, names
+from ..paths_edit import edit_listing
+from ..paths_json import PATHS_JSON, Listing, Row, kind_of
 
 STALE_LISTING = "stale-listing"
 _EMPTY = hashlib.sha256(b"").hexdigest()

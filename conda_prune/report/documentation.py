@@ -10,7 +10,7 @@ import inspect
 import re
 from dataclasses import dataclass
 
-from .judgement.rules import RULES, Rule
+from ..judgement.rules.all_rules import RULES, Rule
 
 HEADINGS = {
     "Causes": "Common causes",

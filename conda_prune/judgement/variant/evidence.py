@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .python import FIRST_FREE_THREADED, known_version, version_of
+from .pythons import FIRST_FREE_THREADED, known_version, version_of
 from .specs import UNKNOWN, Constraint, build_constraint, constraint_of, only, split_spec
 
 _NAMES = re.compile(r"python|python_abi|cpython|python-gil|python-freethreading|pypy[\d.]*|graalpy")

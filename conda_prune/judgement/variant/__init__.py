@@ -1,0 +1,1 @@
+"""Which Python a package is for: evidence from its metadata, weighed."""
