@@ -194,6 +194,6 @@ def workers(parent: int) -> list[int]:
             command = (entry / "cmdline").read_bytes()
         except (OSError, ValueError):
             continue
-        if entry.name.isdigit() and int(status[1]) == parent and b"conda_prune.batch" in command:
+        if entry.name.isdigit() and int(status[1]) == parent and b"conda_prune.cli.jobs" in command:
             found.append(int(entry.name))
     return found

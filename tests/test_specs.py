@@ -224,7 +224,7 @@ def test_rattler_is_not_imported_for_common_pins() -> None:
     pins = [pin for pin in COMMON_PINS if pin]
     code = (
         "import sys\n"
-        "from conda_prune.judgement.specs import constraint_of\n"
+        "from conda_prune.judgement.variant.specs import constraint_of\n"
         f"for pin in {pins!r}:\n"
         "    for build in ('', ' *_cp311', ' *_cpython'):\n"
         "        assert constraint_of('python', pin + build) is not None\n"

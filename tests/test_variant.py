@@ -522,7 +522,7 @@ def test_the_level_that_rattler_build_records(text: bytes, level: int | None) ->
 def test_a_recipe_is_not_read_where_something_stronger_names_the_python() -> None:
     code = (
         "import sys\n"
-        "from conda_prune.judgement.variant import detect_variant\n"
+        "from conda_prune.judgement.variant.detect import detect_variant\n"
         f"texts = {{{RENDERED!r}: b'recipe: 3.11'}}\n"
         f"detect_variant({{'depends': [{ABI!r}, {RUN_EXPORT!r}, 'python >=3.9'], 'build': 'py311_0'}}, texts)\n"
         "detect_variant({'depends': ['zlib'], 'build': 'h1_0'}, texts)\n"
