@@ -1,4 +1,4 @@
-"""What `python -m tests.coverage` says is true: of statements, of processes that tests start, and of what is short."""
+"""What `python -m tools.coverage` says is true: of statements, of processes that tests start, and of what is short."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .coverage import ROOT, UNMEASURED, raises_of, table, unreached
+from tools.coverage import ROOT, UNMEASURED, raises_of, table, unreached
 
 SOURCE = """\
 import subprocess, sys

@@ -30,6 +30,7 @@ from .tool_channel import REPOSITORY, build_with_hatchling, installed, load_toml
 EXAMPLES = REPOSITORY / "examples"
 ACTION = REPOSITORY / "action.yml"
 CI = REPOSITORY / ".github" / "workflows" / "ci.yml"
+RELEASE = REPOSITORY / ".github" / "workflows" / "release.yml"
 WORKFLOW = EXAMPLES / "github" / "workflow.yml"
 GITLAB = EXAMPLES / "gitlab" / ".gitlab-ci.yml"
 TEXTS = sorted(path for path in [ACTION, *EXAMPLES.rglob("*")] if path.is_file() and path.suffix != ".py")
@@ -45,6 +46,7 @@ def load(path: Path) -> Any:
     ("path", "schema"),
     [
         pytest.param(CI, "github-workflows", id="ci.yml"),
+        pytest.param(RELEASE, "github-workflows", id="release.yml"),
         pytest.param(WORKFLOW, "github-workflows", id="workflow.yml"),
         pytest.param(ACTION, "github-actions", id="action.yml"),
         pytest.param(GITLAB, "gitlab-ci", id=".gitlab-ci.yml"),

@@ -17,8 +17,8 @@ from conda_package_streaming.extract import extract as cps_extract
 from rattler.package_streaming import extract as rattler_extract
 
 from conda_prune import PruneError, check, fix
+from tools import error_gallery
 
-from . import error_gallery
 from .corpus.hostile import HOSTILE, ODD, Hostile, Odd
 from .corpus.tars import read_components, read_tar_members
 
@@ -186,7 +186,7 @@ def test_what_is_odd_about_the_container_is_said(odd: Odd, tmp_path: Path) -> No
 
 
 def test_the_gallery_of_errors_is_current() -> None:
-    """`python -m tests.error_gallery` writes it anew."""
+    """`python -m tools.error_gallery` writes it anew."""
     written = error_gallery.PAGE.read_text(encoding="utf-8")
     current = error_gallery.page()
     if f"Made with {error_gallery.versions()}." in written:

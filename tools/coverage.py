@@ -1,8 +1,8 @@
 """Runs the suite and says how much of conda_prune/ it runs: lines, branches, and every `raise`.
 
-`python -m tests.coverage` takes a half longer than the suite and fails where a test fails, where fewer than 95 % of the
+`python -m tools.coverage` takes a half longer than the suite and fails where a test fails, where fewer than 95 % of the
 lines or of the branches were run, or where a `raise` was not. What else is given goes to pytest, such as `-n 1`.
-`python -m tests.coverage --again` tells the same of the last run, whose data stays in `.coverage`, where
+`python -m tools.coverage --again` tells the same of the last run, whose data stays in `.coverage`, where
 `coverage report -m` and `coverage html` find it.
 
 The processes that tests start are measured, too; one that is killed tells nothing, and forgoes what it alone has run.

@@ -1,4 +1,4 @@
-"""`python -m tests.mutation DIRECTORY [MODULE ...]`: small faults, put one by one into what judges and what cuts; those
+"""`python -m tools.mutation DIRECTORY [MODULE ...]`: small faults, put one by one into what judges and what cuts; those
 that no test notices are printed.
 
 Needs `pip install cosmic-ray`. It works on a clone of what is committed, below DIRECTORY, where it also keeps what is
@@ -73,7 +73,7 @@ _CPU_SECONDS, _MEMORY = 30, 1 << 32
 def main() -> int:
     if sys.argv[1:2] == ["judge"]:
         return judge(Path(sys.argv[2]))
-    parser = argparse.ArgumentParser("python -m tests.mutation", description=__doc__)
+    parser = argparse.ArgumentParser("python -m tools.mutation", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(MODULES))
     parser.add_argument("--share", type=float, default=1.0)
@@ -88,7 +88,7 @@ def main() -> int:
     os.chdir(clone)
     if not (directory / "lines.json").exists() and not options.list:
         subprocess.run(
-            [sys.executable, "-c", f"from tests import mutation as m; m.record({str(directory)!r})"], check=True
+            [sys.executable, "-c", f"from tools import mutation as m; m.record({str(directory)!r})"], check=True
         )
     for name in options.modules or MODULES:
         if not options.list:
@@ -147,7 +147,7 @@ def mutate(directory: Path, name: str, share: float, again: bool) -> None:
     """Put the faults into one module, one after another, and run the tests on each."""
     config, session = directory / f"{name}.toml", directory / f"{name}.sqlite"
     if not session.exists():
-        command = json.dumps(f"{sys.executable} -m tests.mutation judge {directory}")
+        command = json.dumps(f"{sys.executable} -m tools.mutation judge {directory}")
         config.write_text(
             f'[cosmic-ray]\nmodule-path = "{MODULES[name]}"\ntimeout = 300.0\ntest-command = {command}\n'
             'excluded-modules = []\n[cosmic-ray.distributor]\nname = "local"\n'

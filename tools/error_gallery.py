@@ -1,6 +1,6 @@
 """Writes docs/errors.md: what is said about every hostile input of the tests, and about what else goes wrong.
 
-`python -m tests.error_gallery` writes the page anew; a test compares it.
+`python -m tools.error_gallery` writes the page anew; a test compares it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import zstandard
 
 from conda_prune import Limits, PruneError, fix
 from conda_prune.report.escape import escaped
-
-from .corpus.crafted import BASE
-from .corpus.hostile import HOSTILE
-from .corpus.packages import write_package
+from tests.corpus.crafted import BASE
+from tests.corpus.hostile import HOSTILE
+from tests.corpus.packages import write_package
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
 
@@ -29,7 +28,7 @@ done, the exit code is 3. On standard error stands one line: the package, what i
 With `--format json`, the same text is the package's `error`.
 
 Every line below was made by an input of the tests: a damaged or crafted package, or a circumstance. The page is
-written by `python -m tests.error_gallery`, and a test keeps it true.
+written by `python -m tools.error_gallery`, and a test keeps it true.
 """
 
 GROUPS = {
