@@ -60,6 +60,7 @@ def fix(
     backup: str | None = None,
     threads: int = 0,
     dry_run: bool = False,
+    reindex: str = "auto",
     python: str | None = None,
     select: Collection[str] = (),
     ignore: Collection[str] = (),
@@ -72,11 +73,17 @@ def fix(
     there). `level` None keeps the package's own compression; `backup` is a suffix under which the original stays;
     `threads` 0 uses every core. The other arguments are those of `check`. Raises PruneError where the package cannot
     be read or written; it is then as it was.
+
+    The channel's index next to the package is refreshed, as the command does: with `reindex` "auto" its records, with
+    "always" all of it, with "never" nothing. The records that changed are in `Result.records`. An index that cannot be
+    refreshed is found before the package is replaced, and raises PruneError; IndexNotRefreshed says that it was found
+    afterwards. The whole index is read for each package: for many packages of a large channel, use "never" and index
+    the channel when they are done.
     """
-    from .operations import Writing, fix_package
+    from .operations import Writing, fix_in_channel
 
     writing = Writing(os.fspath(output_dir) if output_dir is not None else None, level, backup, dry_run, threads)
-    return fix_package(os.fspath(path), _options(python, select, ignore, keep), writing, limits=limits)
+    return fix_in_channel(os.fspath(path), _options(python, select, ignore, keep), writing, reindex, limits=limits)
 
 
 def _options(python: str | None, select: Collection[str], ignore: Collection[str], keep: Sequence[str]) -> Options:

@@ -77,6 +77,19 @@ class CannotWrite(PruneError):
     """The result cannot be written where it should go."""
 
 
+class IndexNotRefreshed(PruneError):
+    """The package was repaired, or found clean; but the channel's index next to it was not refreshed.
+
+    `result` says what was done to the package.
+    """
+
+    advice = "fix the package again, which then only refreshes the index"
+
+    def __init__(self, reason: str, result: object) -> None:
+        super().__init__(reason)
+        self.result = result
+
+
 class Changed(PruneError):
     """The package was changed by somebody else while it was being worked on."""
 

@@ -291,7 +291,7 @@ class Result:
 
     `status`: `clean` (nothing to do, nothing written), `findings` (something would be repaired), `fixed`, `refused`
     (contradictory evidence; untouched) or `error` (`error` says why; untouched). `indexed` is a channel's index, whose
-    `records` were refreshed after the packages.
+    `records` were refreshed after the packages; from Python, the records are in the package's own result.
     """
 
     path: str

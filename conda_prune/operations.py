@@ -11,14 +11,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Protocol
 
 from .archive.container import Archive
 from .archive.reader import read_package
 from .archive.system import cores
-from .errors import CannotWrite, Changed, OutOfFiles, OutOfMemory, PruneError, lacks_files, lacks_memory
+from .errors import (
+    CannotWrite,
+    Changed,
+    IndexNotRefreshed,
+    OutOfFiles,
+    OutOfMemory,
+    PruneError,
+    UsageError,
+    lacks_files,
+    lacks_memory,
+)
 from .judgement.contents import content_wanted, contents_of
 from .judgement.plan import Options, make_plan
 from .judgement.variant.evidence import recorded_level
@@ -57,6 +67,8 @@ class Writing:
     backup: str | None = None
     dry_run: bool = False
     threads: int = 0
+    obstacles: Mapping[str, PruneError] = field(default_factory=dict)
+    """Why packages in a directory (its real path) must not be replaced: their records could not be renewed."""
 
 
 def shares(packages: int, jobs: int, threads: int) -> tuple[int, int]:
@@ -113,6 +125,30 @@ def fix_package(
     return result
 
 
+def fix_in_channel(
+    path: str, options: Options, writing: Writing, reindex: str, *, limits: Limits | None = None
+) -> Result:
+    """Repair a package as `fix_package` does, and refresh the index next to it; the result has the records renewed.
+
+    `reindex` is `auto`, `always` or `never`. Raises IndexNotRefreshed when the package was repaired and its index could
+    not be refreshed, which is rare: what can be known beforehand is a CannotWrite, with the package as it was.
+    """
+    if reindex not in ("auto", "always", "never"):
+        raise UsageError(f"reindex={reindex!r}: choose auto, always or never")
+    if reindex == "never" or writing.dry_run:
+        return fix_package(path, options, writing, limits=limits)
+    from .places.channel.refresh import find_obstacles, refresh_indexes
+
+    always = reindex == "always"
+    writing = replace(writing, obstacles=find_obstacles([_target(path, writing)], always=always))
+    result = fix_package(path, options, writing, limits=limits)
+    for index in refresh_indexes([result], always=always):
+        if index.status == "error":
+            raise IndexNotRefreshed(f"{index.path}: {index.error}", result)
+        result = replace(result, records=result.records + index.records, warnings=result.warnings + index.warnings)
+    return result
+
+
 def _twice(work: Callable[[], Result]) -> Result:
     """Return the result of the work, which is done again, once, if somebody changed the package meanwhile.
 
@@ -142,7 +178,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
     from .archive.staging import Staging
     from .archive.threads import helpers
     from .archive.verify import INSTALL_HINT, has_libarchive
-    from .places.surroundings import sidecar_warnings
+    from .places.channel.sidecars import sidecar_warnings
 
     started = time.perf_counter()
     in_place = writing.output_dir is None
@@ -155,7 +191,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
             # A target that cannot be written is reported before the payload is decompressed.
             package, plan = _planned(archive, options, threads, deep=False, progress=progress)
             if plan.status == "findings":
-                _check_target(target)
+                _check_target(target, writing)
                 settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
                 recovered = beside(partial(recover_recipes, archive, settings))
             del package, plan  # A million files take a gigabyte.
@@ -167,7 +203,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
                 _copy(archive, target)
                 return replace(result, output=target)
             return result
-        _check_target(target)
+        _check_target(target, writing)
         # At the package's own level, the result is about as large as the package.
         space = archive.whole.size if writing.level is None else archive.content_size
         with Staging(target, path, space) as staging:
@@ -233,8 +269,8 @@ def _kept(wanted: frozenset[str], limit: int, name: str) -> int:
     return limit if name in wanted else content_wanted(name)
 
 
-def _check_target(target: str) -> None:
-    """Raise CannotWrite where the result must not, or cannot, replace what is there."""
+def _check_target(target: str, writing: Writing) -> None:
+    """Raise CannotWrite when the result must not, or cannot, replace what is there."""
     from .archive.staging import check_writable
     from .places.surroundings import cache_of
 
@@ -242,6 +278,9 @@ def _check_target(target: str) -> None:
         raise CannotWrite(
             f"it is in {cache}, whose tool knows it by its hash", "fix the package where it was built, or use -o DIR"
         )
+    for name in (target, os.path.realpath(target)):
+        if obstacle := writing.obstacles.get(os.path.realpath(os.path.dirname(name) or ".")):
+            raise CannotWrite(f"the index next to it cannot be refreshed: {obstacle.reason}", obstacle.hint)
     check_writable(target)
 
 

@@ -5,6 +5,7 @@ The two recipes are built in test_conda_package.py, against a channel that has c
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -303,3 +304,6 @@ def test_the_python_example_repairs_each_package_that_it_builds(tmp_path: Path) 
     packages = list((tmp_path / "output").glob("*/two-1-*.conda"))
     assert len(packages) == 2
     assert {conda_prune.check(package, deep=True).status for package in packages} == {"clean"}
+    for package in packages:
+        index = json.loads((package.parent / "repodata.json").read_text(encoding="utf-8"))
+        assert index["packages.conda"][package.name]["sha256"] == hashlib.sha256(package.read_bytes()).hexdigest()

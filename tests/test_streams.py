@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from .channels import SUBDIR, assert_true
+from .channels import index_with_rattler as index
 from .corpus.bytecode import modules
 from .seed import CLEAN, STRAY
-from .test_channel import SUBDIR, assert_true, index
 from .test_cli import EXECUTABLE
 from .test_prefix import unpack
 

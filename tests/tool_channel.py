@@ -29,7 +29,7 @@ from .real_build import LIBRARY, SITE_PACKAGES, VERSION, Channel, make_channel, 
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-CONDA_NAMES = {"libarchive-c": "python-libarchive-c"}
+CONDA_NAMES = {"libarchive-c": "python-libarchive-c", "msgpack": "msgpack-python"}
 """Distributions that conda-forge packages under another name than PyPI's."""
 
 BUILD_BACKEND = ("hatchling", "pip")

@@ -23,6 +23,7 @@ from ..model import Identity
 from . import system
 from .container import identity_of
 from .extent import Extent
+from .waiting import announced
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".conda-prune-", ".tmp"
 
@@ -46,15 +47,17 @@ class Staging:
     """A temporary file that becomes `target` when `commit` is called, and vanishes when it is not.
 
     `original` is the file whose mode, owner and attributes the result takes over; `space` tells in messages how many
-    bytes the result takes, about. Entering waits for another run on the same target. Raises CannotWrite at once where
-    the target could not be replaced, before anything is written.
+    bytes the result takes, about. `shown` is what messages call the target. Entering waits for another run on the same
+    target, and says so after a second. Raises CannotWrite at once where the target could not be replaced, before
+    anything is written.
     """
 
     file: BinaryIO
     _raw: BinaryIO
 
-    def __init__(self, target: str, original: str, space: int = 0) -> None:
+    def __init__(self, target: str, original: str, space: int = 0, *, shown: str = "") -> None:
         self.target = os.path.realpath(target)
+        self._shown = shown or target
         self.original = original
         self.path = temporary_of(self.target)
         self._directory = os.path.dirname(self.target)
@@ -85,7 +88,8 @@ class Staging:
         try:
             while not self._open:
                 # Waits where another run is at work, and can be interrupted in that.
-                system.remove_abandoned(self.path)
+                with announced(self.path, self._shown):
+                    system.remove_abandoned(self.path)
                 with system.uninterrupted():
                     try:
                         descriptor = system.create_locked(self.path)

@@ -78,7 +78,7 @@ def check(
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
-    help="Renew the records in the repodata.json beside repaired packages; always writes all of it.",
+    help="Refresh the records of repaired packages in the channel's index; always writes all of it again.",
 )
 @click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
 @judging
@@ -120,6 +120,11 @@ def fix(
     targets = find_targets(paths, files_from)
     if output_dir is not None:
         _check_collisions(targets)
+    if reindex != "never" and not dry_run:
+        from ..places.channel.refresh import find_obstacles
+
+        results = [os.path.join(output_dir, target.below) if output_dir else target.path for target in targets]
+        writing = replace(writing, obstacles=find_obstacles(results, always=reindex == "always"))
     run = _Run("fix", options_of(flags), True, writing, _no_bars(flags), limits_of(flags), threads)
     _execute(run, targets, flags, reindex)
 
@@ -213,7 +218,7 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: s
                 if output.unread and not writes:
                     break  # There is nothing to finish.
         if reindex != "never" and writes:
-            from ..places.channel import refresh_indexes
+            from ..places.channel.refresh import refresh_indexes
 
             for result in refresh_indexes(results, always=reindex == "always"):
                 output.add(result)

@@ -1,8 +1,4 @@
-"""What lies around a package says whether it may be replaced, and what replacing it makes untrue.
-
-A package in a cache belongs to the tool that keeps the cache, which knows its hash. Files beside a package that vouch
-for its bytes are never touched: whoever made them has to make them anew.
-"""
+"""Package caches: a package in one belongs to the tool that keeps the cache, which knows the package by its hash."""
 
 from __future__ import annotations
 
@@ -12,24 +8,7 @@ from itertools import pairwise
 
 from ..model import Format
 
-_SIDECARS = (
-    *(".sigstore", ".sigstore.json", ".attestation", ".attestation.json", ".intoto.jsonl", ".intoto.json"),
-    *(".sig", ".sign", ".asc", ".gpg", ".minisig"),
-    *(".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum", ".b2sum"),
-)
 _ARTIFACTS = re.compile(r"artifacts-v\d+")
-
-
-def sidecars_of(path: str) -> list[str]:
-    """Return the paths of the attestations, signatures and checksums beside a package, sorted."""
-    return sorted(path + ending for ending in _SIDECARS if os.path.lexists(path + ending))
-
-
-def sidecar_warnings(path: str) -> tuple[str, ...]:
-    """Return what the user should know about the sidecars of a package that was replaced."""
-    return tuple(
-        f"{sidecar} is invalid now: it vouches for the old bytes; make it anew" for sidecar in sidecars_of(path)
-    )
 
 
 def cache_of(path: str) -> str | None:
@@ -48,11 +27,11 @@ def cache_of(path: str) -> str | None:
         if (before, part) == ("rattler", "cache"):
             return f"rattler's package cache ({before}/{part})"
     if _has(directory, ".cache.lock") or (stem and os.path.isfile(f"{stem}.lock")):
-        return "rattler's package cache (lock files are beside it)"
+        return "rattler's package cache (lock files are next to it)"
     if _has(directory, "urls.txt"):
-        return "conda's package cache (urls.txt is beside it)"
+        return "conda's package cache (urls.txt is next to it)"
     if os.path.isfile(os.path.join(stem, "info", "repodata_record.json")):
-        return "a package cache (it is unpacked beside it, with a repodata_record.json)"
+        return "a package cache (it is unpacked next to it, with a repodata_record.json)"
     return None
 
 

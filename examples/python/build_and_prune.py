@@ -1,4 +1,7 @@
-"""Builds a recipe with rattler-build's Python API and repairs every package before anything else sees it."""
+"""Builds a recipe with rattler-build's Python API, and repairs every package before anything else sees it.
+
+The record of each repaired package in the output's repodata.json is refreshed, too.
+"""
 
 from __future__ import annotations
 

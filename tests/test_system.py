@@ -1,0 +1,55 @@
+"""What the system is asked for: to swap two files, and to wait for another run, which is announced."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conda_prune.archive import system
+from conda_prune.archive.staging import Staging
+from conda_prune.archive.waiting import holder_of
+
+
+def test_files_are_swapped_or_left_alone(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("1")
+    other.write_text("2")
+    if not system.exchange(str(one), str(other)):
+        pytest.skip("this file system cannot swap files")
+    assert (one.read_text(), other.read_text()) == ("2", "1")
+    assert not system.exchange(str(one), str(tmp_path / "missing"))
+    assert one.read_text() == "2"
+
+
+def test_waiting_for_another_run_is_announced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "a\x1b[31m.conda"
+    script = "import sys, time; from conda_prune.archive.staging import Staging\n"
+    script += "with Staging(sys.argv[1], sys.argv[1]): print(flush=True); time.sleep(1.7)"
+    holder = subprocess.Popen([sys.executable, "-c", script, target], stdout=subprocess.PIPE)
+    assert holder.stdout
+    holder.stdout.readline()
+    started = time.monotonic()
+    with Staging(str(target), str(target)):
+        assert time.monotonic() - started > 1
+    holder.wait()
+    told = capfd.readouterr().err
+    assert told.startswith("waiting for ")
+    assert told.endswith(f"which is working on {tmp_path}/a\\x1b[31m.conda\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux tells who holds a lock")
+def test_holder_of_a_lock_is_known(tmp_path: Path) -> None:
+    import fcntl
+
+    path = tmp_path / "locked"
+    with open(path, "w") as file:
+        assert holder_of(str(path)) is None
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert holder_of(str(path)) == os.getpid()
+    assert holder_of(str(path)) is None
+    assert holder_of(str(tmp_path / "missing")) is None
