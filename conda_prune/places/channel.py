@@ -307,7 +307,7 @@ def _fill(staging: Staging, content: bytes) -> None:
 
 
 def _zstd(text: bytes) -> bytes:
-    from ..archive.zstd import compress
+    from ..compression.zstd.frame import compress
 
     out = io.BytesIO()
     compress([text], len(text), Recipe("zstd", 19, "assumed"), 1, out)
