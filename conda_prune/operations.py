@@ -176,8 +176,8 @@ def _twice(work: Callable[[], Result]) -> Result:
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
     from .archive.rewriter import Rewriting, Settings, recover_recipes, rewrite_package
     from .archive.staging import Staging
-    from .archive.threads import helpers
     from .archive.verify import INSTALL_HINT, has_libarchive
+    from .compression.threads import helpers
     from .places.channel.sidecars import sidecar_warnings
 
     started = time.perf_counter()

@@ -19,8 +19,8 @@ from conda_prune import PruneError, fix
 from conda_prune.archive import rewriter, verify
 from conda_prune.archive.container import Archive
 from conda_prune.archive.reader import read_package
-from conda_prune.archive.recompress import recompress
 from conda_prune.archive.verify import INSTALL_HINT, Expected
+from conda_prune.compression.recompress import recompress
 from conda_prune.errors import NotVerified
 from conda_prune.model import Format, Limits
 

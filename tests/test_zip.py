@@ -14,9 +14,9 @@ import libarchive
 import pytest
 
 from conda_prune import check
-from conda_prune.archive.extent import Extent
 from conda_prune.archive.zip import inflate, read_zip
 from conda_prune.archive.zip_write import NewContent, write_zip
+from conda_prune.compression.byte_range import Extent
 from conda_prune.errors import Damaged, LimitExceeded, NotAPackage
 
 from .corpus.zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive

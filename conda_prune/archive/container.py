@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
+from ..compression.byte_range import Extent
+from ..compression.zstd import frame as zstd
 from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
 from ..model import Format, Identity, Limits
 from . import zip as zips
-from . import zstd
-from .extent import Extent
 
 if TYPE_CHECKING:
-    from .bzip2_reuse import Mark
+    from ..compression.bzip2.reuse import Mark
     from .zip_write import NewContent
 
 _METADATA = "metadata.json"

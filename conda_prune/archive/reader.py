@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
+from ..compression.codec import LARGE, decompress
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import Component, FileKind, Package
-from .codecs import LARGE, decompress
 from .container import Archive, Part
 from .tar import Later, TarReader, now
 from .tar_header import REBUILD
@@ -73,7 +73,7 @@ def _hashing(threaded: bool) -> Iterator[tuple[Later, Callable[[], None]]]:
     if not threaded:
         yield now, lambda: None
         return
-    from .threads import sink
+    from ..compression.threads import sink
 
     waiting: list[tuple[Callable[[Any], object], Any]] = []
 

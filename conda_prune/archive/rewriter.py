@@ -12,6 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
+from ..compression import settings as recipes
+from ..compression.byte_range import Extent
+from ..compression.recompress import Rewritten, recompress
+from ..compression.splicer import Unfit
+from ..compression.threads import Beside, ThreadBudget
 from ..errors import NotVerified
 from ..model import (
     Component,
@@ -26,14 +31,9 @@ from ..model import (
     Size,
     Splice,
 )
-from . import recipe as recipes
 from . import tar_header
 from .container import Archive, Part
-from .extent import Extent
-from .recompress import Rewritten, recompress
-from .reuse import Unfit
 from .staging import Staging
-from .threads import Beside, ThreadBudget
 from .verify import Expected, verify
 from .zip_write import NewContent
 

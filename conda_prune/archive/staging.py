@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from .. import interruption
+from ..compression.byte_range import Extent
 from ..errors import CannotWrite, Changed
 from ..model import Identity
 from . import system
 from .container import identity_of
-from .extent import Extent
 from .waiting import announced
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".conda-prune-", ".tmp"

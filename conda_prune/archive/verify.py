@@ -23,11 +23,12 @@ from threading import Event
 from typing import Any, BinaryIO, TypeAlias, cast
 from unicodedata import normalize
 
+from ..compression.byte_range import CHUNK, Extent
+from ..compression.threads import ahead
+from ..compression.zstd import frame as zstd
 from ..errors import NotVerified
 from ..model import FileKind, Format
-from . import system, zstd
-from .extent import CHUNK, Extent
-from .threads import ahead
+from . import system
 from .zip import STORED, read_zip
 
 INSTALL_HINT = (

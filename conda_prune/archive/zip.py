@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..compression.byte_range import Extent
 from ..errors import Damaged, LimitExceeded, NotAPackage, Unsupported
-from .extent import Extent
 
 STORED, DEFLATED = 0, 8
 _ENCRYPTED, DESCRIPTOR, _UTF8 = 1, 8, 1 << 11

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
-from .extent import Extent
+from ..compression.byte_range import Extent
 from .zip import CENTRAL, Entry, Zip, inflate
 
 _MAY_BE_LARGE = 2_000_000_000

@@ -13,13 +13,14 @@ from collections.abc import Callable
 
 import zstandard
 
-from conda_prune.archive import bzip2, zstd
-from conda_prune.archive.extent import Extent
-from conda_prune.archive.recompress import recompress
 from conda_prune.archive.tar import TarReader
-from conda_prune.archive.threads import ThreadBudget
 from conda_prune.archive.zip import inflate, read_zip
 from conda_prune.archive.zip_write import NewContent, write_zip
+from conda_prune.compression.byte_range import Extent
+from conda_prune.compression.bzip2 import stream as bzip2
+from conda_prune.compression.recompress import recompress
+from conda_prune.compression.threads import ThreadBudget
+from conda_prune.compression.zstd import frame as zstd
 from conda_prune.errors import LimitExceeded, PruneError
 from conda_prune.judgement.bytecode import parse_bytecode, parse_header
 from conda_prune.judgement.paths_json import parse_listing

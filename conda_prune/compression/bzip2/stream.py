@@ -6,8 +6,8 @@ import bz2
 from collections.abc import Generator, Iterable
 from typing import IO
 
-from ..errors import Damaged, NotAPackage, Unsupported
-from .extent import CHUNK, Extent
+from ...errors import Damaged, NotAPackage, Unsupported
+from ..byte_range import CHUNK, Extent
 
 _AGAIN = "build or download it again"
 

@@ -10,8 +10,8 @@ import bz2
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .extent import CHUNK, Extent
-from .reuse import Unfit
+from ..byte_range import CHUNK, Extent
+from ..splicer import Unfit
 
 MAGIC = 0x314159265359
 END = 0x177245385090

@@ -16,8 +16,10 @@ import zstandard
 
 from ..errors import Damaged, UsageError
 from ..model import Recipe
-from . import bzip2, zstd, zstd_reuse
-from .extent import Extent, ExtentReader
+from .byte_range import Extent, ExtentReader
+from .bzip2 import stream as bzip2
+from .zstd import frame as zstd
+from .zstd import reuse as zstd_reuse
 
 SAMPLE = 1 << 19
 """Bytes of content that decide between the candidates that the screening leaves."""

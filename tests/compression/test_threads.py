@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conda_prune.archive.threads import ThreadBudget, ahead, helpers, sink
+from conda_prune.compression.threads import ThreadBudget, ahead, helpers, sink
 
 
 class Broken(Exception):

@@ -22,17 +22,20 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
-from conda_prune.archive import recipe as recipes
-from conda_prune.archive import zstd, zstd_reader, zstd_reuse, zstd_writer
-from conda_prune.archive.extent import Extent
-from conda_prune.archive.recompress import Rewritten, recompress
-from conda_prune.archive.reuse import Splicer, Unfit
-from conda_prune.archive.threads import Pipe, ThreadBudget
+from conda_prune.compression import settings as recipes
+from conda_prune.compression.byte_range import Extent
+from conda_prune.compression.recompress import Rewritten, recompress
+from conda_prune.compression.splicer import Splicer, Unfit
+from conda_prune.compression.threads import Pipe, ThreadBudget
+from conda_prune.compression.zstd import frame as zstd
+from conda_prune.compression.zstd import reader as zstd_reader
+from conda_prune.compression.zstd import reuse as zstd_reuse
+from conda_prune.compression.zstd import writer as zstd_writer
 from conda_prune.errors import Damaged
 from conda_prune.model import Recipe, Splice
 
-from .corpus.entries import File, PackageSpec
-from .corpus.packages import write_package
+from ...corpus.entries import File, PackageSpec
+from ...corpus.packages import write_package
 
 if TYPE_CHECKING:
     from conda_prune.model import Source

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import IO
 
 from ..model import Recipe, Splice
-from . import bzip2, bzip2_reuse, zstd, zstd_reuse
-from .codecs import decompress
-from .extent import Extent
-from .reuse import NothingToKeep, Splicer
+from .byte_range import Extent
+from .bzip2 import reuse as bzip2_reuse
+from .bzip2 import stream as bzip2
+from .codec import decompress
+from .splicer import NothingToKeep, Splicer
 from .threads import ThreadBudget
+from .zstd import frame as zstd
+from .zstd import reuse as zstd_reuse
 
 
 @dataclass(frozen=True, slots=True)

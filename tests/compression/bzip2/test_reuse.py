@@ -20,19 +20,22 @@ from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
 from conda_prune import fix
-from conda_prune.archive import bzip2, bzip2_blocks, bzip2_reuse, recipe
-from conda_prune.archive.extent import Extent
-from conda_prune.archive.recompress import Rewritten, recompress
-from conda_prune.archive.reuse import Unfit
-from conda_prune.archive.threads import ThreadBudget
+from conda_prune.compression import settings as recipe
+from conda_prune.compression.byte_range import Extent
+from conda_prune.compression.bzip2 import bits as bzip2_blocks
+from conda_prune.compression.bzip2 import reuse as bzip2_reuse
+from conda_prune.compression.bzip2 import stream as bzip2
+from conda_prune.compression.recompress import Rewritten, recompress
+from conda_prune.compression.splicer import Unfit
+from conda_prune.compression.threads import ThreadBudget
 from conda_prune.errors import PruneError
 from conda_prune.judgement.plan import Options
 from conda_prune.model import Recipe, Splice
 from conda_prune.operations import Writing, fix_package
 
-from .corpus.crafted import BASE
-from .corpus.entries import File, PackageSpec
-from .corpus.packages import write_package
+from ...corpus.crafted import BASE
+from ...corpus.entries import File, PackageSpec
+from ...corpus.packages import write_package
 
 LONG = bool(os.environ.get("CONDA_PRUNE_LONG"))
 BLOCK = 100_000 - 19

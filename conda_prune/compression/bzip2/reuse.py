@@ -15,24 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
-from ..model import Splice
-from . import bzip2
-from .bzip2_blocks import (
-    END,
-    FOOTER_BITS,
-    HEADER_BITS,
-    Bits,
-    Unpacking,
-    block_at,
-    footer,
-    pack,
-    positions,
-    rotated,
-    unpack,
-)
-from .extent import CHUNK, Extent
-from .reuse import Reused, Splicer, Unfit
-from .threads import ThreadBudget
+from ...model import Splice
+from ..byte_range import CHUNK, Extent
+from ..splicer import Reused, Splicer, Unfit
+from ..threads import ThreadBudget
+from . import stream as bzip2
+from .bits import END, FOOTER_BITS, HEADER_BITS, Bits, Unpacking, block_at, footer, pack, positions, rotated, unpack
 
 
 @dataclass(frozen=True, slots=True)

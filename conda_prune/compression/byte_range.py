@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ..archive import system
 from ..errors import Damaged, PruneError
-from . import system
 
 CHUNK = 1 << 20
 """Bytes read at a time: large enough that Python's own cost disappears, small enough for any machine."""

@@ -13,12 +13,12 @@ from typing import IO, TypeAlias
 
 import zstandard
 
-from ..model import Recipe
-from . import zstd
-from .extent import Extent
-from .reuse import Unfit
-from .threads import Gone, Pipe, ThreadBudget
-from .zstd_reader import GROUP, Run, marked
+from ...model import Recipe
+from ..byte_range import Extent
+from ..splicer import Unfit
+from ..threads import Gone, Pipe, ThreadBudget
+from . import frame as zstd
+from .reader import GROUP, Run, marked
 
 _MIN_JOB = 1 << 20
 _MAX_JOB = 1 << 22

@@ -13,14 +13,14 @@ import pytest
 
 from conda_prune import fix
 
-from .corpus.crafted import BASE
-from .corpus.entries import File
-from .corpus.packages import FORMATS, Format, Writer, write_package
-from .corpus.scenarios import SCENARIOS
-from .seed import STRAY, Seed
-from .test_zstd_reuse import MIB, mixed
+from ..corpus.crafted import BASE
+from ..corpus.entries import File
+from ..corpus.packages import FORMATS, Format, Writer, write_package
+from ..corpus.scenarios import SCENARIOS
+from ..seed import STRAY, Seed
+from .zstd.test_reuse import MIB, mixed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 THREADS = (1, 2, 3, 8)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from conda_prune.archive import zstd
-from conda_prune.archive.extent import Extent
+from conda_prune.compression.byte_range import Extent
+from conda_prune.compression.zstd import frame as zstd
 from conda_prune.errors import Damaged, LimitExceeded, NotVerified, Unsupported
 from conda_prune.model import Recipe
 

@@ -15,10 +15,10 @@ from functools import cache
 
 import zstandard
 
-from ..errors import Damaged
-from . import zstd
-from .extent import Extent
-from .reuse import Splicer, Unfit
+from ...errors import Damaged
+from ..byte_range import Extent
+from ..splicer import Splicer, Unfit
+from . import frame as zstd
 
 GROUP = 8
 """Blocks handled at a time: with 128 KiB of content each at most, they never unpack to more than 1 MiB."""

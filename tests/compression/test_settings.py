@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from conda_prune.archive import recipe
-from conda_prune.archive.extent import Extent
+from conda_prune.compression import settings as recipe
+from conda_prune.compression.byte_range import Extent
 from conda_prune.errors import Damaged, NotAPackage, Unsupported, UsageError
 from conda_prune.model import Recipe
 

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ..model import Recipe, Splice
-from . import zstd
-from .extent import Extent
-from .reuse import NothingToKeep, Reused, Splicer, Unfit
-from .threads import Gone, Pipe, ThreadBudget
-from .zstd_reader import Reader
-from .zstd_writer import Compressing, Compressor, Part, Writer
+from ...model import Recipe, Splice
+from ..byte_range import Extent
+from ..splicer import NothingToKeep, Reused, Splicer, Unfit
+from ..threads import Gone, Pipe, ThreadBudget
+from . import frame as zstd
+from .reader import Reader
+from .writer import Compressing, Compressor, Part, Writer
 
 _MIN_JOB = 1 << 20
 _MIN_THREADED = 1 << 19

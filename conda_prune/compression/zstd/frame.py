@@ -13,9 +13,9 @@ from typing import IO, cast
 
 import zstandard
 
-from ..errors import Damaged, LimitExceeded, NotVerified, Unsupported
-from ..model import Recipe
-from .extent import CHUNK, Extent, ExtentReader
+from ...errors import Damaged, LimitExceeded, NotVerified, Unsupported
+from ...model import Recipe
+from ..byte_range import CHUNK, Extent, ExtentReader
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_WINDOW = 1 << 27

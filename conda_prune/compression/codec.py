@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from . import zstd
-from .extent import Extent
+from .byte_range import Extent
+from .zstd import frame as zstd
 
 if TYPE_CHECKING:
-    from .bzip2_reuse import Mark
+    from .bzip2.reuse import Mark
 
 LARGE = 1 << 20
 """Compressed bytes from which on it is worth to start threads."""
@@ -31,9 +31,9 @@ def decompress(codec: str, source: Extent, threads: int, marks: list[Mark]) -> G
 
         return ahead(zstd.decompress(source), _DEPTH)
     if not threaded:
-        from . import bzip2
+        from .bzip2 import stream as bzip2
 
         return bzip2.decompress(source)
-    from . import bzip2_reuse
+    from .bzip2 import reuse as bzip2_reuse
 
     return bzip2_reuse.decompress(source, threads, marks)

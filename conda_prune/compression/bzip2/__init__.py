@@ -1,0 +1,1 @@
+"""One bz2 stream: read, reused and written."""

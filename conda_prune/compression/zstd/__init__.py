@@ -1,0 +1,1 @@
+"""One zstd frame: read, reused and written."""
