@@ -84,7 +84,11 @@ def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path) -> None:
     code = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "conda_prune").rglob("*.py")}
     metadata = f"conda_prune-{conda_prune.__version__}.dist-info"
     assert wheel.name.endswith("-py3-none-any.whl")
-    assert {name for name in names if not name.startswith(metadata)} == {*code, "conda_prune/py.typed", "conda_prune/report/schema.json"}
+    assert {name for name in names if not name.startswith(metadata)} == {
+        *code,
+        "conda_prune/py.typed",
+        "conda_prune/report/schema.json",
+    }
     assert f"{metadata}/licenses/LICENSE" in names
 
 

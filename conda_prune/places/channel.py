@@ -26,7 +26,7 @@ from typing import Any
 from ..archive.container import identity_of
 from ..archive.staging import TEMPORARY_PREFIX, Staging, check_writable
 from ..errors import BadMetadata, CannotWrite, NotAPackage, PruneError
-from ..model import Format, Identity, IndexRecord, Recipe, Result
+from ..model import CompressionSettings, Format, Identity, IndexRecord, Result
 from .repodata import ANEW, REPODATA, Index, read_index
 
 _TWINS = ("current_repodata.json", "repodata_from_packages.json")
@@ -310,7 +310,7 @@ def _zstd(text: bytes) -> bytes:
     from ..compression.zstd.frame import compress
 
     out = io.BytesIO()
-    compress([text], len(text), Recipe("zstd", 19, "assumed"), 1, out)
+    compress([text], len(text), CompressionSettings("zstd", 19, "assumed"), 1, out)
     return out.getvalue()
 
 
