@@ -82,7 +82,7 @@ Source: TypeAlias = Literal["recorded", "reproduced", "assumed", "asked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class CompressionSettings:
     """The settings that a stream was, or is to be, compressed with, and how they are known.
 
     `source` is `recorded` (the stream or the package says so), `reproduced` (compressing the content again

@@ -174,16 +174,16 @@ def _twice(work: Callable[[], Result]) -> Result:
 
 
 def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, progress: Progress) -> Result:
-    from .archive.rewriter import Rewriting, Settings, recover_recipes, rewrite_package
+    from .archive.rewriter import Rewriting, Settings, recover_compression, rewrite_package
     from .archive.staging import Staging
     from .archive.verify import INSTALL_HINT, has_libarchive
-    from .compression.threads import helpers
+    from .compression.threads import worker_pool
     from .places.channel.sidecars import sidecar_warnings
 
     started = time.perf_counter()
     in_place = writing.output_dir is None
     threads = writing.threads or cores()
-    with Archive(path, limits) as archive, helpers(threads) as beside:
+    with Archive(path, limits) as archive, worker_pool(threads) as submit:
         progress.expect(3 * archive.content_size)
         target = _target(path, writing)
         recovered = None
@@ -193,7 +193,7 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
             if plan.status == "findings":
                 _check_target(target, writing)
                 settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
-                recovered = beside(partial(recover_recipes, archive, settings))
+                recovered = submit(partial(recover_compression, archive, settings))
             del package, plan  # A million files take a gigabyte.
         package, plan = _planned(archive, options, threads, deep=True, progress=progress)
         if plan.status != "findings" or plan.edits is None or writing.dry_run:
@@ -208,8 +208,8 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
         space = archive.whole.size if writing.level is None else archive.content_size
         with Staging(target, path, space) as staging:
             settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
-            recipe_of = recovered() if recovered else recover_recipes(archive, settings)
-            work = Rewriting(archive, package, plan.edits, recipe_of, settings, progress, beside)
+            compression_of = recovered() if recovered else recover_compression(archive, settings)
+            work = Rewriting(archive, package, plan.edits, compression_of, settings, progress, submit)
             written = rewrite_package(work, staging)
             archive.check_unwritten()
             archive.close()
@@ -236,11 +236,11 @@ def show_package(
         package, plan = _planned(archive, options, cores(), deep=deep, progress=UNWATCHED)
         contents = contents_of(package)
         if deep:
-            from .archive.rewriter import Settings, recover_recipes
+            from .archive.rewriter import Settings, recover_compression
 
-            recipes = recover_recipes(archive, Settings(recorded=recorded_level(contents.texts)))
-            recipe = recipes["pkg" if "pkg" in recipes else "tar"]
-            compression = Compression(recipe.codec, recipe.level, recipe.source)
+            settings = recover_compression(archive, Settings(recorded=recorded_level(contents.texts)))
+            payload = settings["pkg" if "pkg" in settings else "tar"]
+            compression = Compression(payload.codec, payload.level, payload.source)
     result = _result(plan, plan.status, deep=package.complete, seconds=0)
     return replace(result, compression=compression), plan, {**package.files, **contents.files}
 

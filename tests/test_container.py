@@ -120,7 +120,7 @@ def test_what_is_read_only_is_said_before_the_payload_is_read(tmp_path: Path, wh
     with Archive(str(package), Limits()) as archive:
         part = archive.part("pkg")
         assert part is not None
-        middle = part.extent.start + part.extent.size // 2
+        middle = part.byte_range.start + part.byte_range.size // 2
     data = bytearray(package.read_bytes())
     data[middle] ^= 1
     package.write_bytes(data)

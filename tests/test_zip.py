@@ -16,7 +16,7 @@ import pytest
 from conda_prune import check
 from conda_prune.archive.zip import inflate, read_zip
 from conda_prune.archive.zip_write import NewContent, write_zip
-from conda_prune.compression.byte_range import Extent
+from conda_prune.compression.byte_range import ByteRange
 from conda_prune.errors import Damaged, LimitExceeded, NotAPackage
 
 from .corpus.zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive
@@ -36,8 +36,8 @@ class Opened:
     def __init__(self, path: Path, data: bytes) -> None:
         path.write_bytes(data)
         self.file = cast("BinaryIO", open(path, "rb", buffering=0))  # noqa: SIM115
-        self.extent = Extent(self.file, 0, os.fstat(self.file.fileno()).st_size)
-        self.zip = read_zip(self.extent)
+        self.byte_range = ByteRange(self.file, 0, os.fstat(self.file.fileno()).st_size)
+        self.zip = read_zip(self.byte_range)
 
     def again(self, contents: dict[str, bytes], *, most: int = 0) -> bytes:
         """The zip written again with other contents."""
@@ -46,7 +46,7 @@ class Opened:
             return NewContent(lambda to: to.write(data), most or len(data))
 
         out = io.BytesIO()
-        write_zip(out, self.extent, self.zip, {name: new(data) for name, data in contents.items()})
+        write_zip(out, self.byte_range, self.zip, {name: new(data) for name, data in contents.items()})
         return out.getvalue()
 
 
@@ -178,7 +178,7 @@ def test_inflating_stops_where_it_must(data: bytes, error: type[Exception], tmp_
         archive[31:36] = b"\xff" * 5
     opened = Opened(tmp_path / "a.zip", bytes(archive))
     with pytest.raises(error):
-        list(inflate(opened.extent, opened.zip.entries[0], 100))
+        list(inflate(opened.byte_range, opened.zip.entries[0], 100))
 
 
 @pytest.mark.parametrize("more", [-1, 4], ids=["cut", "bytes behind"])
@@ -186,7 +186,7 @@ def test_a_deflated_entry_of_another_length_is_damaged(more: int, tmp_path: Path
     opened = Opened(tmp_path / "a.zip", zip_archive([ZipMember("a", b"content " * 9, method=DEFLATED)]))
     entry = opened.zip.entries[0]
     with pytest.raises(Damaged, match="is cut or has bytes behind its end"):
-        list(inflate(opened.extent, replace(entry, packed=entry.packed + more), 100))
+        list(inflate(opened.byte_range, replace(entry, packed=entry.packed + more), 100))
 
 
 def test_a_directory_of_more_than_8_mebibytes_is_not_read(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def check_large_entry(size: int, tmp_path: Path) -> None:
     opened = Opened(tmp_path / "a.zip", zip_archive(MEMBERS))
     path = tmp_path / "large.zip"
     with Sparse(path, "w+b") as out:
-        write_zip(cast("BinaryIO", out), opened.extent, opened.zip, {MEMBERS[1].name: NewContent(write, size + 3)})
+        write_zip(cast("BinaryIO", out), opened.byte_range, opened.zip, {MEMBERS[1].name: NewContent(write, size + 3)})
     sizes = [len(MEMBERS[0].data), size + 3, len(MEMBERS[2].data)]
     with zipfile.ZipFile(path) as archive:
         assert [info.file_size for info in archive.infolist()] == sizes
@@ -243,10 +243,10 @@ def check_large_entry(size: int, tmp_path: Path) -> None:
     with libarchive.file_reader(str(path)) as archive:
         assert [entry.size for entry in archive] == sizes
     with open(path, "rb", buffering=0) as file:
-        extent = Extent(cast("BinaryIO", file), 0, os.fstat(file.fileno()).st_size)
-        again = read_zip(extent)
+        byte_range = ByteRange(cast("BinaryIO", file), 0, os.fstat(file.fileno()).st_size)
+        again = read_zip(byte_range)
         assert [entry.size for entry in again.entries] == sizes
         small = io.BytesIO()
         new = NewContent(lambda to: to.write(b"small"), 5)
-        write_zip(small, extent, again, {MEMBERS[1].name: new})
+        write_zip(small, byte_range, again, {MEMBERS[1].name: new})
     assert streamed(small.getvalue())[1] == (MEMBERS[1].name, b"small")

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
-from ..compression.byte_range import Extent
+from ..compression.byte_range import ByteRange
 from ..compression.zstd import frame as zstd
 from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
 from ..model import Format, Identity, Limits
 from . import zip as zips
 
 if TYPE_CHECKING:
-    from ..compression.bzip2.reuse import Mark
+    from ..compression.bzip2.reuse import BlockInfo
     from .zip_write import NewContent
 
 _METADATA = "metadata.json"
@@ -31,16 +31,16 @@ _CHANGED, _AGAIN = "the file was changed while it was being read", "try again wh
 class Part:
     """One compressed tar stream: `component` is `info`, `pkg` or `tar`; `entry` its name in the zip.
 
-    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `extent` holds the compressed bytes; `marks` tell of
-    the blocks of a bz2 stream once it was read.
+    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `byte_range` holds the compressed bytes;
+    `marks` tell of the blocks of a bz2 stream once it was read.
     """
 
     component: str
     entry: str
     codec: Literal["zstd", "bzip2"]
-    extent: Extent
+    byte_range: ByteRange
     crc: int | None
-    marks: list[Mark] = field(default_factory=list)
+    marks: list[BlockInfo] = field(default_factory=list)
 
 
 class Archive:
@@ -60,7 +60,7 @@ class Archive:
         self.identity = identity_of(os.fstat(self._file.fileno()))
         try:
             self.format = format_of(path)
-            self._whole = Extent(self._file, 0, self.identity.size)
+            self._whole = ByteRange(self._file, 0, self.identity.size)
             if self._whole.size == 0:
                 raise NotAPackage("the file is empty", "download or build it again")
             if self.format is Format.TAR_BZ2:
@@ -106,7 +106,7 @@ class Archive:
             return True
 
     @property
-    def whole(self) -> Extent:
+    def whole(self) -> ByteRange:
         """The file's bytes."""
         return self._whole
 
@@ -126,23 +126,23 @@ class Archive:
 
     def stated_size(self, part: Part) -> int | None:
         """Return the bytes that a part says it unpacks to, None where it does not say."""
-        return zstd.read_frame(part.extent).content_size if part.codec == "zstd" else None
+        return zstd.read_frame(part.byte_range).content_size if part.codec == "zstd" else None
 
     def check_window(self, part: Part) -> None:
         """Raise LimitExceeded where zstd would hold more than the limit to decompress a part."""
         if part.codec == "zstd":
-            zstd.check_window(zstd.read_frame(part.extent), self.limits.window)
+            zstd.check_window(zstd.read_frame(part.byte_range), self.limits.window)
 
     def is_wide(self, part: Part) -> bool:
         """Return whether a part's zstd window is larger than clients accept, so that it must not stay."""
-        return part.codec == "zstd" and zstd.read_frame(part.extent).window > zstd.MAX_WINDOW
+        return part.codec == "zstd" and zstd.read_frame(part.byte_range).window > zstd.MAX_WINDOW
 
     def check_crc(self, part: Part) -> None:
         """Raise Damaged unless the compressed bytes have the CRC-32 that the zip states."""
         if part.crc is None:
             return
         crc = 0
-        for piece in part.extent.chunks():
+        for piece in part.byte_range.chunks():
             crc = zlib.crc32(piece, crc)
         if crc != part.crc:
             raise Damaged(f"the CRC-32 of {part.entry} is wrong: the file is damaged", "download or build it again")
@@ -179,7 +179,7 @@ class Archive:
                 raise Unsupported(f"the zip holds {name!r}, which only some clients would unpack")
         return parts
 
-    def _packed(self, entry: zips.Entry) -> Extent:
+    def _packed(self, entry: zips.Entry) -> ByteRange:
         if entry.method == zips.STORED:
             return self._whole.slice(entry.data, entry.data + entry.packed)
         self.notes.append(f"{entry.name} is deflated; a .conda's entries must be stored (CEP 35)")
@@ -193,7 +193,7 @@ class Archive:
         except OSError as error:
             where = f"its deflated entries cannot be unpacked in {tempfile.gettempdir()}"
             raise CannotWrite(f"{where}: {error.strerror}", "set TMPDIR to a directory with more room") from error
-        return Extent(file, 0, entry.size)
+        return ByteRange(file, 0, entry.size)
 
     def _check_metadata(self, found: zips.Zip) -> None:
         entry = next((entry for entry in found.entries if entry.name == _METADATA), None)

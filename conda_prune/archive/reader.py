@@ -51,9 +51,9 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
     if (archive.stated_size(part) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
     size = 0
-    threaded = threads > 1 and part.extent.size >= LARGE
+    threaded = threads > 1 and part.byte_range.size >= LARGE
     with (
-        closing(decompress(part.codec, part.extent, threads, part.marks)) as pieces,
+        closing(decompress(part.codec, part.byte_range, threads, part.marks)) as pieces,
         _hashing(threaded) as (later, flush),
     ):
         reader = TarReader(keep, archive.limits, later)

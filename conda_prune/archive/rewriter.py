@@ -1,4 +1,4 @@
-"""Carries a plan out: splices every component, compresses it by its own recipe, and reads the result back.
+"""Carries a plan out: splices every component, compresses it with its own settings, and reads the result back.
 
 It decides nothing: what goes and what changes is in the plan's edits, byte for byte, before the first byte is written.
 """
@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
-from ..compression import settings as recipes
-from ..compression.byte_range import Extent
+from ..compression import settings as stream_settings
+from ..compression.byte_range import ByteRange
 from ..compression.recompress import Rewritten, recompress
-from ..compression.splicer import Unfit
-from ..compression.threads import Beside, ThreadBudget
+from ..compression.splicer import CannotReuse
+from ..compression.threads import Submit, ThreadBudget
 from ..errors import NotVerified
 from ..model import (
     Component,
     Compression,
+    CompressionSettings,
     Drop,
     Edit,
     FileKind,
     Package,
     Patch,
-    Recipe,
     Rewrite,
     Size,
     Splice,
@@ -63,15 +63,15 @@ class Written:
 
 @dataclass(frozen=True)
 class Rewriting:
-    """What is to be written: a complete package with its edits, each part compressed by its recipe."""
+    """What is to be written: a complete package with its edits, and how each part is to be compressed."""
 
     archive: Archive
     package: Package
     edits: Mapping[str, Edit]
-    recipes: Mapping[str, Recipe]
+    compression: Mapping[str, CompressionSettings]
     settings: Settings
     progress: Progress
-    beside: Beside
+    submit: Submit
 
 
 def rewrite_package(work: Rewriting, staging: Staging) -> Written:
@@ -80,7 +80,7 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
     Raises NotVerified when the result does not read back as planned.
     """
     archive = work.archive
-    before = work.beside(partial(digest, archive.whole))
+    before = work.submit(partial(digest, archive.whole))
     done: dict[str, Rewritten] = {}
     for plain in (False, True):
         done.clear()
@@ -88,18 +88,18 @@ def rewrite_package(work: Rewriting, staging: Staging) -> Written:
         try:
             archive.write(staging.file, _contents(replace(work, progress=counted), done, plain))
             staging.finish()
-            after = work.beside(partial(digest, staging.content))
+            after = work.submit(partial(digest, staging.content))
             expected = {part.name: expected_members(part, work.edits) for part in work.package.components}
             crcs = {component: rewritten.crc for component, rewritten in done.items()}
             verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, counted)
             break
-        except (NotVerified, Unfit) as error:
+        except (NotVerified, CannotReuse) as error:
             # What was to be kept compressed does not fit together after all: once more, without that.
             if plain or (isinstance(error, NotVerified) and not any(rewritten.reused for rewritten in done.values())):
                 raise
             counted.take_back()
             staging.restart()
-    payload = work.recipes["pkg" if "pkg" in work.recipes else "tar"]
+    payload = work.compression["pkg" if "pkg" in work.compression else "tar"]
     compression = Compression(
         payload.codec,
         payload.level,
@@ -132,9 +132,9 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
     """
 
     def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
-        recipe = work.recipes[component.name]
+        compression = work.compression[component.name]
         done[component.name] = recompress(
-            part.extent, splices, recipe, component.size, out, budget, work.progress, plain, part.marks
+            part.byte_range, splices, compression, component.size, out, budget, work.progress, plain, part.marks
         )
 
     def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
@@ -149,7 +149,7 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
         if part is None or not (splices or work.settings.level is not None or work.archive.is_wide(part)):
             continue
         if component.size <= _SMALL:
-            write = partial(_put, work.beside(partial(in_memory, component, part, splices)))
+            write = partial(_put, work.submit(partial(in_memory, component, part, splices)))
         else:
             write = partial(rewrite, component, part, splices)
         contents[component.name] = NewContent(write, component.size + sum(len(splice.new) for splice in splices))
@@ -160,17 +160,17 @@ def _put(made: Callable[[], bytes], out: IO[bytes]) -> None:
     out.write(made())
 
 
-def recover_recipes(archive: Archive, settings: Settings) -> dict[str, Recipe]:
+def recover_compression(archive: Archive, settings: Settings) -> dict[str, CompressionSettings]:
     """Return how each part is to be compressed: as asked, or as it was."""
-    found: dict[str, Recipe] = {}
-    payload: Recipe | None = None
+    found: dict[str, CompressionSettings] = {}
+    payload: CompressionSettings | None = None
     # The payload first: it is the larger sample, and its writer compressed the info component alike.
     for part in sorted(archive.parts, key=lambda part: part.component == "info"):
         archive.check_window(part)
         if settings.level is not None:
-            found[part.component] = recipes.asked(part.codec, settings.level)
+            found[part.component] = stream_settings.asked(part.codec, settings.level)
         else:
-            found[part.component] = recipes.recover(part.extent, part.codec, payload, settings.recorded)
+            found[part.component] = stream_settings.recover(part.byte_range, part.codec, payload, settings.recorded)
             payload = found[part.component]
     return found
 
@@ -217,7 +217,7 @@ def expected_members(component: Component, edits: Mapping[str, Edit]) -> Iterato
             yield Expected(name, file.kind, file.size or 0, file.sha256, file.link)
 
 
-def digest(content: Extent) -> Size:
+def digest(content: ByteRange) -> Size:
     """Return the size and SHA-256 of a file."""
     found = hashlib.sha256()
     for piece in content.chunks():

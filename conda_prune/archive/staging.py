@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from .. import interruption
-from ..compression.byte_range import Extent
+from ..compression.byte_range import ByteRange
 from ..errors import CannotWrite, Changed
 from ..model import Identity
 from . import system
@@ -152,9 +152,9 @@ class Staging:
         self.file.truncate()
 
     @property
-    def content(self) -> Extent:
+    def content(self) -> ByteRange:
         """What was written, after `finish`."""
-        return Extent(self._raw, 0, os.fstat(self._raw.fileno()).st_size)
+        return ByteRange(self._raw, 0, os.fstat(self._raw.fileno()).st_size)
 
     def finish(self) -> None:
         """Bring the written bytes to the disk with the original's mode, owner and attributes."""

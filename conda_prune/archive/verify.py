@@ -23,7 +23,7 @@ from threading import Event
 from typing import Any, BinaryIO, TypeAlias, cast
 from unicodedata import normalize
 
-from ..compression.byte_range import CHUNK, Extent
+from ..compression.byte_range import CHUNK, ByteRange
 from ..compression.threads import ahead
 from ..compression.zstd import frame as zstd
 from ..errors import NotVerified
@@ -146,7 +146,7 @@ def _composed(names: Iterable[str]) -> list[str]:
 def _check_container(path: str) -> None:
     """Raise NotVerified or what is wrong with a zip or a zstd frame that a lenient reader would pass over."""
     with open(path, "rb", buffering=0) as file:
-        whole = Extent(cast("BinaryIO", file), 0, os.fstat(file.fileno()).st_size)
+        whole = ByteRange(cast("BinaryIO", file), 0, os.fstat(file.fileno()).st_size)
         for entry in read_zip(whole).entries:
             if entry.method != STORED or entry.descriptor:
                 raise NotVerified(f"the result's zip entry {entry.name!r} is not stored with its real sizes")

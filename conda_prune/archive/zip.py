@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..compression.byte_range import Extent
+from ..compression.byte_range import ByteRange
 from ..errors import Damaged, LimitExceeded, NotAPackage, Unsupported
 
 STORED, DEFLATED = 0, 8
@@ -68,16 +68,16 @@ class Zip:
         return sorted(self.entries, key=lambda entry: entry.offset)
 
 
-def read_zip(extent: Extent) -> Zip:
+def read_zip(byte_range: ByteRange) -> Zip:
     """Return what the zip holds; raise NotAPackage, Damaged or Unsupported when it cannot be trusted."""
-    if extent.read(0, 4) not in (b"PK\3\4", b"PK\5\6"):
+    if byte_range.read(0, 4) not in (b"PK\3\4", b"PK\5\6"):
         raise NotAPackage("it is not a zip archive, as a .conda must be (CEP 35)", "check how it was downloaded")
-    end = _read_end(extent)
+    end = _read_end(byte_range)
     if end.start + end.size != end.at:
         raise Unsupported("junk stands before the zip, or between its entries and its directory")
     if end.size > _DIRECTORY_LIMIT:
         raise LimitExceeded(f"the zip's directory takes {end.size} bytes")
-    entries = tuple(_central_entries(extent, extent.read(end.start, end.size), end.count))
+    entries = tuple(_central_entries(byte_range, byte_range.read(end.start, end.size), end.count))
     _check_layout(entries, end.start)
     return Zip(entries, end.comment)
 
@@ -93,20 +93,20 @@ class _End:
     comment: bytes
 
 
-def _read_end(extent: Extent) -> _End:
-    tail_at = max(0, extent.size - _END.size - _FULL16)
-    tail = extent.read(tail_at, extent.size)
+def _read_end(byte_range: ByteRange) -> _End:
+    tail_at = max(0, byte_range.size - _END.size - _FULL16)
+    tail = byte_range.read(tail_at, byte_range.size)
     found = tail.rfind(b"PK\5\6")
     if found < 0 or len(tail) - found < _END.size:
         raise Damaged("the zip's end is missing: it is truncated", "download or build it again")
     _, *narrow, comment_size = _END.unpack_from(tail, found)
     at = tail_at + found
-    if at + _END.size + comment_size != extent.size:
+    if at + _END.size + comment_size != byte_range.size:
         raise Unsupported("bytes follow the end of the zip, or its comment hides another end")
     comment = tail[found + _END.size :]
     numbers = narrow
-    if at >= _LOCATOR.size and extent.read(at - _LOCATOR.size, 4) == b"PK\6\7":
-        at, numbers = _read_end64(extent, at)
+    if at >= _LOCATOR.size and byte_range.read(at - _LOCATOR.size, 4) == b"PK\6\7":
+        at, numbers = _read_end64(byte_range, at)
         # Readers take one record or the other: they must say the same.
         for narrow_number, number, full in zip(narrow, numbers, (_FULL16,) * 4 + (_FULL32,) * 2, strict=True):
             if narrow_number not in (number, full):
@@ -117,10 +117,10 @@ def _read_end(extent: Extent) -> _End:
     return _End(at, start, size, count, comment)
 
 
-def _read_end64(extent: Extent, end_at: int) -> tuple[int, list[int]]:
+def _read_end64(byte_range: ByteRange, end_at: int) -> tuple[int, list[int]]:
     """Return where the zip64 end record is, and its six numbers in the order of the narrow one's."""
-    _, disk, at, disks = _LOCATOR.unpack(extent.read(end_at - _LOCATOR.size, _LOCATOR.size))
-    record = extent.read(at, _END64.size)
+    _, disk, at, disks = _LOCATOR.unpack(byte_range.read(end_at - _LOCATOR.size, _LOCATOR.size))
+    record = byte_range.read(at, _END64.size)
     if len(record) != _END64.size or record[:4] != b"PK\6\6":
         raise Damaged("the zip64 end record is not where it should be")
     _, length, _, _, *numbers = _END64.unpack(record)
@@ -131,7 +131,7 @@ def _read_end64(extent: Extent, end_at: int) -> tuple[int, list[int]]:
     return at, numbers
 
 
-def _central_entries(extent: Extent, directory: bytes, count: int) -> Iterator[Entry]:
+def _central_entries(byte_range: ByteRange, directory: bytes, count: int) -> Iterator[Entry]:
     at = found = 0
     while at < len(directory):
         if len(directory) - at < CENTRAL.size or directory[at : at + 4] != b"PK\1\2":
@@ -140,14 +140,14 @@ def _central_entries(extent: Extent, directory: bytes, count: int) -> Iterator[E
         stop = at + CENTRAL.size + fields[10] + fields[11] + fields[12]
         if stop > len(directory):
             raise Damaged("the zip's directory is damaged")
-        yield _entry(extent, fields, directory[at:stop])
+        yield _entry(byte_range, fields, directory[at:stop])
         at = stop
         found += 1
     if found != count:
         raise Damaged(f"the zip's directory has {found} entries and claims {count}")
 
 
-def _entry(extent: Extent, fields: tuple[int, ...], central: bytes) -> Entry:
+def _entry(byte_range: ByteRange, fields: tuple[int, ...], central: bytes) -> Entry:
     _, version, needed, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, mode, offset = fields
     raw = central[CENTRAL.size : CENTRAL.size + name_size]
     name = _checked_name(raw, flags)
@@ -160,7 +160,7 @@ def _entry(extent: Extent, fields: tuple[int, ...], central: bytes) -> Entry:
         raise Unsupported("the zip is one part of several")
     if method == STORED and packed != size:
         raise Damaged(f"the zip entry {name!r} is stored, with two sizes")
-    header = _local_header(extent, offset, name)
+    header = _local_header(byte_range, offset, name)
     local = _LOCAL.unpack_from(header)
     if header[_LOCAL.size : _LOCAL.size + local[9]] != raw or local[3] != method or local[2] != flags:
         raise Unsupported(f"the zip's directory and the entry {name!r} disagree")
@@ -173,7 +173,7 @@ def _entry(extent: Extent, fields: tuple[int, ...], central: bytes) -> Entry:
     data = offset + len(header)
     stop = data + packed
     if described:
-        stop += _descriptor_size(extent, stop, (crc, packed, size), name)
+        stop += _descriptor_size(byte_range, stop, (crc, packed, size), name)
     zip64 = _zip64_field(local_extra, name) is not None
     return Entry(name, method, crc, size, packed, offset, data, stop, described, zip64, central)
 
@@ -204,12 +204,12 @@ def _check_kind(name: str, flags: int, method: int, mode: int, version: int) -> 
         raise Unsupported(f"the zip entry {name!r} is no regular file")
 
 
-def _local_header(extent: Extent, offset: int, name: str) -> bytes:
-    fixed = extent.read(offset, _LOCAL.size)
+def _local_header(byte_range: ByteRange, offset: int, name: str) -> bytes:
+    fixed = byte_range.read(offset, _LOCAL.size)
     if len(fixed) != _LOCAL.size or fixed[:4] != b"PK\3\4":
         raise Damaged(f"the zip entry {name!r} is not where the directory says")
     size = _LOCAL.size + _u16(fixed, 26) + _u16(fixed, 28)
-    header = extent.read(offset, size)
+    header = byte_range.read(offset, size)
     if len(header) != size:
         raise Damaged(f"the zip entry {name!r} is not where the directory says")
     return header
@@ -251,8 +251,8 @@ def _zip64_field(extra: bytes, name: str) -> bytes | None:
     return fields.get(_ZIP64)
 
 
-def _descriptor_size(extent: Extent, at: int, expected: tuple[int, int, int], name: str) -> int:
-    raw = extent.read(at, 24)
+def _descriptor_size(byte_range: ByteRange, at: int, expected: tuple[int, int, int], name: str) -> int:
+    raw = byte_range.read(at, 24)
     for layout in ("<4sLLL", "<4sLQQ", "<LLL", "<LQQ"):
         shape = struct.Struct(layout)
         if len(raw) < shape.size:
@@ -282,10 +282,10 @@ def _check_layout(entries: tuple[Entry, ...], directory_at: int) -> None:
         raise Unsupported("bytes that no directory entry names stand between the zip's entries")
 
 
-def inflate(extent: Extent, entry: Entry, limit: int) -> Iterator[bytes]:
+def inflate(byte_range: ByteRange, entry: Entry, limit: int) -> Iterator[bytes]:
     """Yield the uncompressed bytes of an entry; raise Damaged where size or CRC-32 are not the stated ones."""
     crc = size = 0
-    for piece in _inflated(extent.slice(entry.data, entry.data + entry.packed), entry.method):
+    for piece in _inflated(byte_range.slice(entry.data, entry.data + entry.packed), entry.method):
         size += len(piece)
         if size > limit:
             raise LimitExceeded(f"the zip entry {entry.name!r} takes more than {limit} bytes")
@@ -295,7 +295,7 @@ def inflate(extent: Extent, entry: Entry, limit: int) -> Iterator[bytes]:
         raise Damaged(f"the CRC-32 of the zip entry {entry.name!r} is wrong", "download or build it again")
 
 
-def _inflated(packed: Extent, method: int) -> Iterator[bytes]:
+def _inflated(packed: ByteRange, method: int) -> Iterator[bytes]:
     if method == STORED:
         yield from packed.chunks()
         return

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, BinaryIO
 
-from ..compression.byte_range import Extent
+from ..compression.byte_range import ByteRange
 from .zip import CENTRAL, Entry, Zip, inflate
 
 _MAY_BE_LARGE = 2_000_000_000
@@ -28,7 +28,7 @@ class NewContent:
     most: int
 
 
-def write_zip(out: BinaryIO, extent: Extent, found: Zip, contents: Mapping[str, NewContent]) -> None:
+def write_zip(out: BinaryIO, byte_range: ByteRange, found: Zip, contents: Mapping[str, NewContent]) -> None:
     """Write the zip again to `out`, a seekable file, from its start; entries in `contents` get new content.
 
     What is copied is checked against its CRC-32. Raises Damaged where that is wrong, and whatever the functions raise;
@@ -45,7 +45,7 @@ def write_zip(out: BinaryIO, extent: Extent, found: Zip, contents: Mapping[str, 
                 if new:
                     new.write(to)
                 else:
-                    for piece in inflate(extent, entry, entry.size):
+                    for piece in inflate(byte_range, entry, entry.size):
                         to.write(piece)
             info.external_attr = attributes  # zipfile makes 0 the mode 0600.
 

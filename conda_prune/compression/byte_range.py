@@ -12,7 +12,7 @@ CHUNK = 1 << 20
 """Bytes read at a time: large enough that Python's own cost disappears, small enough for any machine."""
 
 
-class Extent:
+class ByteRange:
     """The bytes `start` to `start + size` of `file`, which must be unbuffered and stay open."""
 
     __slots__ = ("file", "size", "start")
@@ -49,20 +49,20 @@ class Extent:
             yield piece
             start += len(piece)
 
-    def slice(self, start: int, stop: int) -> Extent:
+    def slice(self, start: int, stop: int) -> ByteRange:
         """Return the range from `start` to `stop` of this one."""
-        return Extent(self.file, self.start + start, max(0, min(stop, self.size) - start))
+        return ByteRange(self.file, self.start + start, max(0, min(stop, self.size) - start))
 
 
-class ExtentReader:
-    """An extent as a file to read from the front, for libraries that want one; `position` is bytes handed out."""
+class ByteRangeReader:
+    """An byte_range as a file to read from the front, for libraries that want one; `position` is bytes handed out."""
 
-    def __init__(self, extent: Extent) -> None:
-        self.extent = extent
+    def __init__(self, byte_range: ByteRange) -> None:
+        self.byte_range = byte_range
         self.position = 0
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes (all that remain when negative), none at the end."""
-        data = self.extent.read(self.position, self.extent.size if size < 0 else size)
+        data = self.byte_range.read(self.position, self.byte_range.size if size < 0 else size)
         self.position += len(data)
         return data

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from .byte_range import Extent
+from .byte_range import ByteRange
 from .zstd import frame as zstd
 
 if TYPE_CHECKING:
-    from .bzip2.reuse import Mark
+    from .bzip2.reuse import BlockInfo
 
 LARGE = 1 << 20
 """Compressed bytes from which on it is worth to start threads."""
@@ -17,7 +17,7 @@ _DEPTH = 8
 """Pieces of content, of at most 1 MiB, that wait for who takes them."""
 
 
-def decompress(codec: str, source: Extent, threads: int, marks: list[Mark]) -> Generator[bytes, None, None]:
+def decompress(codec: str, source: ByteRange, threads: int, marks: list[BlockInfo]) -> Generator[bytes, None, None]:
     """Yield the whole content of a stream in pieces of at most 1 MiB, made beside whoever takes them if `threads` > 1.
 
     `marks` become those of a bz2 stream's blocks, where they are found on the way. Raises Damaged or Unsupported unless

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ..model import Recipe, Splice
-from .byte_range import Extent
+from ..model import CompressionSettings, Splice
+from .byte_range import ByteRange
 from .bzip2 import reuse as bzip2_reuse
 from .bzip2 import stream as bzip2
 from .codec import decompress
@@ -33,15 +33,15 @@ class Rewritten:
 
 
 def recompress(
-    source: Extent,
+    source: ByteRange,
     splices: Sequence[Splice],
-    recipe: Recipe,
+    settings: CompressionSettings,
     size: int,
     out: IO[bytes],
     budget: ThreadBudget,
     progress: Callable[[int], None],
     plain: bool = False,
-    marks: Sequence[bzip2_reuse.Mark] = (),
+    marks: Sequence[bzip2_reuse.BlockInfo] = (),
 ) -> Rewritten:
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
 
@@ -50,26 +50,26 @@ def recompress(
     content is compressed as a whole where nothing can be copied, where the level was asked for, and with `plain`. The
     result is to be read back: nothing of it was decompressed here.
 
-    Raises Unfit where it only turned out on the way that data cannot be copied: call again with `plain`, and throw away
-    what was written.
+    Raises CannotReuse where it only turned out on the way that data cannot be copied: call again with `plain`, and
+    throw away what was written.
     """
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
-    if not plain and recipe.source != "asked":
+    if not plain and settings.source != "asked":
         try:
-            if recipe.codec == "zstd":
-                kept = zstd_reuse.rewrite(source, splices, recipe, size, out, budget, progress)
+            if settings.codec == "zstd":
+                kept = zstd_reuse.rewrite(source, splices, settings, size, out, budget, progress)
             else:
                 kept = bzip2_reuse.rewrite(source, splices, size, out, budget, progress, marks)
             return Rewritten(new_size, kept.crc, kept.reused, new_size - kept.reused)
         except NothingToKeep:
             pass  # Nothing was written.
-    return _whole(source, splices, recipe, new_size, out, budget, progress)
+    return _whole(source, splices, settings, new_size, out, budget, progress)
 
 
 def _whole(
-    source: Extent,
+    source: ByteRange,
     splices: Sequence[Splice],
-    recipe: Recipe,
+    settings: CompressionSettings,
     new_size: int,
     out: IO[bytes],
     budget: ThreadBudget,
@@ -79,16 +79,16 @@ def _whole(
 
     def pieces() -> Iterator[bytes]:
         nonlocal crc
-        content = decompress(recipe.codec, source, budget.count, [])
+        content = decompress(settings.codec, source, budget.count, [])
         for piece in spliced(_watched(content, progress), splices):
             crc = zlib.crc32(piece, crc)
             yield piece
 
-    if recipe.codec == "zstd":
-        with budget.threads(budget.count if recipe.threaded else 1):
-            zstd.compress(pieces(), new_size, recipe, budget.count, out)
+    if settings.codec == "zstd":
+        with budget.threads(budget.count if settings.threaded else 1):
+            zstd.compress(pieces(), new_size, settings, budget.count, out)
     else:
-        bzip2.compress(pieces(), recipe.level, out)
+        bzip2.compress(pieces(), settings.level, out)
     return Rewritten(new_size, crc, 0, new_size)
 
 

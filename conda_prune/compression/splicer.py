@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ..model import Splice
 
 
-class Unfit(Exception):
+class CannotReuse(Exception):
     """The stream is not built as the rewriting took for granted; compress it as a whole."""
 
 
-class NothingToKeep(Unfit):
+class NothingToKeep(CannotReuse):
     """No compressed data can be kept; this was found out before anything was written."""
 
 

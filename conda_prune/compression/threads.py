@@ -20,7 +20,7 @@ _PATIENCE = 0.5
 T = TypeVar("T")
 
 
-class Gone(Exception):
+class PipeClosed(Exception):
     """Nobody reads this pipe any more."""
 
 
@@ -35,12 +35,12 @@ class Pipe(Generic[T]):
         self._failure: BaseException | None = None
 
     def put(self, thing: T) -> None:
-        """Wait for room and append; raise Gone when the reader gave up."""
+        """Wait for room and append; raise PipeClosed when the reader gave up."""
         with self._changed:
             while len(self._things) >= self._depth and not self._abandoned:
                 self._changed.wait(_PATIENCE)
             if self._abandoned:
-                raise Gone
+                raise PipeClosed
             self._things.append(thing)
             self._changed.notify_all()
 
@@ -52,7 +52,7 @@ class Pipe(Generic[T]):
             self._changed.notify_all()
 
     def abandon(self) -> list[T]:
-        """Read no more, so that whoever writes gets Gone; return what was waiting."""
+        """Read no more, so that whoever writes gets PipeClosed; return what was waiting."""
         with self._changed:
             self._abandoned = True
             waiting = list(self._things)
@@ -156,14 +156,14 @@ class ThreadBudget:
                 self._changed.notify_all()
 
 
-class Beside(Protocol):
+class Submit(Protocol):
     """Takes work, and returns a function that returns or raises what became of it."""
 
     def __call__(self, work: Callable[[], T], /) -> Callable[[], T]: ...
 
 
 @contextmanager
-def helpers(threads: int) -> Iterator[Beside]:
+def worker_pool(threads: int) -> Iterator[Submit]:
     """Give work to do beside one's own, on one thread less than `threads`; without any, it is done when asked for.
 
     What was given is done, or was never begun, when this ends.

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from conda_prune.compression import settings as recipe
-from conda_prune.compression.byte_range import Extent
+from conda_prune.compression import settings as stream_settings
+from conda_prune.compression.byte_range import ByteRange
 from conda_prune.errors import Damaged, NotAPackage, Unsupported, UsageError
-from conda_prune.model import Recipe
+from conda_prune.model import CompressionSettings
 
 MIB = 1 << 20
 
@@ -41,11 +41,13 @@ def compressed(data: bytes, level: int, threads: int, *, sized: bool = True, che
     return packed.compress(data) + packed.flush()
 
 
-def recovered(directory: Path, packed: bytes, prefer: Recipe | None = None, recorded: int | None = None) -> Recipe:
+def recovered(
+    directory: Path, packed: bytes, prefer: CompressionSettings | None = None, recorded: int | None = None
+) -> CompressionSettings:
     path = directory / "stream"
     path.write_bytes(packed)
     with path.open("rb", buffering=0) as file:
-        return recipe.recover(Extent(file, 0, len(packed)), "zstd", prefer, recorded)
+        return stream_settings.recover(ByteRange(file, 0, len(packed)), "zstd", prefer, recorded)
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -83,7 +85,7 @@ def test_levels_that_give_the_same_bytes_are_the_writers_default(tmp_path: Path)
 
 
 def test_the_other_components_settings_come_first(tmp_path: Path) -> None:
-    prefer = Recipe("zstd", 7, "reproduced", threaded=True)
+    prefer = CompressionSettings("zstd", 7, "reproduced", threaded=True)
     found = recovered(tmp_path, compressed(b"tiny", 3, 0), prefer)
     assert (found.level, found.threaded) == (7, True)
     assert recovered(tmp_path, compressed(content(3 * MIB), 19, 0), prefer).level == 19
@@ -96,7 +98,7 @@ def test_the_recorded_level_comes_next_and_is_what_remains(tmp_path: Path) -> No
         window_log=22, hash_log=9, chain_log=9, search_log=1, min_match=7, strategy=2, write_content_size=True
     )
     odd = zstandard.ZstdCompressor(compression_params=settings).compress(content(5 * MIB))
-    assert recovered(tmp_path, odd, recorded=12) == Recipe("zstd", 12, "recorded", threaded=False)
+    assert recovered(tmp_path, odd, recorded=12) == CompressionSettings("zstd", 12, "recorded", threaded=False)
     assert recovered(tmp_path, odd).source == "assumed"
     assert recovered(tmp_path, odd, recorded=15).threaded
 
@@ -156,17 +158,19 @@ def test_what_is_no_stream_is_refused(tmp_path: Path) -> None:
 
 
 def test_asked_levels_are_checked() -> None:
-    assert recipe.asked("zstd", -7) == Recipe("zstd", -7, "asked", threaded=True)
-    assert recipe.asked("bzip2", 9) == Recipe("bzip2", 9, "asked")
+    assert stream_settings.asked("zstd", -7) == CompressionSettings("zstd", -7, "asked", threaded=True)
+    assert stream_settings.asked("bzip2", 9) == CompressionSettings("bzip2", 9, "asked")
     for codec, level in (("zstd", 23), ("zstd", -8), ("bzip2", 0), ("bzip2", 10)):
         with pytest.raises(UsageError, match=f"--level {level}"):
-            recipe.asked(codec, level)
+            stream_settings.asked(codec, level)
 
 
 def test_bz2_states_its_level(tmp_path: Path) -> None:
     path = tmp_path / "stream"
     path.write_bytes(bz2.compress(b"x", 4) + b"y")
     with path.open("rb", buffering=0) as file:
-        assert recipe.recover(Extent(file, 0, path.stat().st_size), "bzip2") == Recipe("bzip2", 4, "recorded")
+        assert stream_settings.recover(ByteRange(file, 0, path.stat().st_size), "bzip2") == CompressionSettings(
+            "bzip2", 4, "recorded"
+        )
         with pytest.raises(NotAPackage):
-            recipe.recover(Extent(file, 1, 20), "bzip2")
+            stream_settings.recover(ByteRange(file, 1, 20), "bzip2")

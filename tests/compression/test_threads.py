@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conda_prune.compression.threads import ThreadBudget, ahead, helpers, sink
+from conda_prune.compression.threads import ThreadBudget, ahead, sink, worker_pool
 
 
 class Broken(Exception):
@@ -119,8 +119,8 @@ def test_work_beside_ones_own_is_done_once(threads: int) -> None:
         done.append(1)
         return len(done)
 
-    with helpers(threads) as beside:
-        result = beside(work)
+    with worker_pool(threads) as submit:
+        result = submit(work)
         assert (result(), result()) == (1, 1)
     assert done == [1]
 
@@ -130,7 +130,7 @@ def test_a_failure_beside_is_raised_where_its_result_is_asked_for(threads: int) 
     def fail() -> None:
         raise Broken
 
-    with helpers(threads) as beside:
-        result = beside(fail)
+    with worker_pool(threads) as submit:
+        result = submit(fail)
         with pytest.raises(Broken):
             result()

@@ -16,7 +16,7 @@ import zstandard
 from conda_prune.archive.tar import TarReader
 from conda_prune.archive.zip import inflate, read_zip
 from conda_prune.archive.zip_write import NewContent, write_zip
-from conda_prune.compression.byte_range import Extent
+from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.bzip2 import stream as bzip2
 from conda_prune.compression.recompress import recompress
 from conda_prune.compression.threads import ThreadBudget
@@ -25,7 +25,7 @@ from conda_prune.errors import LimitExceeded, PruneError
 from conda_prune.judgement.bytecode import parse_bytecode, parse_header
 from conda_prune.judgement.paths_json import parse_listing
 from conda_prune.judgement.plan import Options, make_plan
-from conda_prune.model import Component, File, Format, Identity, Limits, Package, Recipe, Span, Splice
+from conda_prune.model import Component, CompressionSettings, File, Format, Identity, Limits, Package, Span, Splice
 from tests.corpus.crafted import BASE
 from tests.corpus.packages import component_tars, conda_archive, zstd_frame
 from tests.corpus.tars import END
@@ -35,8 +35,8 @@ LIMIT = 1 << 22
 """Bytes of output after which a target stops: more would only be slow."""
 
 
-class Held(Extent):
-    """Bytes in memory as an extent."""
+class Held(ByteRange):
+    """Bytes in memory as a byte range."""
 
     __slots__ = ("data",)
 
@@ -49,7 +49,7 @@ class Held(Extent):
             raise ValueError("a read before the beginning")
         return self.data[offset : offset + max(0, length)]
 
-    def slice(self, start: int, stop: int) -> Extent:
+    def slice(self, start: int, stop: int) -> ByteRange:
         if not 0 <= start <= stop:
             raise ValueError("a range that ends before it begins")
         return Held(self.data[start:stop])
@@ -57,16 +57,16 @@ class Held(Extent):
 
 def fuzz_zip(data: bytes) -> None:
     """What is accepted as a zip opens in Python, with the same entries; written again, it is the same or sound."""
-    extent = Held(data)
-    found = read_zip(extent)
+    byte_range = Held(data)
+    found = read_zip(byte_range)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert [entry.name for entry in found.entries] == archive.namelist()
         for entry in found.entries:
-            content = b"".join(inflate(extent, entry, LIMIT))
+            content = b"".join(inflate(byte_range, entry, LIMIT))
             assert content == archive.read(entry.name)
     out = io.BytesIO()
     new = NewContent(lambda to: to.write(b"new"), 3)
-    write_zip(out, extent, found, {entry.name: new for entry in found.entries[:1]})
+    write_zip(out, byte_range, found, {entry.name: new for entry in found.entries[:1]})
     with zipfile.ZipFile(out) as archive:
         assert archive.testzip() is None
 
@@ -85,21 +85,23 @@ def fuzz_zstd(data: bytes) -> None:
     zstd.check_window(zstd.read_frame(Held(data)))
     content = _limited(zstd.decompress(Held(data)))
     assert content == zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj().decompress(data)
-    _rewritten(data, content, Recipe("zstd", 1, "recorded"), zstandard.ZstdDecompressor().decompressobj)
+    _rewritten(data, content, CompressionSettings("zstd", 1, "recorded"), zstandard.ZstdDecompressor().decompressobj)
 
 
 def fuzz_bz2(data: bytes) -> None:
     """What is accepted as a stream has the content that Python sees, and the same after it was written again."""
     content = _limited(bzip2.decompress(Held(data)))
     assert content == bz2.decompress(data)
-    _rewritten(data, content, Recipe("bzip2", bzip2.read_level(Held(data)), "recorded"), bz2.BZ2Decompressor)
+    _rewritten(
+        data, content, CompressionSettings("bzip2", bzip2.read_level(Held(data)), "recorded"), bz2.BZ2Decompressor
+    )
 
 
-def _rewritten(data: bytes, content: bytes, recipe: Recipe, decompressor: Callable[[], object]) -> None:
+def _rewritten(data: bytes, content: bytes, settings: CompressionSettings, decompressor: Callable[[], object]) -> None:
     out = io.BytesIO()
     middle = len(content) // 2
     splices = (Splice(middle, middle + len(content) // 4, b"new"),)
-    recompress(Held(data), splices, recipe, len(content), out, ThreadBudget(1), lambda done: None)
+    recompress(Held(data), splices, settings, len(content), out, ThreadBudget(1), lambda done: None)
     wanted = content[:middle] + b"new" + content[middle + len(content) // 4 :]
     assert decompressor().decompress(out.getvalue()) == wanted  # type: ignore[attr-defined]
 

@@ -10,8 +10,8 @@ import bz2
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..byte_range import CHUNK, Extent
-from ..splicer import Unfit
+from ..byte_range import CHUNK, ByteRange
+from ..splicer import CannotReuse
 
 MAGIC = 0x314159265359
 END = 0x177245385090
@@ -32,12 +32,12 @@ class Bits:
     crc: int
 
 
-def block_at(source: Extent, start: int, stop: int) -> Bits:
-    """Return the block at the bits `start` to `stop`; raise Unfit where there cannot be one."""
+def block_at(source: ByteRange, start: int, stop: int) -> Bits:
+    """Return the block at the bits `start` to `stop`; raise CannotReuse where there cannot be one."""
     first = start >> 3
     value = bits(source.read(first, (stop + 7 >> 3) - first), start & 7, stop - 8 * first)
     if stop - start <= FOOTER_BITS + 25 or value >> (stop - start - 81) & 1:
-        raise Unfit("a block is randomised, or none")
+        raise CannotReuse("a block is randomised, or none")
     return Bits(value, stop - start, 1, value >> (stop - start - 80) & _MASK)
 
 
@@ -49,10 +49,10 @@ def footer(data: bytes) -> tuple[int, int]:
             footer = bits(data, start, start + FOOTER_BITS)
             if footer >> 32 == END:
                 return start, footer & _MASK
-    raise Unfit("the stream has no footer")
+    raise CannotReuse("the stream has no footer")
 
 
-def positions(source: Extent, end: int, chunk: int = CHUNK) -> Iterator[int]:
+def positions(source: ByteRange, end: int, chunk: int = CHUNK) -> Iterator[int]:
     """Yield the bit offsets of all block magic numbers before the bit offset `end`, in order, and `end`."""
     for at in range(0, source.size, chunk):
         for start in find(source.read(at, chunk + 6)):
@@ -96,29 +96,29 @@ class Unpacking:
         self._head = self._more(stream, _LARGEST)
 
     def rest(self) -> bytes:
-        """Return all of the content; raise Unfit where the bits were no block."""
+        """Return all of the content; raise CannotReuse where the bits were no block."""
         if not self._decompressor.eof:
             self._head += self._more(b"", -1)
         if not self._decompressor.eof or self._decompressor.unused_data:
-            raise Unfit("a magic number starts no block")
+            raise CannotReuse("a magic number starts no block")
         return self._head
 
     def _more(self, stream: bytes, most: int) -> bytes:
         try:
             return self._decompressor.decompress(stream, most)
         except OSError as error:
-            raise Unfit("a magic number starts no block") from error
+            raise CannotReuse("a magic number starts no block") from error
 
 
 def unpack(block: Bits, level: int) -> Unpacking:
-    """Return a block's content as far as it was decompressed; raise Unfit where it is none."""
+    """Return a block's content as far as it was decompressed; raise CannotReuse where it is none."""
     padding = -(block.length + FOOTER_BITS) & 7
     value = (block.value << FOOTER_BITS | END << 32 | block.crc) << padding
     return Unpacking(b"BZh%d" % level + value.to_bytes((block.length + FOOTER_BITS + padding) >> 3, "big"))
 
 
 def pack(content: bytes, level: int) -> Bits:
-    """Return content as blocks; raise Unfit where it cannot be told where they begin."""
+    """Return content as blocks; raise CannotReuse where it cannot be told where they begin."""
     packed = bz2.compress(content, level)
     end, combined = footer(packed)
     starts = [start for start in find(packed) if start < end]
@@ -126,5 +126,5 @@ def pack(content: bytes, level: int) -> Bits:
     for start in starts:
         crc = rotated(crc, 1) ^ bits(packed, start + 48, start + 80)
     if crc != combined:
-        raise Unfit("a magic number in new data starts no block")
+        raise CannotReuse("a magic number in new data starts no block")
     return Bits(bits(packed, HEADER_BITS, end), end - HEADER_BITS, len(starts), crc)

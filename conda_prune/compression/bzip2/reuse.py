@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from typing import IO
 
 from ...model import Splice
-from ..byte_range import CHUNK, Extent
-from ..splicer import Reused, Splicer, Unfit
+from ..byte_range import CHUNK, ByteRange
+from ..splicer import CannotReuse, Reused, Splicer
 from ..threads import ThreadBudget
 from . import stream as bzip2
 from .bits import END, FOOTER_BITS, HEADER_BITS, Bits, Unpacking, block_at, footer, pack, positions, rotated, unpack
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class BlockInfo:
     """A block that was read: its bits `start` to `stop`, its own CRC, and its content's size in bytes and CRC-32."""
 
     start: int
@@ -34,7 +34,7 @@ class Mark:
     crc: int
 
 
-def decompress(source: Extent, threads: int, marks: list[Mark]) -> Generator[bytes, None, None]:
+def decompress(source: ByteRange, threads: int, marks: list[BlockInfo]) -> Generator[bytes, None, None]:
     """Yield what `bzip2.decompress` yields, and raise what it raises, but work on `threads` cores.
 
     `marks` becomes those of the blocks; it stays empty where they cannot be told.
@@ -49,7 +49,7 @@ def decompress(source: Extent, threads: int, marks: list[Mark]) -> Generator[byt
                     yield content[at : at + CHUNK]
                 given += len(content)
             return
-        except Unfit:
+        except CannotReuse:
             marks.clear()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -61,18 +61,18 @@ def decompress(source: Extent, threads: int, marks: list[Mark]) -> Generator[byt
 
 
 def rewrite(
-    source: Extent,
+    source: ByteRange,
     splices: Sequence[Splice],
     size: int,
     out: IO[bytes],
     budget: ThreadBudget,
     progress: Callable[[int], None],
-    marks: Sequence[Mark] = (),
+    marks: Sequence[BlockInfo] = (),
 ) -> Reused:
     """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
 
-    What is copied was decompressed once, here or when `marks` were made; the new stream was not. Raises Unfit where it
-    must be compressed as a whole; what `out` holds then is of no use.
+    What is copied was decompressed once, here or when `marks` were made; the new stream was not. Raises CannotReuse
+    where it must be compressed as a whole; what `out` holds then is of no use.
     """
     level = bzip2.read_level(source)
     splicer = Splicer(splices)
@@ -94,7 +94,7 @@ def rewrite(
                     else:
                         writer.compress(piece)
             if splicer.old != size:
-                raise Unfit("the blocks found do not make up the content")
+                raise CannotReuse("the blocks found do not make up the content")
             for piece in splicer.finish():
                 writer.compress(piece)
             writer.end()
@@ -104,14 +104,16 @@ def rewrite(
     return Reused(writer.crc, writer.reused)
 
 
-def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) -> Iterator[tuple[Bits, Mark, bytes]]:
-    """Yield every block with its content, `ahead` of them at work; raise Unfit where one is none."""
+def _contents(
+    source: ByteRange, level: int, pool: ThreadPoolExecutor, ahead: int
+) -> Iterator[tuple[Bits, BlockInfo, bytes]]:
+    """Yield every block with its content, `ahead` of them at work; raise CannotReuse where one is none."""
     working: deque[tuple[int, Bits, Future[Unpacking]]] = deque()
 
-    def first() -> tuple[Bits, Mark, bytes]:
+    def first() -> tuple[Bits, BlockInfo, bytes]:
         start, block, unpacking = working.popleft()
         content = unpacking.result().rest()
-        return block, Mark(start, start + block.length, block.crc, len(content), zlib.crc32(content)), content
+        return block, BlockInfo(start, start + block.length, block.crc, len(content), zlib.crc32(content)), content
 
     behind = max(4, source.size - 12)
     end, combined = footer(source.read(behind, 12))
@@ -120,7 +122,7 @@ def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) 
     start = -1
     for stop in positions(source, end):
         if start < 0 and stop != HEADER_BITS:
-            raise Unfit("no block follows the header")
+            raise CannotReuse("no block follows the header")
         if start >= 0:
             block = block_at(source, start, stop)
             crc = rotated(crc, 1) ^ block.crc
@@ -129,18 +131,23 @@ def _contents(source: Extent, level: int, pool: ThreadPoolExecutor, ahead: int) 
                 yield first()
         start = stop
     if crc != combined:
-        raise Unfit("the blocks found are not those of the stream")
+        raise CannotReuse("the blocks found are not those of the stream")
     while working:
         yield first()
 
 
 def _touched(
-    source: Extent, marks: Sequence[Mark], splices: Sequence[Splice], level: int, pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[tuple[Bits | None, Mark, bytes | None]]:
+    source: ByteRange,
+    marks: Sequence[BlockInfo],
+    splices: Sequence[Splice],
+    level: int,
+    pool: ThreadPoolExecutor,
+    ahead: int,
+) -> Iterator[tuple[Bits | None, BlockInfo, bytes | None]]:
     """Yield every block: with its content if a splice touches it, without its bits if nothing of it is left."""
-    working: deque[tuple[Bits | None, Mark, Future[Unpacking] | None]] = deque()
+    working: deque[tuple[Bits | None, BlockInfo, Future[Unpacking] | None]] = deque()
 
-    def first() -> tuple[Bits | None, Mark, bytes | None]:
+    def first() -> tuple[Bits | None, BlockInfo, bytes | None]:
         block, mark, unpacking = working.popleft()
         return block, mark, unpacking.result().rest() if unpacking else None
 
@@ -155,7 +162,7 @@ def _touched(
             touched = True
         block = None if gone and not touched else block_at(source, mark.start, mark.stop)
         if block is not None and block.crc != mark.block_crc:
-            raise Unfit("a block is not what it was")
+            raise CannotReuse("a block is not what it was")
         working.append((block, mark, pool.submit(unpack, block, level) if block and touched else None))
         if len(working) > ahead:
             yield first()
@@ -163,7 +170,7 @@ def _touched(
         yield first()
 
 
-def _combined(crc: int, mark: Mark) -> int:
+def _combined(crc: int, mark: BlockInfo) -> int:
     """Return the CRC-32 of what `crc` is of and the block's content, from their own: CRCs are linear."""
     zeros = bytes(mark.size)
     return zlib.crc32(zeros, crc) ^ zlib.crc32(zeros) ^ mark.crc
@@ -189,7 +196,7 @@ class _Writer:
         self._rest = int.from_bytes(b"\1BZh%d" % level, "big")
         self._drain()
 
-    def copy(self, block: Bits, mark: Mark) -> None:
+    def copy(self, block: Bits, mark: BlockInfo) -> None:
         """Append a block as it is."""
         self.crc = _combined(self.crc, mark)
         self.reused += mark.size

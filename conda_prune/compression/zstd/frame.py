@@ -14,8 +14,8 @@ from typing import IO, cast
 import zstandard
 
 from ...errors import Damaged, LimitExceeded, NotVerified, Unsupported
-from ...model import Recipe
-from ..byte_range import CHUNK, Extent, ExtentReader
+from ...model import CompressionSettings
+from ..byte_range import CHUNK, ByteRange, ByteRangeReader
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_WINDOW = 1 << 27
@@ -54,9 +54,9 @@ class Block:
     stop: int
 
 
-def read_frame(extent: Extent) -> Frame:
-    """Return the frame header at the extent's start; raise Damaged or Unsupported where libzstd could not read on."""
-    raw = extent.read(0, _MAX_HEADER)
+def read_frame(byte_range: ByteRange) -> Frame:
+    """Return the frame header at the start; raise Damaged or Unsupported where libzstd could not read on."""
+    raw = byte_range.read(0, _MAX_HEADER)
     if raw[:4] != MAGIC:
         if raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
             raise Unsupported("a skippable zstd frame stands before the data", "build the package again")
@@ -89,41 +89,41 @@ def decompressor() -> zstandard.ZstdDecompressor:
     return zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
 
 
-def walk_blocks(extent: Extent, frame: Frame) -> Iterator[Block]:
+def walk_blocks(byte_range: ByteRange, frame: Frame) -> Iterator[Block]:
     """Yield the frame's blocks; raise Damaged where it is cut, Unsupported where something follows it."""
     at = frame.header
     last = False
     while not last:
-        bits = int.from_bytes(extent.read(at, 3), "little")
+        bits = int.from_bytes(byte_range.read(at, 3), "little")
         last, kind, size = bool(bits & 1), bits >> 1 & 3, bits >> 3
         if kind == _RESERVED or size > min(MAX_BLOCK, frame.window):
             raise Damaged("a zstd block header is damaged", _AGAIN)
         stop = at + 3 + (1 if kind == RLE else size)
-        if stop > extent.size:
+        if stop > byte_range.size:
             raise Damaged("the zstd frame is truncated", _AGAIN)
         yield Block(at, stop)
         at = stop
     at += 4 * frame.checksum
-    if at > extent.size:
+    if at > byte_range.size:
         raise Damaged("the zstd frame is truncated", _AGAIN)
-    if at < extent.size:
+    if at < byte_range.size:
         raise Unsupported(
-            f"{extent.size - at} bytes follow the zstd frame; clients would read them differently",
+            f"{byte_range.size - at} bytes follow the zstd frame; clients would read them differently",
             "build the package again",
         )
 
 
-def decompress(extent: Extent) -> Generator[bytes, None, None]:
+def decompress(byte_range: ByteRange) -> Generator[bytes, None, None]:
     """Yield the whole content in pieces of at most 1 MiB; raise Damaged unless all of it is there and true.
 
     The window is the caller's to look at before.
     """
-    frame = read_frame(extent)
-    for _ in walk_blocks(extent, frame):
+    frame = read_frame(byte_range)
+    for _ in walk_blocks(byte_range, frame):
         pass
     size = 0
     reader = decompressor().stream_reader(
-        cast("IO[bytes]", ExtentReader(extent)), read_size=1 << 18, read_across_frames=False
+        cast("IO[bytes]", ByteRangeReader(byte_range)), read_size=1 << 18, read_across_frames=False
     )
     try:
         while piece := reader.read(CHUNK):
@@ -135,23 +135,23 @@ def decompress(extent: Extent) -> Generator[bytes, None, None]:
         raise Damaged(f"the zstd frame holds {size} bytes and claims {frame.content_size}", _AGAIN)
 
 
-def parameters(recipe: Recipe, size: int, threads: int = 1) -> zstandard.ZstdCompressionParameters:
+def parameters(settings: CompressionSettings, size: int, threads: int = 1) -> zstandard.ZstdCompressionParameters:
     """Return libzstd's parameters for content of `size` bytes; the number of threads does not change the output."""
     return zstandard.ZstdCompressionParameters.from_level(
-        recipe.level,
+        settings.level,
         source_size=size,
-        threads=threads if recipe.threaded else 0,
+        threads=threads if settings.threaded else 0,
         write_content_size=True,
-        write_checksum=recipe.checksum,
+        write_checksum=settings.checksum,
     )
 
 
-def compress(pieces: Iterable[bytes], size: int, recipe: Recipe, threads: int, out: IO[bytes]) -> None:
-    """Write one frame with the content size to `out`. `threads` counts only where the recipe is multi-threaded.
+def compress(pieces: Iterable[bytes], size: int, settings: CompressionSettings, threads: int, out: IO[bytes]) -> None:
+    """Write one frame with the content size to `out`. `threads` counts only where the settings is multi-threaded.
 
     Raises NotVerified where the content has not `size` bytes.
     """
-    compressor = zstandard.ZstdCompressor(compression_params=parameters(recipe, size, threads))
+    compressor = zstandard.ZstdCompressor(compression_params=parameters(settings, size, threads))
     try:
         with compressor.stream_writer(out, size=size, closefd=False) as writer:
             for piece in pieces:

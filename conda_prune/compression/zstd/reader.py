@@ -16,8 +16,8 @@ from functools import cache
 import zstandard
 
 from ...errors import Damaged
-from ..byte_range import Extent
-from ..splicer import Splicer, Unfit
+from ..byte_range import ByteRange
+from ..splicer import CannotReuse, Splicer
 from . import frame as zstd
 
 GROUP = 8
@@ -47,7 +47,7 @@ class Reader:
     Raises Damaged where libzstd does.
     """
 
-    def __init__(self, source: Extent, frame: zstd.Frame, splicer: Splicer, progress: Callable[[int], None]) -> None:
+    def __init__(self, source: ByteRange, frame: zstd.Frame, splicer: Splicer, progress: Callable[[int], None]) -> None:
         self.new_size = 0
         self.found = False
         self.crc = 0
@@ -76,7 +76,7 @@ class Reader:
                 self._ahead.appendleft((run, content))
                 return
             if list(self._splicer.feed(content)) != [content]:
-                raise Unfit("a splice lies in a kept range")
+                raise CannotReuse("a splice lies in a kept range")
             self.count(content)
             yield run
 

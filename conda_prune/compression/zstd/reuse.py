@@ -3,8 +3,8 @@
 A block depends on the window before it, and on tables and repeat offsets that earlier blocks leave. libzstd's
 multi-threaded writer cuts content into jobs of known size that refer back less far and share neither; so a job's start
 is where to look first, and one window behind a splice any block may do. Every block at which keeping starts is tried:
-it must read alike for readers with different memories. What does not stay is compressed at the same settings, behind a
-flush that makes libzstd forget the repeat offsets. None of this is trusted: the finished package is decompressed and
+it must read alike for readers with different memories. What does not stay is compressed with the same settings, behind
+a flush that makes libzstd forget the repeat offsets. None of this is trusted: the finished package is decompressed and
 compared with what it must be.
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ...model import Recipe, Splice
-from ..byte_range import Extent
-from ..splicer import NothingToKeep, Reused, Splicer, Unfit
-from ..threads import Gone, Pipe, ThreadBudget
+from ...model import CompressionSettings, Splice
+from ..byte_range import ByteRange
+from ..splicer import CannotReuse, NothingToKeep, Reused, Splicer
+from ..threads import Pipe, PipeClosed, ThreadBudget
 from . import frame as zstd
 from .reader import Reader
 from .writer import Compressing, Compressor, Part, Writer
@@ -65,19 +65,19 @@ class Kept:
     stop: int
 
 
-def jobs(frame: zstd.Frame, recipe: Recipe, size: int) -> Jobs:
-    """Return the jobs that a frame with `size` bytes of content was written in, if the recipe is right."""
-    settings = zstd.parameters(recipe, frame.content_size or 0)
-    long = settings.window_log >= _LONG_MODE and settings.strategy >= _BTOPT
+def jobs(frame: zstd.Frame, settings: CompressionSettings, size: int) -> Jobs:
+    """Return the jobs that a frame with `size` bytes of content was written in, if the settings is right."""
+    parameters = zstd.parameters(settings, frame.content_size or 0)
+    long = parameters.window_log >= _LONG_MODE and parameters.strategy >= _BTOPT
     reach = frame.window
-    if recipe.source == "reproduced" and not long:
-        reach >>= _overlap(settings.strategy)
+    if settings.source == "reproduced" and not long:
+        reach >>= _overlap(parameters.strategy)
     window = frame.window if frame.window >= _MIN_WINDOW and min(frame.window, size) <= _MAX_SEARCHED else 0
-    if not recipe.threaded or frame.window & (frame.window - 1) or size <= _MIN_THREADED:
+    if not settings.threaded or frame.window & (frame.window - 1) or size <= _MIN_THREADED:
         return Jobs(max(size, 1), reach, window)
     if long:
         # There, jobs are sized by the chain table, and matches found in the whole window.
-        return Jobs(1 << max(21, settings.chain_log - 1 + 3), reach, window)
+        return Jobs(1 << max(21, parameters.chain_log - 1 + 3), reach, window)
     return Jobs(max(_MIN_JOB, 4 * frame.window), reach, window)
 
 
@@ -116,9 +116,9 @@ def kept_ranges(splices: Sequence[Splice], size: int, layout: Jobs) -> list[Kept
 
 
 def rewrite(
-    source: Extent,
+    source: ByteRange,
     splices: Sequence[Splice],
-    recipe: Recipe,
+    settings: CompressionSettings,
     size: int,
     out: IO[bytes],
     budget: ThreadBudget,
@@ -126,12 +126,12 @@ def rewrite(
 ) -> Reused:
     """Write the frame in `source`, whose content has `size` bytes, to `out` with the splices made.
 
-    What is written was not decompressed. Raises NothingToKeep where it must be compressed as a whole, and Unfit where
-    that turns out on the way; what `out` holds then is of no use.
+    What is written was not decompressed. Raises NothingToKeep where it must be compressed as a whole, and CannotReuse
+    where that turns out on the way; what `out` holds then is of no use.
     """
     frame = zstd.read_frame(source)
     new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
-    layout = jobs(frame, recipe, size)
+    layout = jobs(frame, settings, size)
     kept = kept_ranges(splices, size, layout)
     if frame.window > zstd.MAX_WINDOW:
         raise NothingToKeep("clients do not accept its window")
@@ -139,7 +139,7 @@ def rewrite(
         raise NothingToKeep("every block depends on what changes")
     parts: Pipe[Part] = Pipe(_PARTS)
     reader = Reader(source, frame, Splicer(splices), progress)
-    compressor = Compressor(recipe, frame, size, budget)
+    compressor = Compressor(settings, frame, size, budget)
     writer = Writer(source, frame, new_size, out)
     thread = threading.Thread(target=writer.run, args=(parts,), name="conda-prune zstd", daemon=True)
     thread.start()
@@ -151,14 +151,14 @@ def rewrite(
         compressor.cancel()
         parts.close(error)
         thread.join()
-        if isinstance(error, Gone) and writer.failure is not None:
+        if isinstance(error, PipeClosed) and writer.failure is not None:
             raise writer.failure from error
         raise
     thread.join()
     if writer.failure is not None:
         raise writer.failure
     if reader.new_size != new_size:
-        raise Unfit("the content has not the size that it must have")
+        raise CannotReuse("the content has not the size that it must have")
     return Reused(reader.crc, reused)
 
 

@@ -13,10 +13,10 @@ from typing import IO, TypeAlias
 
 import zstandard
 
-from ...model import Recipe
-from ..byte_range import Extent
-from ..splicer import Unfit
-from ..threads import Gone, Pipe, ThreadBudget
+from ...model import CompressionSettings
+from ..byte_range import ByteRange
+from ..splicer import CannotReuse
+from ..threads import Pipe, PipeClosed, ThreadBudget
 from . import frame as zstd
 from .reader import GROUP, Run, marked
 
@@ -55,7 +55,7 @@ class Compressing:
 
     def __init__(
         self,
-        settings: zstandard.ZstdCompressionParameters,
+        parameters: zstandard.ZstdCompressionParameters,
         prefix: bytes,
         budget: ThreadBudget,
         room: threading.Semaphore,
@@ -63,14 +63,14 @@ class Compressing:
         self.output: Pipe[Packed] = Pipe(64)
         self._room = room
         self._input: Pipe[bytes] = Pipe(24)
-        self._settings = settings
+        self._parameters = parameters
         self._prefix = prefix
         self._budget = budget
         self._place = budget.reserve()
         threading.Thread(target=self._run, name="conda-prune zstd range", daemon=True).start()
 
     def put(self, piece: bytes) -> None:
-        """Take more content; raise Gone when it is of no use any more."""
+        """Take more content; raise PipeClosed when it is of no use any more."""
         self._input.put(piece)
 
     def finish(self, failure: BaseException | None = None) -> None:
@@ -84,7 +84,9 @@ class Compressing:
 
     def _run(self) -> None:
         try:
-            with self._budget.threads(self._settings.threads if _tables(self._settings) > _SMALL else 1, self._place):
+            with self._budget.threads(
+                self._parameters.threads if _tables(self._parameters) > _SMALL else 1, self._place
+            ):
                 for packed in regroup(self._compressed()):
                     self.output.put(packed)
             self.output.close()
@@ -93,7 +95,7 @@ class Compressing:
             self.output.close(error)
 
     def _compressed(self) -> Iterator[bytes]:
-        compressor = zstandard.ZstdCompressor(compression_params=self._settings).compressobj()
+        compressor = zstandard.ZstdCompressor(compression_params=self._parameters).compressobj()
         if self._prefix:
             # The flush ends a job of libzstd's: the next one still refers to the prefix, but uses none of the repeat
             # offsets and tables that the frame's reader will not have.
@@ -117,10 +119,10 @@ class Compressing:
 
 
 class Compressor:
-    """Compresses ranges by a recipe so that they fit a frame; each takes the threads that it needs."""
+    """Compresses ranges by a settings so that they fit a frame; each takes the threads that it needs."""
 
-    def __init__(self, recipe: Recipe, frame: zstd.Frame, size: int, budget: ThreadBudget) -> None:
-        self._recipe = recipe
+    def __init__(self, settings: CompressionSettings, frame: zstd.Frame, size: int, budget: ThreadBudget) -> None:
+        self._settings = settings
         self._frame = frame
         self._size = frame.content_size or size
         self._threads = budget.count
@@ -138,28 +140,28 @@ class Compressor:
         # A second thread takes as much memory again, for seconds at most: decompressing goes on meanwhile. In libzstd's
         # multi-threaded mode, which one thread uses here, too, the number of threads does not change the bytes.
         threads = 1 if rest >= _FASTER * length else self._threads
-        compressing = Compressing(self._settings(len(prefix), length, threads), prefix, self._budget, self._room)
+        compressing = Compressing(self._parameters(len(prefix), length, threads), prefix, self._budget, self._room)
         self._started.append(compressing)
         return compressing
 
     def cancel(self) -> None:
         """End every range's thread."""
         for compressing in self._started:
-            compressing.finish(Gone())
+            compressing.finish(PipeClosed())
             compressing.output.abandon()
 
-    def _settings(self, prefix: int, length: int, threads: int) -> zstandard.ZstdCompressionParameters:
-        """Return the recipe's settings for a range of about `length` bytes: no larger tables than it can fill.
+    def _parameters(self, prefix: int, length: int, threads: int) -> zstandard.ZstdCompressionParameters:
+        """Return the settings's parameters for a range of about `length` bytes: no larger tables than it can fill.
 
         Only `threads` of the result depends on the number of threads.
         """
-        whole = zstandard.ZstdCompressionParameters.from_level(self._recipe.level, source_size=self._size)
+        whole = zstandard.ZstdCompressionParameters.from_level(self._settings.level, source_size=self._size)
         window = min(whole.window_log, self._frame.window.bit_length() - 1)
         narrow = min(window, max(10, (prefix + length - 1).bit_length()))
         # libzstd shows a job at most the job before it, so the prefix has to fit into one.
         job = max(prefix, min(_MAX_JOB, 4 << window, max(_MIN_JOB, -(-length // _JOBS))))
         return zstandard.ZstdCompressionParameters.from_level(
-            self._recipe.level,
+            self._settings.level,
             source_size=self._size,
             window_log=narrow,
             hash_log=min(whole.hash_log, narrow + 1),
@@ -174,8 +176,8 @@ class Compressor:
         )
 
 
-def _tables(settings: zstandard.ZstdCompressionParameters) -> int:
-    return 4 * ((1 << settings.hash_log) + (1 << settings.chain_log))
+def _tables(parameters: zstandard.ZstdCompressionParameters) -> int:
+    return 4 * ((1 << parameters.hash_log) + (1 << parameters.chain_log))
 
 
 def regroup(chunks: Iterable[bytes]) -> Iterator[Packed]:
@@ -203,7 +205,7 @@ def regroup(chunks: Iterable[bytes]) -> Iterator[Packed]:
             at = stop
         del waiting[:at]
     if waiting:
-        raise Unfit("libzstd ended within a block")
+        raise CannotReuse("libzstd ended within a block")
     if count:
         yield Packed(bytes(group), last)
 
@@ -214,7 +216,7 @@ class Writer:
     `checksum` must be set before the parts end. `failure` is what ended the work early.
     """
 
-    def __init__(self, source: Extent, frame: zstd.Frame, size: int, out: IO[bytes]) -> None:
+    def __init__(self, source: ByteRange, frame: zstd.Frame, size: int, out: IO[bytes]) -> None:
         self.checksum = b""
         self.failure: BaseException | None = None
         self._source = source
@@ -250,7 +252,7 @@ class Writer:
 
     def _end(self) -> None:
         if self._held is None:
-            raise Unfit("the new frame has no blocks")
+            raise CannotReuse("the new frame has no blocks")
         self._out.write(marked(*self._held, final=True) + self.checksum)
 
 

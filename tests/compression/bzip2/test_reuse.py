@@ -20,17 +20,17 @@ from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
 from conda_prune import fix
-from conda_prune.compression import settings as recipe
-from conda_prune.compression.byte_range import Extent
+from conda_prune.compression import settings as stream_settings
+from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.bzip2 import bits as bzip2_blocks
 from conda_prune.compression.bzip2 import reuse as bzip2_reuse
 from conda_prune.compression.bzip2 import stream as bzip2
 from conda_prune.compression.recompress import Rewritten, recompress
-from conda_prune.compression.splicer import Unfit
+from conda_prune.compression.splicer import CannotReuse
 from conda_prune.compression.threads import ThreadBudget
 from conda_prune.errors import PruneError
 from conda_prune.judgement.plan import Options
-from conda_prune.model import Recipe, Splice
+from conda_prune.model import CompressionSettings, Splice
 from conda_prune.operations import Writing, fix_package
 
 from ...corpus.crafted import BASE
@@ -201,19 +201,19 @@ def expected(content: bytes, splices: list[Splice]) -> bytes:
     return content
 
 
-def open_extent(directory: Path, packed: bytes) -> Extent:
+def open_extent(directory: Path, packed: bytes) -> ByteRange:
     path = directory / "source"
     path.write_bytes(b"before" + packed + b"behind")
-    return Extent(path.open("rb", buffering=0), 6, len(packed))
+    return ByteRange(path.open("rb", buffering=0), 6, len(packed))
 
 
 def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int = 2) -> tuple[Rewritten, bytes]:
     """Rewrite, as a whole where blocks cannot be kept; check all that holds of every result."""
-    extent = open_extent(directory, old.packed)
-    with extent.file:
-        settings = recipe.recover(extent, "bzip2")
-        marks: list[bzip2_reuse.Mark] = []
-        for _ in bzip2_reuse.decompress(extent, threads, marks):
+    byte_range = open_extent(directory, old.packed)
+    with byte_range.file:
+        settings = stream_settings.recover(byte_range, "bzip2")
+        marks: list[bzip2_reuse.BlockInfo] = []
+        for _ in bzip2_reuse.decompress(byte_range, threads, marks):
             pass
         results = []
         for known in ([], marks):
@@ -222,8 +222,8 @@ def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int 
                 out = io.BytesIO()
                 size, budget = len(old.content), ThreadBudget(threads)
                 try:
-                    done = recompress(extent, splices, settings, size, out, budget, told.append, plain, marks=known)
-                except Unfit:
+                    done = recompress(byte_range, splices, settings, size, out, budget, told.append, plain, marks=known)
+                except CannotReuse:
                     assert not plain
                     continue
                 packed = out.getvalue()
@@ -317,9 +317,9 @@ def test_the_number_of_threads_changes_no_byte(tmp_path: Path, threads: int) -> 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_reading_on_many_cores_gives_the_same_content(tmp_path: Path, name: str, threads: int) -> None:
     old = originals()[name]
-    extent = open_extent(tmp_path, old.packed)
-    with extent.file:
-        pieces = list(bzip2_reuse.decompress(extent, threads, []))
+    byte_range = open_extent(tmp_path, old.packed)
+    with byte_range.file:
+        pieces = list(bzip2_reuse.decompress(byte_range, threads, []))
     assert b"".join(pieces) == old.content
     assert all(len(piece) <= 1 << 20 for piece in pieces)
 
@@ -336,12 +336,12 @@ def test_reading_on_many_cores_refuses_what_reading_on_one_refuses(tmp_path: Pat
         packed[-3] ^= 8
     else:
         packed += bytes(packed) if harm == "two streams" else b"followed by this"
-    extent = open_extent(tmp_path, bytes(packed))
-    with extent.file:
+    byte_range = open_extent(tmp_path, bytes(packed))
+    with byte_range.file:
         with pytest.raises(PruneError) as plain:
-            list(bzip2.decompress(extent))
+            list(bzip2.decompress(byte_range))
         with pytest.raises(PruneError) as parallel:
-            list(bzip2_reuse.decompress(extent, 2, []))
+            list(bzip2_reuse.decompress(byte_range, 2, []))
     assert str(plain.value) == str(parallel.value)
 
 
@@ -352,9 +352,9 @@ def test_magic_numbers_are_found_at_every_bit(tmp_path_factory: pytest.TempPathF
     wanted = [at for at in range(len(bits)) if bits.startswith(MAGIC, at)]
     data = int("1" + bits, 2).to_bytes(len(bits) // 8 + 1, "big")[1:]
     assert bzip2_blocks.find(data) == wanted
-    extent = open_extent(tmp_path_factory.getbasetemp(), data)
-    with extent.file:
-        assert list(bzip2_blocks.positions(extent, len(bits), chunk=8)) == [*wanted, len(bits)]
+    byte_range = open_extent(tmp_path_factory.getbasetemp(), data)
+    with byte_range.file:
+        assert list(bzip2_blocks.positions(byte_range, len(bits), chunk=8)) == [*wanted, len(bits)]
 
 
 def test_foreign_readers_read_it_to_the_end(tmp_path: Path) -> None:
@@ -386,10 +386,10 @@ def test_rattler_reads_a_package_to_its_end(tmp_path: Path) -> None:
 
 def test_the_level_is_the_headers(tmp_path: Path) -> None:
     for level in range(1, 10):
-        extent = open_extent(tmp_path, bz2.compress(b"x", level))
-        with extent.file:
-            assert bzip2.read_level(extent) == level
-            assert recipe.recover(extent, "bzip2") == Recipe("bzip2", level, "recorded")
+        byte_range = open_extent(tmp_path, bz2.compress(b"x", level))
+        with byte_range.file:
+            assert bzip2.read_level(byte_range) == level
+            assert stream_settings.recover(byte_range, "bzip2") == CompressionSettings("bzip2", level, "recorded")
 
 
 def symbols_like_a_magic_number(size: int) -> bytes:
@@ -414,10 +414,10 @@ def test_old_data_may_look_like_the_start_of_a_block(tmp_path: Path) -> None:
     content = symbols_like_a_magic_number(5000)
     old = Original(bz2.compress(content, 1), content, (0,))
     assert rewrite(tmp_path, old, [Splice(10, 20)])[0].reused == 0
-    extent = open_extent(tmp_path, old.packed)
-    with extent.file:
-        marks: list[bzip2_reuse.Mark] = []
-        assert b"".join(bzip2_reuse.decompress(extent, 2, marks)) == content
+    byte_range = open_extent(tmp_path, old.packed)
+    with byte_range.file:
+        marks: list[bzip2_reuse.BlockInfo] = []
+        assert b"".join(bzip2_reuse.decompress(byte_range, 2, marks)) == content
     assert marks == []
 
 
@@ -448,27 +448,27 @@ class Told:
 def test_half_a_block_is_none() -> None:
     whole = bzip2_blocks.pack(noise(5000), 1)
     half = whole.length // 2
-    with pytest.raises(Unfit, match="starts no block"):
+    with pytest.raises(CannotReuse, match="starts no block"):
         bzip2_blocks.unpack(bzip2_blocks.Bits(whole.value >> half, whole.length - half, 1, whole.crc), 1).rest()
 
 
 @pytest.mark.parametrize("wrong", [-1, 1])
 def test_blocks_of_another_size_than_the_content_are_not_kept(tmp_path: Path, wrong: int) -> None:
     old = originals()["text"]
-    extent, size = open_extent(tmp_path, old.packed), len(old.content) + wrong
-    with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(Unfit, match="do not make up"):
-        bzip2_reuse.rewrite(extent, [Splice(0, 1)], size, out, ThreadBudget(1), lambda done: None)
+    byte_range, size = open_extent(tmp_path, old.packed), len(old.content) + wrong
+    with byte_range.file, (tmp_path / "out").open("wb") as out, pytest.raises(CannotReuse, match="do not make up"):
+        bzip2_reuse.rewrite(byte_range, [Splice(0, 1)], size, out, ThreadBudget(1), lambda done: None)
 
 
 def test_a_block_that_changed_since_it_was_read_is_not_kept(tmp_path: Path) -> None:
     old = originals()["noise"]
-    extent = open_extent(tmp_path, old.packed)
-    marks: list[bzip2_reuse.Mark] = []
-    with extent.file, (tmp_path / "out").open("wb") as out:
-        for _ in bzip2_reuse.decompress(extent, 2, marks):
+    byte_range = open_extent(tmp_path, old.packed)
+    marks: list[bzip2_reuse.BlockInfo] = []
+    with byte_range.file, (tmp_path / "out").open("wb") as out:
+        for _ in bzip2_reuse.decompress(byte_range, 2, marks):
             pass
         marks[-1] = replace(marks[-1], block_crc=marks[-1].block_crc ^ 1)
-        with pytest.raises(Unfit, match="a block is not what it was"):
+        with pytest.raises(CannotReuse, match="a block is not what it was"):
             bzip2_reuse.rewrite(
-                extent, [Splice(0, 1)], len(old.content), out, ThreadBudget(1), lambda done: None, marks
+                byte_range, [Splice(0, 1)], len(old.content), out, ThreadBudget(1), lambda done: None, marks
             )

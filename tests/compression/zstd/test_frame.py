@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from conda_prune.compression.byte_range import Extent
+from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.zstd import frame as zstd
 from conda_prune.errors import Damaged, LimitExceeded, NotVerified, Unsupported
-from conda_prune.model import Recipe
+from conda_prune.model import CompressionSettings
 
 SINGLE, CHECKSUM, DICTIONARY = 0x20, 0x04, 0x03
 """Bits of a frame header's descriptor (RFC 8878, 3.1.1.1.1)."""
@@ -25,9 +25,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "frame"
 
 
-def extent(path: Path, packed: bytes) -> Extent:
+def byte_range(path: Path, packed: bytes) -> ByteRange:
     path.write_bytes(b"before" + packed + b"behind")
-    return Extent(path.open("rb", buffering=0), 6, len(packed))
+    return ByteRange(path.open("rb", buffering=0), 6, len(packed))
 
 
 def header(descriptor: int = 0, window: int = 0x38, rest: bytes = b"") -> bytes:
@@ -39,7 +39,7 @@ def block(kind: int, size: int, data: bytes, *, last: bool = True) -> bytes:
 
 
 def read(path: Path, packed: bytes) -> bytes:
-    whole = extent(path, packed)
+    whole = byte_range(path, packed)
     with whole.file:
         return b"".join(zstd.decompress(whole))
 
@@ -53,7 +53,7 @@ def read_by_libzstd(packed: bytes) -> bytes:
 def test_a_frame_is_read_whole(path: Path, checksum: bool, sized: bool) -> None:
     packed = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized).compress(CONTENT)
     assert read(path, packed) == CONTENT
-    whole = extent(path, packed)
+    whole = byte_range(path, packed)
     with whole.file:
         frame = zstd.read_frame(whole)
         assert (frame.checksum, frame.content_size) == (checksum, len(CONTENT) if sized else None)
@@ -78,7 +78,7 @@ def test_blocks_of_every_kind_are_read(path: Path) -> None:
 def test_the_window_and_the_size_are_those_of_the_header(path: Path, size: int) -> None:
     log, eighths = size.bit_length() - 1, 0 if not size & size - 1 else 2
     for window, single in ((bytes([log - 10 << 3 | eighths]), 0), (b"", SINGLE)):
-        whole = extent(path, zstd.MAGIC + bytes([0x80 | single]) + window + size.to_bytes(4, "little"))
+        whole = byte_range(path, zstd.MAGIC + bytes([0x80 | single]) + window + size.to_bytes(4, "little"))
         with whole.file:
             frame = zstd.read_frame(whole)
         assert (frame.window, frame.single_segment, frame.content_size) == (size, bool(single), size)
@@ -100,7 +100,7 @@ def test_the_limit_is_what_clients_accept_unless_another_is_given() -> None:
 def test_the_window_of_content_in_one_segment_is_all_of_it(path: Path) -> None:
     """A reader that decompresses in pieces would hold it all; libzstd refuses that like a window of this size."""
     packed = header(0x80 | SINGLE, rest=((1 << 27) + 1).to_bytes(4, "little")) + block(RLE, 1 << 17, b"x", last=False)
-    whole = extent(path, packed)
+    whole = byte_range(path, packed)
     with whole.file, pytest.raises(LimitExceeded, match="134217729 bytes"):
         zstd.check_window(zstd.read_frame(whole))
     with pytest.raises(zstandard.ZstdError, match="too much memory"):
@@ -109,7 +109,7 @@ def test_the_window_of_content_in_one_segment_is_all_of_it(path: Path) -> None:
 
 @pytest.mark.parametrize("first", [*range(0x50, 0x60), 0x4F, 0x60])
 def test_sixteen_magic_numbers_begin_a_skippable_frame(path: Path, first: int) -> None:
-    whole = extent(path, bytes([first]) + b"\x2a\x4d\x18")
+    whole = byte_range(path, bytes([first]) + b"\x2a\x4d\x18")
     with whole.file, pytest.raises(Unsupported if 0x50 <= first < 0x60 else Damaged):
         zstd.read_frame(whole)
 
@@ -162,7 +162,7 @@ def test_a_block_holds_no_more_than_the_window_and_128_kibibytes(
 def test_a_frame_that_is_written_to_while_it_is_read_does_not_pass_for_whole(path: Path) -> None:
     """libzstd waits for more of a block that is cut, and its reader then ends without a word."""
     content = random.Random(1).randbytes(3 << 19).hex().encode()
-    whole = extent(path, zstandard.ZstdCompressor().compress(content))
+    whole = byte_range(path, zstandard.ZstdCompressor().compress(content))
     with whole.file:
         last = list(zstd.walk_blocks(whole, zstd.read_frame(whole)))[-1]
         bits = int.from_bytes(whole.read(last.start, 3), "little")
@@ -194,7 +194,7 @@ def test_what_is_written_is_what_libzstd_writes(level: int, checksum: bool, thre
     expected = written_by_libzstd(content, level, min(threads, 1), checksum)
     assert expected != written_by_libzstd(content, level, int(not threads), checksum)
     out = io.BytesIO()
-    recipe = Recipe("zstd", level, "recorded", threaded=bool(threads), checksum=checksum)
+    recipe = CompressionSettings("zstd", level, "recorded", threaded=bool(threads), checksum=checksum)
     zstd.compress([content[:7], content[7:]], len(content), recipe, max(threads, 1), out)
     assert out.getvalue() == expected
 
@@ -202,4 +202,4 @@ def test_what_is_written_is_what_libzstd_writes(level: int, checksum: bool, thre
 @pytest.mark.parametrize("wrong", [-1, 1])
 def test_content_of_another_size_than_said_is_noticed(wrong: int) -> None:
     with pytest.raises(NotVerified, match="cannot be compressed"):
-        zstd.compress([b"x" * 100], 100 + wrong, Recipe("zstd", 3, "recorded"), 1, io.BytesIO())
+        zstd.compress([b"x" * 100], 100 + wrong, CompressionSettings("zstd", 3, "recorded"), 1, io.BytesIO())

@@ -22,17 +22,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
-from conda_prune.compression import settings as recipes
-from conda_prune.compression.byte_range import Extent
+from conda_prune.compression import settings as stream_settings
+from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.recompress import Rewritten, recompress
-from conda_prune.compression.splicer import Splicer, Unfit
+from conda_prune.compression.splicer import CannotReuse, Splicer
 from conda_prune.compression.threads import Pipe, ThreadBudget
 from conda_prune.compression.zstd import frame as zstd
 from conda_prune.compression.zstd import reader as zstd_reader
 from conda_prune.compression.zstd import reuse as zstd_reuse
 from conda_prune.compression.zstd import writer as zstd_writer
 from conda_prune.errors import Damaged
-from conda_prune.model import Recipe, Splice
+from conda_prune.model import CompressionSettings, Splice
 
 from ...corpus.entries import File, PackageSpec
 from ...corpus.packages import write_package
@@ -51,7 +51,7 @@ class Original:
 
     packed: bytes
     content: bytes
-    recipe: Recipe
+    settings: CompressionSettings
     places: tuple[int, ...]
 
 
@@ -126,7 +126,7 @@ def original(
 ) -> Original:
     packed = frame(content, level, threads, window_log, **options)  # type: ignore[arg-type]
     threaded = bool(threads) if claim is None else claim
-    recipe = Recipe("zstd", level, source, threaded, bool(options.get("checksum")))
+    recipe = CompressionSettings("zstd", level, source, threaded, bool(options.get("checksum")))
     return Original(packed, content, recipe, tuple(range(0, len(content) + 1, MIB // 2)))
 
 
@@ -162,7 +162,9 @@ def originals() -> dict[str, Original]:
         "odd jobs": original(3, 2, words, 18, "reproduced", job_size=700_001),
         "larger jobs": original(3, 2, words, 18, "reproduced", job_size=2 * MIB),
         "jobs cut short": original(3, 2, words, 18, "reproduced", flushes=(200_000, 3 * MIB)),
-        "another level": Original(frame(content, 1, 2, 18), content, Recipe("zstd", 19, "recorded", True), ()),
+        "another level": Original(
+            frame(content, 1, 2, 18), content, CompressionSettings("zstd", 19, "recorded", True), ()
+        ),
         "window no power": wider(original(3, 2, content, 18, "reproduced")),
         "single segment": original(3, 0, content[:300_000]),
         "tiny": original(19, 2, b"abc" * 30, 0, "reproduced"),
@@ -176,7 +178,7 @@ def wider(old: Original) -> Original:
     """The same frame with an eighth more of window: valid, but nothing that libzstd writes."""
     packed = bytearray(old.packed)
     packed[5] += 1
-    return Original(bytes(packed), old.content, old.recipe, old.places)
+    return Original(bytes(packed), old.content, old.settings, old.places)
 
 
 @st.composite
@@ -209,22 +211,22 @@ def expected(content: bytes, splices: list[Splice]) -> bytes:
     return content
 
 
-def open_extent(directory: Path, packed: bytes) -> Extent:
+def open_extent(directory: Path, packed: bytes) -> ByteRange:
     """A file with something before and behind the frame."""
     path = directory / "source"
     path.write_bytes(b"before" + packed + b"behind")
-    return Extent(path.open("rb", buffering=0), 6, len(packed))
+    return ByteRange(path.open("rb", buffering=0), 6, len(packed))
 
 
 def rewrite(
-    directory: Path, old: Original, splices: list[Splice], extent: Extent | None = None, threads: int = 2
+    directory: Path, old: Original, splices: list[Splice], byte_range: ByteRange | None = None, threads: int = 2
 ) -> tuple[Rewritten, bytes]:
     """Rewrite; check all that holds of every result.
 
     What was kept and does not fit is found by the CRC-32, as the verification of a package does, and then rewritten as
     a whole.
     """
-    extent = extent or open_extent(directory, old.packed)
+    byte_range = byte_range or open_extent(directory, old.packed)
     content = expected(old.content, splices)
     try:
         for plain in (False, True):
@@ -232,8 +234,8 @@ def rewrite(
             out = io.BytesIO()
             size, count = len(old.content), told.append
             try:
-                done = recompress(extent, splices, old.recipe, size, out, ThreadBudget(threads), count, plain)
-            except Unfit:
+                done = recompress(byte_range, splices, old.settings, size, out, ThreadBudget(threads), count, plain)
+            except CannotReuse:
                 assert not plain
                 continue
             packed = out.getvalue()
@@ -241,7 +243,7 @@ def rewrite(
             if plain or not done.reused or crc_of(packed) == done.crc:
                 break
     finally:
-        extent.file.close()
+        byte_range.file.close()
     assert done.size == len(content) == done.reused + done.recompressed
     assert sum(told) == len(old.content)
     check_frame(directory, old, packed, content, bool(done.reused))
@@ -319,17 +321,17 @@ def test_what_is_kept_fits_at_the_first_attempt(tmp_path: Path, name: str) -> No
         [Splice(size // 5, size // 5 + size // 9), Splice(size // 2, size // 2 + 1, b"new")],
         [Splice(size - size // 4, size - size // 5)],
     ):
-        extent = open_extent(tmp_path, old.packed)
-        with extent.file, (tmp_path / "out").open("wb+") as out:
+        byte_range = open_extent(tmp_path, old.packed)
+        with byte_range.file, (tmp_path / "out").open("wb+") as out:
             if splices[-1].stop > size:
                 continue
-            done = recompress(extent, splices, old.recipe, size, out, ThreadBudget(2), lambda done: None)
+            done = recompress(byte_range, splices, old.settings, size, out, ThreadBudget(2), lambda done: None)
             out.seek(0)
             assert crc_of(out.read()) == done.crc == zlib.crc32(expected(old.content, splices))
 
 
 WINDOW = MIB // 2
-REPRODUCED = Recipe("zstd", 3, "reproduced", threaded=True)
+REPRODUCED = CompressionSettings("zstd", 3, "reproduced", threaded=True)
 LAYOUTS = [
     pytest.param(REPRODUCED, WINDOW, 9 * MIB, (2 * MIB, WINDOW // 8, WINDOW), id="jobs"),
     pytest.param(REPRODUCED, WINDOW, MIB // 2 + 1, (2 * MIB, WINDOW // 8, WINDOW), id="just large enough for a thread"),
@@ -341,17 +343,31 @@ LAYOUTS = [
     pytest.param(REPRODUCED, 64 * MIB, 999 * MIB, (256 * MIB, 8 * MIB, 64 * MIB), id="a large window"),
     pytest.param(REPRODUCED, 128 * MIB, 999 * MIB, (512 * MIB, 16 * MIB, 0), id="a window too large to copy often"),
     pytest.param(REPRODUCED, 128 * MIB, 9 * MIB, (512 * MIB, 16 * MIB, 128 * MIB), id="a large window, less content"),
-    pytest.param(Recipe("zstd", 3, "recorded", True), WINDOW, 9 * MIB, (2 * MIB, WINDOW, WINDOW), id="not reproduced"),
-    pytest.param(Recipe("zstd", 3, "reproduced"), WINDOW, 9 * MIB, (9 * MIB, WINDOW // 8, WINDOW), id="one thread"),
+    pytest.param(
+        CompressionSettings("zstd", 3, "recorded", True),
+        WINDOW,
+        9 * MIB,
+        (2 * MIB, WINDOW, WINDOW),
+        id="not reproduced",
+    ),
+    pytest.param(
+        CompressionSettings("zstd", 3, "reproduced"), WINDOW, 9 * MIB, (9 * MIB, WINDOW // 8, WINDOW), id="one thread"
+    ),
     # libzstd's long mode: jobs by the size of the chain table, and matches in the whole window.
     pytest.param(
-        Recipe("zstd", 22, "reproduced", True), 128 * MIB, 999 * MIB, (512 * MIB, 128 * MIB, 0), id="long mode"
+        CompressionSettings("zstd", 22, "reproduced", True),
+        128 * MIB,
+        999 * MIB,
+        (512 * MIB, 128 * MIB, 0),
+        id="long mode",
     ),
 ]
 
 
 @pytest.mark.parametrize(("recipe", "window", "size", "layout"), LAYOUTS)
-def test_where_jobs_are_looked_for(recipe: Recipe, window: int, size: int, layout: tuple[int, int, int]) -> None:
+def test_where_jobs_are_looked_for(
+    recipe: CompressionSettings, window: int, size: int, layout: tuple[int, int, int]
+) -> None:
     assert zstd_reuse.jobs(zstd.Frame(14, window, False, size, False), recipe, size) == zstd_reuse.Jobs(*layout)
 
 
@@ -359,7 +375,7 @@ def test_where_jobs_are_looked_for(recipe: Recipe, window: int, size: int, layou
 @pytest.mark.parametrize("window_log", [18, 19, 20])
 def test_jobs_start_and_refer_back_where_libzstd_lets_them(level: int, window_log: int) -> None:
     """Noise that comes again and again is a few bytes where it is seen, and itself where it lies too far back."""
-    recipe = Recipe("zstd", level, "reproduced", threaded=True)
+    recipe = CompressionSettings("zstd", level, "reproduced", threaded=True)
     size = 6 * MIB
     layout = zstd_reuse.jobs(zstd.Frame(10, 1 << window_log, False, size, False), recipe, size)
     assert layout.size == max(1 << window_log + 2, MIB)
@@ -472,9 +488,9 @@ def test_the_window_is_held_and_hardly_more(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], asked: int
 ) -> None:
     packed = frame(b"", 3, 0, 10, sized=False)
-    extent = open_extent(tmp_path_factory.getbasetemp(), packed)
-    with extent.file:
-        reader = zstd_reader.Reader(extent, zstd.read_frame(extent), Splicer([]), lambda done: None)
+    byte_range = open_extent(tmp_path_factory.getbasetemp(), packed)
+    with byte_range.file:
+        reader = zstd_reader.Reader(byte_range, zstd.read_frame(byte_range), Splicer([]), lambda done: None)
     content = b""
     for number, size in enumerate(sizes):
         piece = random.Random(number).randbytes(size)
@@ -495,11 +511,11 @@ def test_a_frame_that_was_not_written_as_it_seems_keeps_only_what_it_can(tmp_pat
     assert done.reused <= sum(stop - start for start, stop, data in before if data in after)
 
 
-class Changing(Extent):
+class Changing(ByteRange):
     """A file that gives other bytes when some of them are read a second time, as failing memory might."""
 
-    def __init__(self, extent: Extent) -> None:
-        super().__init__(extent.file, extent.start, extent.size)
+    def __init__(self, byte_range: ByteRange) -> None:
+        super().__init__(byte_range.file, byte_range.start, byte_range.size)
         self.reads: dict[tuple[int, int], int] = {}
 
     def read(self, offset: int, length: int) -> bytes:
@@ -513,10 +529,10 @@ class Changing(Extent):
 
 def test_a_wrong_byte_in_a_copied_block_is_noticed_and_the_content_compressed_as_a_whole(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
-    extent = Changing(open_extent(tmp_path, old.packed))
+    byte_range = Changing(open_extent(tmp_path, old.packed))
     size = len(old.content)
-    done, _ = rewrite(tmp_path, old, [Splice(size - 20, size - 10)], extent)
-    assert max(extent.reads.values()) >= 2
+    done, _ = rewrite(tmp_path, old, [Splice(size - 20, size - 10)], byte_range)
+    assert max(byte_range.reads.values()) >= 2
     assert done.reused == 0
 
 
@@ -524,9 +540,9 @@ def test_damage_is_told_from_what_only_does_not_fit(tmp_path: Path) -> None:
     old = originals()["threaded, checksum"]
     packed = bytearray(old.packed)
     packed[len(packed) // 2 : len(packed) // 2 + 2000] = bytes(2000)
-    extent = open_extent(tmp_path, bytes(packed))
-    with (tmp_path / "out").open("wb+") as out, extent.file, pytest.raises(Damaged):
-        recompress(extent, [Splice(5, 6)], old.recipe, len(old.content), out, ThreadBudget(2), lambda done: None)
+    byte_range = open_extent(tmp_path, bytes(packed))
+    with (tmp_path / "out").open("wb+") as out, byte_range.file, pytest.raises(Damaged):
+        recompress(byte_range, [Splice(5, 6)], old.settings, len(old.content), out, ThreadBudget(2), lambda done: None)
 
 
 class Full(io.BytesIO):
@@ -541,35 +557,43 @@ class Full(io.BytesIO):
 @pytest.mark.parametrize("name", ["threaded, noise", "single"])
 def test_a_full_disk_ends_the_work(tmp_path: Path, name: str) -> None:
     old = originals()[name]
-    extent = open_extent(tmp_path, old.packed)
-    with extent.file, pytest.raises(OSError, match="No space"):
+    byte_range = open_extent(tmp_path, old.packed)
+    with byte_range.file, pytest.raises(OSError, match="No space"):
         recompress(
-            extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), Full(), ThreadBudget(2), lambda done: None
+            byte_range,
+            [Splice(MIB, MIB + 9)],
+            old.settings,
+            len(old.content),
+            Full(),
+            ThreadBudget(2),
+            lambda done: None,
         )
 
 
 def test_a_caller_that_stops_the_work_gets_its_own_exception(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
-    extent = open_extent(tmp_path, old.packed)
+    byte_range = open_extent(tmp_path, old.packed)
 
     def stop(done: int) -> None:
         raise KeyboardInterrupt
 
-    with extent.file, (tmp_path / "out").open("wb") as out, pytest.raises(KeyboardInterrupt):
-        recompress(extent, [Splice(MIB, MIB + 9)], old.recipe, len(old.content), out, ThreadBudget(2), stop)
+    with byte_range.file, (tmp_path / "out").open("wb") as out, pytest.raises(KeyboardInterrupt):
+        recompress(byte_range, [Splice(MIB, MIB + 9)], old.settings, len(old.content), out, ThreadBudget(2), stop)
 
 
 def test_a_level_that_was_asked_for_compresses_everything(tmp_path: Path) -> None:
     old = originals()["threaded 3"]
-    asked = Original(old.packed, old.content, recipes.asked("zstd", 1), old.places)
+    asked = Original(old.packed, old.content, stream_settings.asked("zstd", 1), old.places)
     assert rewrite(tmp_path, asked, [Splice(5, 6)])[0].reused == 0
 
 
 def test_the_plain_way_when_it_is_wanted(tmp_path: Path) -> None:
     old = originals()["threaded 3"]
-    extent = open_extent(tmp_path, old.packed)
-    with extent.file, (tmp_path / "out").open("wb+") as out:
-        done = recompress(extent, [], old.recipe, len(old.content), out, ThreadBudget(1), lambda done: None, plain=True)
+    byte_range = open_extent(tmp_path, old.packed)
+    with byte_range.file, (tmp_path / "out").open("wb+") as out:
+        done = recompress(
+            byte_range, [], old.settings, len(old.content), out, ThreadBudget(1), lambda done: None, plain=True
+        )
     assert done.reused == 0
 
 
@@ -577,7 +601,7 @@ def test_a_long_window_keeps_what_stands_before_the_first_splice(tmp_path: Path)
     content = mixed(MIB) + bytes(20 * MIB) + mixed(MIB)
     packed = frame(content, 22, 0, 27, sized=False)
     assert zstandard.get_frame_parameters(packed).window_size == 1 << 27
-    old = Original(packed, content, Recipe("zstd", 22, "reproduced"), ())
+    old = Original(packed, content, CompressionSettings("zstd", 22, "reproduced"), ())
     assert rewrite(tmp_path, old, [Splice(21 * MIB + 5, 21 * MIB + 7)])[0].reused >= 20 * MIB
 
 
@@ -661,30 +685,32 @@ def test_a_splice_outside_of_the_stream_is_refused(splices: list[Splice], messag
 
 def test_a_splice_in_blocks_that_are_to_stay_is_noticed(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
-    extent = open_extent(tmp_path, old.packed)
-    with extent.file:
+    byte_range = open_extent(tmp_path, old.packed)
+    with byte_range.file:
         splicer = Splicer([Splice(5, 6)])
-        reader = zstd_reader.Reader(extent, zstd.read_frame(extent), splicer, lambda done: None)
-        with pytest.raises(Unfit, match="in a kept range"):
+        reader = zstd_reader.Reader(byte_range, zstd.read_frame(byte_range), splicer, lambda done: None)
+        with pytest.raises(CannotReuse, match="in a kept range"):
             list(reader.kept(len(old.content)))
 
 
 @pytest.mark.parametrize(("wrong", "message"), [(-MIB, "more than it did before"), (MIB, "less than it did before")])
 def test_a_frame_that_changed_after_it_was_measured_is_noticed(tmp_path: Path, wrong: int, message: str) -> None:
     old = originals()["threaded, noise"]
-    extent = open_extent(tmp_path, old.packed)
+    byte_range = open_extent(tmp_path, old.packed)
     size = len(old.content) + wrong
-    with extent.file, pytest.raises(Damaged, match=message):
-        zstd_reuse.rewrite(extent, [Splice(5, 6)], old.recipe, size, io.BytesIO(), ThreadBudget(2), lambda done: None)
+    with byte_range.file, pytest.raises(Damaged, match=message):
+        zstd_reuse.rewrite(
+            byte_range, [Splice(5, 6)], old.settings, size, io.BytesIO(), ThreadBudget(2), lambda done: None
+        )
 
 
 def test_splices_that_overlap_are_noticed(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
-    extent = open_extent(tmp_path, old.packed)
+    byte_range = open_extent(tmp_path, old.packed)
     splices = [Splice(5, 10), Splice(7, 12)]
-    with extent.file, pytest.raises(Unfit, match="not the size"):
+    with byte_range.file, pytest.raises(CannotReuse, match="not the size"):
         zstd_reuse.rewrite(
-            extent, splices, old.recipe, len(old.content), io.BytesIO(), ThreadBudget(2), lambda done: None
+            byte_range, splices, old.settings, len(old.content), io.BytesIO(), ThreadBudget(2), lambda done: None
         )
 
 
@@ -698,11 +724,14 @@ class FullAtOnce(io.BytesIO):
 def test_a_disk_that_is_full_from_the_start_ends_the_work_with_its_own_reason(tmp_path: Path) -> None:
     """Long before everything was read: whoever sends parts to a writer that gave up is told why it did."""
     content = random.Random(1).randbytes(24 * MIB)
-    extent = open_extent(tmp_path, frame(content, 1, 2, 19))
+    byte_range = open_extent(tmp_path, frame(content, 1, 2, 19))
     told: list[int] = []
-    recipe, splices = Recipe("zstd", 1, "reproduced", threaded=True), [Splice(len(content) - 9, len(content))]
-    with extent.file, pytest.raises(OSError, match="No space"):
-        zstd_reuse.rewrite(extent, splices, recipe, len(content), FullAtOnce(), ThreadBudget(2), told.append)
+    recipe, splices = (
+        CompressionSettings("zstd", 1, "reproduced", threaded=True),
+        [Splice(len(content) - 9, len(content))],
+    )
+    with byte_range.file, pytest.raises(OSError, match="No space"):
+        zstd_reuse.rewrite(byte_range, splices, recipe, len(content), FullAtOnce(), ThreadBudget(2), told.append)
     assert sum(told) < len(content)
 
 
@@ -710,7 +739,7 @@ def compressed(level: int, threads: int, window_log: int, before: bytes, content
     """What is written for a range of content behind other content."""
     header = zstd.Frame(10, 1 << window_log, False, 8 * MIB, False)
     compressor = zstd_writer.Compressor(
-        Recipe("zstd", level, "reproduced", True), header, 8 * MIB, ThreadBudget(threads)
+        CompressionSettings("zstd", level, "reproduced", True), header, 8 * MIB, ThreadBudget(threads)
     )
     compressing = compressor.start(before, len(content), 0)
     for at in range(0, len(content), 100_000):
@@ -781,16 +810,16 @@ def test_blocks_are_taken_in_groups_as_they_come(sizes: list[int], cuts: list[in
 
 
 def test_blocks_that_end_within_one_are_no_blocks() -> None:
-    with pytest.raises(Unfit, match="within a block"):
+    with pytest.raises(CannotReuse, match="within a block"):
         list(zstd_writer.regroup([b"\x21\0"]))
 
 
 def test_a_frame_without_blocks_is_none(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
-    extent = open_extent(tmp_path, old.packed)
-    with extent.file:
-        writer = zstd_writer.Writer(extent, zstd.read_frame(extent), 0, io.BytesIO())
+    byte_range = open_extent(tmp_path, old.packed)
+    with byte_range.file:
+        writer = zstd_writer.Writer(byte_range, zstd.read_frame(byte_range), 0, io.BytesIO())
         parts: Pipe[zstd_writer.Part] = Pipe(1)
         parts.close()
         writer.run(parts)
-    assert isinstance(writer.failure, Unfit)
+    assert isinstance(writer.failure, CannotReuse)
