@@ -106,6 +106,11 @@ class Archive:
             return True
 
     @property
+    def descriptor(self) -> int:
+        """The open file's descriptor: it stays that of the file that is read when another file takes its name."""
+        return self._file.fileno()
+
+    @property
     def whole(self) -> Extent:
         """The file's bytes."""
         return self._whole
