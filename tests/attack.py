@@ -4,14 +4,16 @@ Python reports each of its system calls that concerns a file before it makes the
 an attack takes place; there is a run for every point, each in a process of its own. Afterwards, nothing outside the
 directory may be different.
 
-    python -m tests.attack DIRECTORY ATTACK COMMAND_LINE...
+    python -m tests.attack DIRECTORY ATTACK STEP COMMAND_LINE...
 
-DIRECTORY holds `original`, which is copied to `work` for each run, and `victim`, which must not change. The output is a
-JSON object: how many points there were, the exit codes, and what of the victim has changed.
+DIRECTORY holds `original`, which is copied to `work` for each run, and `victim`, which must not change. Of the points,
+every STEP-th is tried. The output is a JSON object: how many points there were, the exit codes, and what of the victim
+has changed.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -23,6 +25,8 @@ import conda_prune.cli
 import conda_prune.cli.prefix
 import conda_prune.cli.work
 import conda_prune.operations
+import conda_prune.places.prefix
+import conda_prune.places.prune
 import conda_prune.report.output
 
 Attack = Callable[[Path, Path], None]
@@ -148,15 +152,13 @@ def run(work: Path, victim: Path, attack: Attack, point: int, command: list[str]
     os._exit(code if isinstance(code, int) else 0)
 
 
-def main(directory: Path, name: str, command: list[str]) -> None:
+def main(directory: Path, name: str, step: int, command: list[str]) -> None:
     """Run the command once for every point, and print what came of it."""
     work, victim, report = directory / "work", directory / "victim", directory / "report"
     before = snapshot(victim)
     codes: dict[int, int] = {}
     changed: dict[str, int] = {}
-    point = 0
-    while True:
-        point += 1
+    for point in itertools.count(1, step):
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(directory / "original", work, symlinks=True)
         if (child := os.fork()) == 0:
@@ -169,8 +171,8 @@ def main(directory: Path, name: str, command: list[str]) -> None:
                 changed.setdefault(path, point)
         if json.loads(report.read_text()) < point:
             break
-    print(json.dumps({"points": point - 1, "codes": codes, "changed": changed}))
+    print(json.dumps({"points": point - step, "codes": codes, "changed": changed}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:])

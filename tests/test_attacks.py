@@ -7,22 +7,25 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .attack import AT_ANY_TIME, ONCE_IT_WRITES
+from .corpus.bytecode import modules, record
 from .corpus.crafted import BASE
 from .corpus.packages import Format, write_package
+from .test_prefix import unpack
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs audit events of Linux's calls, and links")
 
 
-def attacked(directory: Path, attack: str, *command: object) -> dict[str, Any]:
-    """Run a command line with an attack at each of its points; return the summary."""
+def attacked(directory: Path, attack: str, *command: object, step: int = 1) -> dict[str, Any]:
+    """Run a command line with an attack at every `step`-th of its points; return the summary."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.attack", str(directory), attack, *map(str, command)],
+        [sys.executable, "-m", "tests.attack", str(directory), attack, str(step), *map(str, command)],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
@@ -64,11 +67,16 @@ def a_package(directory: Path, format_: Format) -> tuple[Path, str]:
     return directory / "work" / "top" / "sub" / package.name, package.name
 
 
+def attacks(names: Iterable[str], always: tuple[str, ...]) -> list[Any]:
+    """Return attacks as parameters; only some are tried in every run, since each takes a run for every point."""
+    return [pytest.param(name, marks=() if name.startswith(always) else pytest.mark.long) for name in names]
+
+
 FORMAT = [pytest.param(".conda"), pytest.param(".tar.bz2", marks=pytest.mark.long)]
 
 
 @pytest.mark.parametrize("format_", FORMAT)
-@pytest.mark.parametrize("attack", AT_ANY_TIME)
+@pytest.mark.parametrize("attack", attacks(AT_ANY_TIME, ("temporary_becomes_link", "directories")))
 def test_a_fix_in_place_changes_nothing_outside(tmp_path: Path, attack: str, format_: Format) -> None:
     named, _ = a_package(tmp_path, format_)
     summary = attacked(tmp_path, attack, "fix", named, "--in-place", "--backup", ".orig")
@@ -78,12 +86,30 @@ def test_a_fix_in_place_changes_nothing_outside(tmp_path: Path, attack: str, for
 
 
 @pytest.mark.parametrize("format_", FORMAT)
-@pytest.mark.parametrize("attack", ONCE_IT_WRITES)
+@pytest.mark.parametrize("attack", attacks(ONCE_IT_WRITES, ("temporary_becomes_link", "directories")))
 def test_a_fix_elsewhere_changes_nothing_outside(tmp_path: Path, attack: str, format_: Format) -> None:
     _, name = a_package(tmp_path, format_)
     shutil.copytree(tmp_path / "original" / "top", tmp_path / "original" / "input")
     output = tmp_path / "work" / "top" / "sub"
     summary = attacked(tmp_path, attack, "fix", tmp_path / "work" / "input" / "sub" / name, "-o", output)
     assert summary["points"] >= 8
+    assert summary["changed"] == {}
+    assert outcomes(summary) <= {0, 3}
+
+
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.long), 7])
+@pytest.mark.parametrize("attack", ONCE_IT_WRITES)
+def test_the_hook_changes_nothing_outside(tmp_path: Path, attack: str, step: int) -> None:
+    """With the prefix itself, each of its deepest directories, and every file swapped."""
+    listing = "lib/python3.11/site-packages/own-1.0.dist-info/RECORD"
+    own = modules("lib/python3.11/site-packages/own", "m", tags=("cpython-311", "cpython-310"))
+    content = {**own, listing: record("lib/python3.11/site-packages", own, listing)}
+    prefix = unpack(tmp_path / "original" / "top", content)
+    for path in prefix.rglob("*"):
+        path.chmod(0o777)
+    make_victim(tmp_path / "victim", *own, listing, *(os.path.basename(path) for path in own), "RECORD")
+    (tmp_path / "victim" / "top" / "conda-meta").mkdir()
+    summary = attacked(tmp_path, attack, "prefix", "--fix", tmp_path / "work" / "top", "--python", "3.11", step=step)
+    assert summary["points"] >= 20
     assert summary["changed"] == {}
     assert outcomes(summary) <= {0, 3}

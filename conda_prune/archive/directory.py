@@ -97,6 +97,17 @@ class Directory:
             return False
         return True
 
+    def names(self) -> list[str]:
+        """Return the names of all entries, sorted."""
+        if self.descriptor is None:
+            return sorted(os.listdir(self.path))
+        # The descriptor itself may be one that only looks names up (O_PATH).
+        opened = self.open_file(".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return sorted(os.listdir(opened))
+        finally:
+            os.close(opened)
+
     def is_still_at_its_path(self) -> bool:
         """Return whether the path leads to this directory still."""
         try:
@@ -120,10 +131,11 @@ class Directory:
         """Move an entry to another directory, replacing what has the name there."""
         os.replace(self.at(name), other.at(new), src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor)
 
-    def link(self, old: str, new: str) -> None:
-        """Give an entry another name beside the first; raises FileExistsError where something has it."""
+    def link(self, old: str, new: str, other: Directory | None = None) -> None:
+        """Give an entry another name, here or in another directory; raises FileExistsError where something has it."""
+        other = other or self
         follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
-        os.link(self.at(old), self.at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor, **follow)
+        os.link(self.at(old), other.at(new), src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor, **follow)
 
     def unlink(self, name: str) -> None:
         """Remove an entry that is not a directory."""
