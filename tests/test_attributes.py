@@ -192,19 +192,21 @@ import conda_prune.archive.verify, conda_prune.archive.zip_write, conda_prune.pl
 from conda_prune.judgement.plan import Options
 from conda_prune.operations import Writing, fix_package
 
-os.setgid(1234), os.setuid(1234)
+os.setgroups([4321]), os.setgid(1234), os.setuid(1234)
 fix_package(sys.argv[1], Options(), Writing(output_dir=sys.argv[2]))
 """
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_set_id_bits_are_not_for_another_owner() -> None:
+@pytest.mark.parametrize("group", [0, 4321], ids=["another-group", "a-group-of-the-user"])
+def test_set_id_bits_are_not_for_another_owner(group: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)  # pytest's own directories are private
         directory.chmod(0o755)
         if any(not parent.stat().st_mode & stat.S_IXOTH for parent in directory.parents):
             pytest.skip("other users cannot reach the directory for temporary files")
         package = write_package(BASE, directory, format=".conda")
+        os.chown(package, 0, group)
         package.chmod(0o6755)
         (directory / "out").mkdir()
         (directory / "out").chmod(0o777)
@@ -212,6 +214,7 @@ def test_set_id_bits_are_not_for_another_owner() -> None:
         done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         result = directory / "out" / package.name
-        assert (result.stat().st_uid, mode_of(result)) == (1234, 0o755)
+        owner = result.stat().st_uid, result.stat().st_gid
+        assert (*owner, mode_of(result)) == ((1234, group, 0o2755) if group == 4321 else (1234, 1234, 0o755))
         fix(package)
         assert mode_of(package) == 0o6755, "the owner is the same"

@@ -3,8 +3,8 @@
 Everything is read from one open file and set on another, never by name: in a directory that belongs to somebody else,
 a name can lead to a link by the time of the next call, and root would give that link's target the mode and the owner.
 
-The mode is kept exactly. Owner and attributes are kept as far as the system allows, and what cannot be kept never gives
-anybody more access than the original did.
+The mode is kept exactly, but for set-id bits of another owner. Owner and attributes are kept as far as the system
+allows. An access control list that cannot be kept leaves the group no more than its own entry allowed.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ def set_attributes(descriptor: int, wanted: Attributes) -> None:
         return
     mode = wanted.mode
     if not _tried(os.fchown, descriptor, wanted.user, wanted.group):
-        # Whoever runs a file with these bits gets the rights of its owner, which was another one.
-        mode &= ~(stat.S_ISUID | stat.S_ISGID)
+        # Whoever runs a file with these bits gets the rights of its owner or its group, which were others.
+        mode &= ~stat.S_ISUID
+        if not _tried(os.fchown, descriptor, -1, wanted.group):
+            mode &= ~stat.S_ISGID
     for name, value in wanted.extended.items():
         try:
             os.setxattr(descriptor, name, value)

@@ -180,10 +180,10 @@ class Directory:
 
     def may_write(self, name: str = "") -> bool:
         """Return whether this process may write to an entry, or change the names in the directory itself."""
-        effective = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+        # Not with `effective_ids`: that takes a system call which some containers refuse (faccessat2).
         mode = os.W_OK if name or self.descriptor is None else os.W_OK | os.X_OK
         path = self.at(name) if name else self.path if self.descriptor is None else "."
-        return os.access(path, mode, dir_fd=self.descriptor, **effective)
+        return os.access(path, mode, dir_fd=self.descriptor)
 
     def _flags(self, name: str) -> int:
         """Return Linux's flags of a directory or a regular file (chattr(1)), 0 where it has none."""
