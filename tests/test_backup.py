@@ -166,6 +166,13 @@ def test_an_odd_backup_is_found_before_the_payload_is_read(tmp_path: Path) -> No
         fix(package, backup=".orig")
 
 
+def test_a_name_that_is_too_long_is_an_error_about_the_backup(tmp_path: Path) -> None:
+    package = write_package(BASE, tmp_path, format=".conda")
+    with pytest.raises(CannotWrite, match=r"the backup .* cannot be made: File name too long"):
+        fix(package, backup="-" + "x" * 300)
+    assert os.listdir(tmp_path) == [package.name]
+
+
 @posix
 @pytest.mark.parametrize("format_", FORMATS)
 def test_another_name_of_the_package_keeps_the_original(tmp_path: Path, format_: Format) -> None:

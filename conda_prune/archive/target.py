@@ -40,12 +40,22 @@ def check_writable(target: str, *, replace_link: bool = False, backup: str | Non
     try:
         with Directory.open(directory) as opened:
             check_target(opened, name, replace_link=replace_link)
-            if backup is not None:
-                check_backup(opened, name, name + backup)
+            if backup is not None and opened.exists(name):
+                _check_backup(opened, name, name + backup)
     except FileNotFoundError:
         pass  # It will be made.
     except OSError as error:
         raise CannotWrite(f"{directory} cannot be opened: {error.strerror}") from error
+
+
+def _check_backup(directory: Directory, name: str, backup: str) -> None:
+    try:
+        check_backup(directory, name, backup)
+    except OSError as error:
+        path = os.path.join(directory.path, backup)
+        raise CannotWrite(
+            f"the backup {path} cannot be made: {error.strerror}", "choose another --backup suffix"
+        ) from error
 
 
 def check_target(directory: Directory, name: str, *, replace_link: bool) -> None:

@@ -59,10 +59,11 @@ def build_of(environment: Mapping[str, str]) -> Build:
 
 
 def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = False) -> Result:
-    """Return what is wrong with the files of a prefix that no package owns; with `fix`, repair it.
+    """Return what is wrong with the files of a prefix that no package owns; with `fix`, repair it, all or nothing.
 
-    Raises UsageError where neither the build nor the options name a Python, NotAPackage where there is no prefix,
-    BadMetadata where a record cannot be read: whose the files are is then not known, and none is touched.
+    Raises UsageError where neither the build nor the options name a Python, or the directory is more than a prefix;
+    NotAPackage where there is no prefix; BadMetadata where a record cannot be read, since then nobody knows who owns
+    the files; and with `fix`, Changed or CannotWrite. Nothing has changed then.
     """
     started = time.perf_counter()
     with ExitStack() as opened:

@@ -17,7 +17,7 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import BinaryIO
@@ -109,13 +109,13 @@ def _recover(root: Directory, meta: Directory, owned: Collection[str]) -> None:
 
 @contextmanager
 def _locked(root: Directory) -> Iterator[Directory]:
-    """Give the prefix' `conda-meta`, which no other run changes meanwhile; where there is none, it is made for now."""
+    """Give the prefix's `conda-meta`, locked for other runs; where there is none, it is there while the block runs."""
     with ExitStack() as opened:
         try:
             if not root.exists(CONDA_META):
                 if obstacle := root.obstacle(CONDA_META):
                     raise CannotWrite(f"{_UNWRITABLE}: {obstacle}", f"make the prefix writable; {_UNCHANGED}")
-                with system.uninterrupted():
+                with system.uninterrupted(), suppress(FileExistsError):
                     root.mkdir(CONDA_META)
                     opened.callback(_remove_if_empty, root, CONDA_META)
             meta = opened.enter_context(root.enter(CONDA_META))
