@@ -65,7 +65,7 @@ def test_a_suffix_that_leads_elsewhere_is_refused(tmp_path: Path, suffix: str) -
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", inside, package]
 
 
-def test_a_bad_suffix_is_refused_before_the_package_is_looked_at() -> None:
+def test_a_bad_suffix_is_refused_before_the_package_is_opened() -> None:
     with pytest.raises(PruneError, match="backup suffix"):
         fix("missing.conda", backup="/x")
 
@@ -133,7 +133,7 @@ ODD_BACKUPS: list[tuple[Callable[[Path, Path], None], str]] = [
 @posix
 @pytest.mark.parametrize(("make", "says"), ODD_BACKUPS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("format_", FORMATS)
-def test_what_has_the_name_of_the_backup_is_never_taken_for_one(
+def test_nothing_else_is_taken_for_a_backup(
     tmp_path: Path, make: Callable[[Path, Path], None], says: str, format_: Format
 ) -> None:
     package = write_package(BASE, tmp_path, format=format_)
@@ -166,7 +166,7 @@ def test_an_odd_backup_is_found_before_the_payload_is_read(tmp_path: Path) -> No
         fix(package, backup=".orig")
 
 
-def test_a_name_that_is_too_long_is_an_error_about_the_backup(tmp_path: Path) -> None:
+def test_a_backup_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path, format=".conda")
     with pytest.raises(CannotWrite, match=r"the backup .* cannot be made: File name too long"):
         fix(package, backup="-" + "x" * 300)

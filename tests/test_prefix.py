@@ -619,9 +619,7 @@ def test_what_fails_on_the_way_is_undone(tmp_path: Path, error: BaseException, m
 
 
 @pytest.mark.usefixtures("ways")
-def test_a_file_that_is_swapped_while_it_is_moved_is_moved_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_swapped_during_the_move_is_moved_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
     target = prefix / stray_paths()[0]
     real, swapped = os.replace, list[bool]()
@@ -665,7 +663,7 @@ def test_without_fix_nothing_is_moved_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs links")
-def test_a_conda_meta_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
+def test_a_linked_conda_meta_is_not_written_to(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
     os.rename(prefix / "conda-meta", tmp_path / "elsewhere")
     (prefix / "conda-meta").symlink_to(tmp_path / "elsewhere")
@@ -678,7 +676,7 @@ def test_a_conda_meta_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
 @pytest.mark.parametrize("locked", ["conda-meta", "."], ids=["conda-meta", "no-conda-meta"])
-def test_a_conda_meta_that_cannot_be_written_to_is_an_error(tmp_path: Path, locked: str) -> None:
+def test_a_read_only_conda_meta_is_an_error(tmp_path: Path, locked: str) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
     if locked == ".":
         (prefix / "conda-meta").rmdir()
@@ -769,7 +767,7 @@ def test_the_root_of_a_file_system_is_refused(tmp_path: Path, spelling: str, fix
         assert "is the root of a file system, not a prefix" in done.stderr
 
 
-def test_a_directory_that_holds_home_is_refused_unless_it_is_an_environment(tmp_path: Path) -> None:
+def test_the_home_directory_is_refused_unless_it_is_an_environment(tmp_path: Path) -> None:
     home = unpack(tmp_path / "users" / "me", {**OLD_TREE, ".profile": ""})
     (home / "conda-meta").rmdir()
     for prefix in (home, home.parent):

@@ -150,7 +150,7 @@ def test_results_may_come_from_a_process_substitution(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_pipe_among_the_results_is_an_error_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_pipe_among_the_results_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "good.jsonl").write_text("")
     os.mkfifo(tmp_path / "pipe.jsonl")
     done = run("report", tmp_path / "pipe.jsonl", tmp_path / "good.jsonl")
@@ -177,7 +177,7 @@ def test_odd_records_of_a_prefix_are_an_error(tmp_path: Path, make: Callable[[Pa
 
 
 @posix
-def test_a_pipe_named_like_bytecode_of_a_record_is_not_opened(tmp_path: Path) -> None:
+def test_a_pipe_named_like_bytecode_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "conda-meta").mkdir()
     files = ["lib/python3.11/m.py", "lib/python3.11/m.pyc"]
     record = {"name": "p", "version": "1", "build": "0", "depends": ["python 3.11.*"], "files": files}
