@@ -80,6 +80,16 @@ def test_names_mean_the_directory_that_was_opened(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "sub") == []
 
 
+@posix
+def test_a_closed_directory_is_not_used(tmp_path: Path) -> None:
+    directory = Directory.open(str(tmp_path))
+    directory.close()
+    directory.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        directory.mkdir("below")
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.usefixtures("ways")
 def test_missing_directories_are_made_and_named(tmp_path: Path) -> None:
     made: list[tuple[Directory, str]] = []

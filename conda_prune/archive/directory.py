@@ -73,10 +73,10 @@ class Directory:
         self.close()
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        if self.descriptor is not None:
+        """Give the descriptor back; later calls fail rather than go by whole paths."""
+        if self.descriptor is not None and self.descriptor >= 0:
             os.close(self.descriptor)
-            self.descriptor = None
+            self.descriptor = -1
 
     def at(self, name: str) -> str:
         """Return how a call names an entry: `name` where it also gets the descriptor, else the whole path."""
