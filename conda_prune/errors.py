@@ -102,7 +102,7 @@ class NotVerified(PruneError):
     advice = "nothing was written; please report this"
 
 
-class UsageError(PruneError):
+class UsageError(PruneError, ValueError):
     """An option does not fit this package, or is not one."""
 
 

@@ -233,7 +233,14 @@ class Patch:
     sha256: str
 
 
-Edit: TypeAlias = Drop | Rewrite | Patch
+@dataclass(frozen=True, slots=True)
+class Relink:
+    """Let the hard link lead to another member of its component, given by its path; its header keeps all the rest."""
+
+    target: str
+
+
+Edit: TypeAlias = Drop | Rewrite | Patch | Relink
 
 
 @dataclass(frozen=True)

@@ -114,14 +114,19 @@ def fix_package(
     """Repair a package and return what was done; one without findings is not written.
 
     The payload is read in any case, so that nothing damaged passes as clean. Raises PruneError where the package
-    cannot be read or written; it and its directory are then as they were.
+    cannot be read or written, UsageError for a backup suffix that leads elsewhere; the package and its directory are
+    then as they were.
     """
+    if writing.backup is not None:
+        from .archive.target import check_suffix
+
+        check_suffix(writing.backup)
     result = _twice(lambda: _fix_once(path, options, writing, limits or Limits(), progress))
     if result.status == "clean" and not writing.dry_run:
         from .archive.staging import remove_leftover
 
         # Another run fixed it, but was killed before or after that.
-        remove_leftover(result.output or path)
+        remove_leftover(result.output or path, replace_link=result.output is not None)
     return result
 
 
@@ -206,14 +211,14 @@ def _fix_once(path: str, options: Options, writing: Writing, limits: Limits, pro
         _check_target(target, writing)
         # At the package's own level, the result is about as large as the package.
         space = archive.whole.size if writing.level is None else archive.content_size
-        with Staging(target, path, space) as staging:
+        with Staging(target, archive.descriptor, space, replace_link=not in_place) as staging:
             settings = Settings(writing.level, recorded_level(contents_of(package).texts), threads)
             compression_of = recovered() if recovered else recover_compression(archive, settings)
             work = Rewriting(archive, package, plan.edits, compression_of, settings, progress, submit)
             written = rewrite_package(work, staging)
             archive.check_unwritten()
             archive.close()
-            backup = staging.target + writing.backup if writing.backup and in_place else None
+            backup = writing.backup if in_place else None
             warnings = staging.commit(package.identity if in_place else None, backup) + sidecar_warnings(target)
     return replace(
         _result(plan, "fixed", deep=True, seconds=time.perf_counter() - started),
@@ -270,18 +275,19 @@ def _kept(wanted: frozenset[str], limit: int, name: str) -> int:
 
 
 def _check_target(target: str, writing: Writing) -> None:
-    """Raise CannotWrite when the result must not, or cannot, replace what is there."""
-    from .archive.staging import check_writable
+    """Raise CannotWrite when the result must not, or cannot, replace what is there, or the backup cannot be made."""
+    from .archive.target import check_writable, resolved
     from .places.surroundings import cache_of
 
-    if cache := cache_of(target):
+    in_place = writing.output_dir is None
+    if cache := cache_of(resolved(target, replace_link=not in_place)):
         raise CannotWrite(
             f"it is in {cache}, whose tool knows it by its hash", "fix the package where it was built, or use -o DIR"
         )
     for name in (target, os.path.realpath(target)):
         if obstacle := writing.obstacles.get(os.path.realpath(os.path.dirname(name) or ".")):
             raise CannotWrite(f"the index next to it cannot be refreshed: {obstacle.reason}", obstacle.hint)
-    check_writable(target)
+    check_writable(target, replace_link=not in_place, backup=writing.backup if in_place else None)
 
 
 def _target(path: str, writing: Writing) -> str:
@@ -289,16 +295,27 @@ def _target(path: str, writing: Writing) -> str:
     if writing.output_dir is None:
         return path
     target = os.path.join(writing.output_dir, os.path.basename(path))
-    if os.path.realpath(target) == os.path.realpath(path):
+    # A link in the output directory that leads to the package is replaced like any other; only an entry through which
+    # the package was named, or is stored, must not be.
+    if any(_is_same_entry(target, entry) for entry in (path, os.path.realpath(path))):
         raise CannotWrite(f"{writing.output_dir} holds the package itself", "use --in-place")
     return target
+
+
+def _is_same_entry(one: str, other: str) -> bool:
+    """Return whether two paths are the same name in the same directory, whatever links lead to that."""
+    directories = [os.path.realpath(os.path.dirname(path)) for path in (one, other)]
+    names = [os.path.normcase(os.path.basename(path)) for path in (one, other)]
+    if names[0] != names[1] or not all(map(os.path.isdir, directories)):
+        return False
+    return os.path.samefile(*directories)
 
 
 def _copy(archive: Archive, target: str) -> None:
     """Copy a clean package to the output directory, so that it holds every package of the call."""
     from .archive.staging import Staging
 
-    with Staging(target, archive.path, archive.whole.size) as staging:
+    with Staging(target, archive.descriptor, archive.whole.size, replace_link=True) as staging:
         for piece in archive.whole.chunks():
             staging.file.write(piece)
         staging.finish()

@@ -15,6 +15,7 @@ from conda_prune import check
 
 from .hook_build import (
     NAME,
+    OLD,
     OLD_TAG,
     OWN,
     SOURCES,
@@ -83,6 +84,43 @@ def test_rattler_build_compiles_what_sources_the_hook_left(channel: Channel, tmp
     assert files(newer.path) == OWN | SOURCES | compiled
     assert run("fix", "--in-place", tmp_path / "output").returncode == 0
     assert files(newer.path) == OWN | SOURCES
+
+
+KILLED = """
+import os, signal, sys
+
+real, moves, last = os.replace, [], int(sys.argv[1])
+
+def replace(*arguments, **more):
+    moves.append(True)
+    real(*arguments, **more)
+    if len(moves) == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+os.replace = replace
+sys.argv = ["conda-prune", "prefix", "--fix", "--select", "foreign-tree"]
+from conda_prune.cli import run
+run()
+"""
+
+
+@FORMATS
+@pytest.mark.parametrize(("move", "left"), [(1, "undo"), (3, "done")], ids=["undecided", "decided"])
+def test_what_a_killed_hook_left_is_not_packaged(
+    channel: Channel, tmp_path: Path, package_format: str, move: int, left: str
+) -> None:
+    killed = [
+        f"{sys.executable} $RECIPE_DIR/killed.py {move} || true",
+        # Only the second variant has a stray tree.
+        f"test $PY_VER = {OLD} || test -d $PREFIX/conda-meta/.conda-prune-prefix.{left}",
+    ]
+    recipe = write_recipe(tmp_path, hook=killed)
+    (tmp_path / "killed.py").write_text(KILLED)
+    _, newer = build_variants(channel, recipe, tmp_path / "output", package_format=package_format)
+    found = files(newer.path)
+    assert not {path for path in found if "conda-prune" in path or "conda-meta" in path}
+    assert found >= OWN
+    assert found <= OWN | SOURCES | STRAY
 
 
 @FORMATS

@@ -7,16 +7,20 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from conda_prune.archive import directory as directory_module
+from conda_prune.archive.directory import Directory
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.judgement.plan import Options
-from conda_prune.model import Drop, Rewrite
-from conda_prune.places import prune as pruning
+from conda_prune.model import Drop, Edit, Rewrite
 from conda_prune.places.prefix import build_of, judge_prefix
 from conda_prune.places.prune import Seen, prune
 
@@ -336,7 +340,9 @@ BAD = {
     "no such Python": Bad(2, "no such Python", arguments=("--python", "3.x")),
     "conda-meta is a file": Bad(3, "its conda-meta cannot be read: Not a directory", a_file_for_conda_meta),
     "record is a directory": Bad(
-        3, "broken-1.0-0.json cannot be read: Is a directory", lambda p: (p / "conda-meta/broken-1.0-0.json").mkdir()
+        3,
+        "broken-1.0-0.json cannot be read: it is a directory, not a regular file",
+        lambda p: (p / "conda-meta/broken-1.0-0.json").mkdir(),
     ),
     "record cut": Bad(3, "broken-1.0-0.json is not valid JSON", a_record('{"name": "broken"')),
     "record empty": Bad(3, "broken-1.0-0.json is not valid JSON", a_record("")),
@@ -430,6 +436,12 @@ def test_names_that_are_no_text_are_pruned_and_told_escaped(tmp_path: Path) -> N
     assert "\x1b" not in done.stdout
 
 
+def carry_out(prefix: Path, edits: Mapping[str, Edit], seen: Mapping[str, Seen]) -> None:
+    """Carry the edits out in a prefix in which no record owns anything."""
+    with Directory.open(str(prefix)) as root:
+        prune(root, edits, seen, frozenset())
+
+
 BY_PATH = [pytest.param(True, id="descriptors"), pytest.param(False, id="paths")]
 
 
@@ -437,7 +449,7 @@ BY_PATH = [pytest.param(True, id="descriptors"), pytest.param(False, id="paths")
 def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test with descriptors of directories, and as systems without them do."""
     if not request.param:
-        monkeypatch.setattr(pruning, "_BY_DESCRIPTOR", False)
+        monkeypatch.setattr(directory_module, "BY_DESCRIPTOR", False)
 
 
 @pytest.mark.usefixtures("ways")
@@ -450,7 +462,7 @@ def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path: Path) -> None:
     shutil.rmtree(prefix / "lib/python3.10")
     (prefix / "lib/python3.10").symlink_to(outside)
     with pytest.raises(Changed):
-        prune(str(prefix), {stray: Drop()}, seen, frozenset())
+        carry_out(prefix, {stray: Drop()}, seen)
     assert (outside / "site-packages/m.cpython-310.pyc").read_text() == "precious"
 
 
@@ -461,7 +473,7 @@ def test_a_file_that_changed_after_it_was_judged_stays(tmp_path: Path) -> None:
     seen = {path: Seen.of(os.lstat(prefix / path)) for path in (first, second)}
     (prefix / second).write_text("somebody else's")
     with pytest.raises(Changed):
-        prune(str(prefix), {first: Drop(), second: Drop()}, seen, frozenset())
+        carry_out(prefix, {first: Drop(), second: Drop()}, seen)
     assert files(prefix) == set(OLD_TREE), "nothing was removed before all were known to be those that were judged"
 
 
@@ -484,7 +496,7 @@ def test_a_file_that_vanished_after_it_was_judged_costs_no_other(tmp_path: Path)
     seen = {path: Seen.of(os.lstat(prefix / path)) for path in (first, second)}
     (prefix / second).unlink()
     with pytest.raises(Changed, match=f"{second} vanished while the prefix was judged"):
-        prune(str(prefix), {first: Drop(), second: Drop()}, seen, frozenset())
+        carry_out(prefix, {first: Drop(), second: Drop()}, seen)
     assert (prefix / first).exists()
 
 
@@ -501,7 +513,7 @@ def test_a_list_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
     try:
         with pytest.raises(CannotWrite, match=f"{path} cannot be rewritten: File too large"):
-            prune(str(prefix), {path: Rewrite(bytes(1 << 21), ""), stray: Drop()}, seen, frozenset())
+            carry_out(prefix, {path: Rewrite(bytes(1 << 21), ""), stray: Drop()}, seen)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert tree(prefix) == before
@@ -510,10 +522,10 @@ def test_a_list_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ways")
 def test_without_modes_a_list_is_rewritten_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows has no mode to give to an open file."""
-    monkeypatch.delattr(os, "fchmod", raising=False)
+    monkeypatch.delattr(os, "fchown", raising=False)
     path = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
     prefix = unpack(tmp_path / "p", {path: "old"})
-    prune(str(prefix), {path: Rewrite(b"new", "")}, {path: Seen.of(os.lstat(prefix / path))}, frozenset())
+    carry_out(prefix, {path: Rewrite(b"new", "")}, {path: Seen.of(os.lstat(prefix / path))})
     assert {name for name, content in tree(prefix).items() if content is not None} == {path}
     assert (prefix / path).read_bytes() == b"new"
 
@@ -552,3 +564,233 @@ def test_a_directory_that_cannot_be_read_costs_no_file(tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.endswith("cannot be read: File name too long")
     assert all((prefix / path).exists() for path in OLD_TREE)
+
+
+# All or nothing
+
+
+def stray_paths() -> list[str]:
+    return sorted(path for path in (*OLD_TREE, *OLD_TAG) if path.endswith(".pyc"))
+
+
+def a_full_prefix(tmp_path: Path) -> Path:
+    own = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
+    listing = record(SITE_PACKAGES, {**OWN, **OLD_TAG}, own)
+    return unpack(tmp_path / "p", {**OWN, **OLD_TREE, **OLD_TAG, own: listing})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the flags are those of Linux's file systems")
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_what_the_system_protects_is_found_before_anything_is_removed(tmp_path: Path, what: str) -> None:
+    """As for root: such a file has every permission."""
+    prefix = a_full_prefix(tmp_path)
+    last = prefix / stray_paths()[-1]
+    protected = last if what == "file" else last.parent
+    if shutil.which("chattr") is None or subprocess.run(["chattr", "+i", protected], capture_output=True).returncode:
+        pytest.skip("no flags can be set on files here")
+    try:
+        before = tree(prefix)
+        done = hook("--fix", build(prefix))
+        assert done.returncode == 3
+        assert "immutable or append-only; make it writable; nothing was changed" in done.stderr
+        assert tree(prefix) == before
+    finally:
+        subprocess.run(["chattr", "-i", protected], check=True)
+    assert hook("--fix", build(prefix)).returncode == 0
+
+
+@pytest.mark.usefixtures("ways")
+@pytest.mark.parametrize("error", [OSError(errno.EBUSY, "Device or resource busy"), KeyboardInterrupt()], ids=repr)
+def test_what_fails_on_the_way_is_undone(tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each of the moves: a file that is a mount point, for example, cannot be moved; or somebody presses Ctrl-C."""
+    prefix = a_full_prefix(tmp_path)
+    before = tree(prefix)
+    real, calls, point = os.replace, 0, 0
+
+    def fails(*arguments: Any, **more: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == point:
+            raise error
+        real(*arguments, **more)
+
+    monkeypatch.setattr(os, "replace", fails)
+    while True:
+        calls, point = 0, point + 1
+        try:
+            judge_prefix(str(prefix), build_of(build(prefix)), Options(), fix=True)
+            break
+        except (CannotWrite, KeyboardInterrupt):
+            assert tree(prefix) == before
+    assert point > len(stray_paths())
+    assert not any("conda-prune" in path for path in tree(prefix))
+
+
+@pytest.mark.usefixtures("ways")
+def test_a_file_swapped_during_the_move_is_moved_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    target = prefix / stray_paths()[0]
+    real, swapped = os.replace, list[bool]()
+
+    def swapping(*arguments: Any, **more: Any) -> None:
+        if not swapped:
+            swapped.append(True)
+            target.unlink()
+            target.write_bytes(b"theirs")
+        real(*arguments, **more)
+
+    monkeypatch.setattr(os, "replace", swapping)
+    with pytest.raises(Changed, match="was changed while the prefix was judged"):
+        judge_prefix(str(prefix), build_of(build(prefix)), Options(), fix=True)
+    assert target.read_bytes() == b"theirs"
+    assert files(prefix) == {*OWN, *OLD_TREE}
+
+
+def test_a_file_that_was_made_again_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    """A killed run left a file moved away, and the build has installed a new one since."""
+    prefix = unpack(tmp_path / "p", {**OWN, "conda-meta/.conda-prune-prefix.undo/dropped/share/a": "old"})
+    for path, content in (("share/b", "moved back"), ("share/a", "old")):
+        there = prefix / "conda-meta/.conda-prune-prefix.undo/dropped" / path
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.write_text(content)
+    (prefix / "share").mkdir()
+    (prefix / "share/a").write_text("new")
+    assert hook("--fix", build(prefix)).returncode == 0
+    assert {path: content for path, content in tree(prefix).items() if path.startswith(("share", "conda-meta/"))} == {
+        "share": None,
+        "share/a": b"new",
+        "share/b": b"moved back",
+    }
+
+
+def test_without_fix_nothing_is_moved_back(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, "conda-meta/.conda-prune-prefix.undo/dropped/share/a": "old"})
+    before = tree(prefix)
+    assert hook(build(prefix)).returncode == 0
+    assert tree(prefix) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links")
+def test_a_linked_conda_meta_is_not_written_to(tmp_path: Path) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    os.rename(prefix / "conda-meta", tmp_path / "elsewhere")
+    (prefix / "conda-meta").symlink_to(tmp_path / "elsewhere")
+    before = tree(tmp_path)
+    done = hook("--fix", build(prefix))
+    assert done.returncode == 3
+    assert "conda-meta cannot be written to: Not a directory; nothing was changed" in done.stderr
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+@pytest.mark.parametrize("locked", ["conda-meta", "."], ids=["conda-meta", "no-conda-meta"])
+def test_a_read_only_conda_meta_is_an_error(tmp_path: Path, locked: str) -> None:
+    prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
+    if locked == ".":
+        (prefix / "conda-meta").rmdir()
+    before = tree(prefix)
+    (prefix / locked).chmod(0o555)
+    try:
+        done = hook("--fix", build(prefix))
+    finally:
+        (prefix / locked).chmod(0o755)
+    assert done.returncode == 3
+    assert "conda-meta cannot be written to: its directory is read-only (mode 0555); make" in done.stderr
+    assert tree(prefix) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are flock's")
+def test_runs_in_one_prefix_take_turns(tmp_path: Path) -> None:
+    prefix = a_full_prefix(tmp_path)
+    runs = [
+        subprocess.Popen([sys.executable, "-m", "conda_prune", "prefix", "--fix", prefix, "--python", "3.11"],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]  # fmt: skip
+    ends = [(run.communicate()[1], run.returncode) for run in runs]
+    # One that judged the prefix before another changed it says so, and has changed nothing itself.
+    assert {code for _, code in ends} <= {0, 3}
+    assert all("run the command again" in said for said, code in ends if code)
+    assert [code for _, code in ends].count(0) >= 1
+    assert not any(path in files(prefix) for path in stray_paths())
+    assert not any("conda-prune" in path for path in tree(prefix))
+
+
+def test_a_rewritten_list_keeps_its_attributes(tmp_path: Path) -> None:
+    prefix = a_full_prefix(tmp_path)
+    listing = prefix / f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
+    try:
+        os.setxattr(listing, "user.origin", b"here")
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"no extended attributes here: {error}")
+    before = listing.stat()
+    assert hook("--fix", build(prefix)).returncode == 0
+    assert os.getxattr(listing, "user.origin") == b"here"
+    after = listing.stat()
+    assert (after.st_mode, after.st_uid, after.st_nlink) == (before.st_mode, before.st_uid, 1)
+
+
+class WindowsEntry:
+    """An entry of a directory as Windows gives it: its status has neither device nor inode."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self._entry = entry
+        self.name, self.path = entry.name, entry.path
+        self.is_dir, self.is_file, self.is_symlink = entry.is_dir, entry.is_file, entry.is_symlink
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        status = list(self._entry.stat(follow_symlinks=follow_symlinks))
+        status[1:4] = [0, 0, 0]
+        return os.stat_result(status)
+
+
+def test_a_prefix_is_fixed_where_entries_have_no_inode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = a_full_prefix(tmp_path)
+    real = os.scandir
+
+    @contextmanager
+    def scandir(path: str = ".") -> Iterator[Iterator[WindowsEntry]]:
+        with real(path) as entries:
+            yield (WindowsEntry(entry) for entry in entries)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(directory_module, "BY_DESCRIPTOR", False)
+    result = judge_prefix(str(prefix), build_of(build(prefix)), Options(), fix=True)
+    assert result.status == "fixed"
+    monkeypatch.undo()
+    assert not any(path in files(prefix) for path in stray_paths())
+
+
+# What is no prefix
+
+
+@pytest.mark.parametrize("spelling", ["/", "//", "/.", "/../", "/tmp/..", "link", "link/."])
+@pytest.mark.parametrize("fix", [[], ["--fix"]], ids=["judged", "fixed"])
+def test_the_root_of_a_file_system_is_refused(tmp_path: Path, spelling: str, fix: list[str]) -> None:
+    (tmp_path / "link").symlink_to("/")
+    path = spelling.replace("link", str(tmp_path / "link"))
+    for arguments in ([path, build(Path("/"))], [build(Path("/")) | {"PREFIX": path}], [path, "--python", "3.11"]):
+        done = hook(*fix, *arguments)
+        assert done.returncode == 2
+        assert "is the root of a file system, not a prefix" in done.stderr
+
+
+def test_the_home_directory_is_refused_unless_it_is_an_environment(tmp_path: Path) -> None:
+    home = unpack(tmp_path / "users" / "me", {**OLD_TREE, ".profile": ""})
+    (home / "conda-meta").rmdir()
+    for prefix in (home, home.parent):
+        done = hook("--fix", build(prefix) | {"HOME": str(home), "USERPROFILE": str(home)})
+        assert done.returncode == 2
+        assert "holds the home directory, and no conda-meta" in done.stderr
+    assert (home / stray_paths()[0]).exists()
+    (home / "conda-meta").mkdir()
+    assert hook("--fix", build(home) | {"HOME": str(home), "USERPROFILE": str(home)}).returncode == 0
+    assert not (home / stray_paths()[0]).exists()
+
+
+def test_the_running_python_is_refused_unless_it_is_an_environment() -> None:
+    if os.path.lexists(os.path.join(sys.prefix, "conda-meta")):
+        pytest.skip("this Python is a conda environment's")
+    done = hook(build(Path(sys.prefix)))
+    assert done.returncode == 2
+    assert "holds the Python that runs conda-prune, and no conda-meta" in done.stderr

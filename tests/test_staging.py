@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from conda_prune import check, fix
-from conda_prune.archive import system
+from conda_prune.archive import directory, system
 from conda_prune.archive.container import identity_of
 from conda_prune.archive.staging import Staging, remove_leftover, temporary_of
 from conda_prune.errors import CannotWrite, Changed
@@ -48,7 +48,7 @@ def replace(target: Path, content: bytes = NEW, backup: str | None = None) -> tu
     with Staging(str(target), str(target)) as staging:
         staging.file.write(content)
         staging.finish()
-        return staging.commit(expected, str(target) + backup if backup else None)
+        return staging.commit(expected, backup)
 
 
 def names(target: Path) -> list[str]:
@@ -154,7 +154,7 @@ def test_a_backup_that_holds_the_target_already_will_do(target: Path) -> None:
 
 
 def test_a_backup_goes_when_the_replacement_fails(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(source: str, destination: str) -> None:
+    def refuses(source: str, destination: str, **directories: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "replace", refuses)
@@ -164,7 +164,7 @@ def test_a_backup_goes_when_the_replacement_fails(target: Path, monkeypatch: pyt
 
 
 def test_without_hard_links_the_backup_is_a_copy(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuses(source: str, destination: str) -> None:
+    def refuses(source: str, destination: str, **more: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuses)
@@ -244,10 +244,10 @@ def test_an_output_directory_that_a_failing_run_takes_away_is_made_again(
     real = system.remove_abandoned
     failing = [made.parent, made.parent.parent]
 
-    def remove(path: str, *, wait: bool = True) -> None:
+    def remove(path: str, dir_fd: int | None = None, *, wait: bool = True) -> None:
         while failing:
             failing.pop(0).rmdir()
-        real(path, wait=wait)
+        real(path, dir_fd, wait=wait)
 
     monkeypatch.setattr(system, "remove_abandoned", remove)
     with Staging(str(made), str(target)) as staging:
@@ -262,7 +262,7 @@ def test_what_is_not_found_in_a_directory_that_is_there_is_an_error_in_words(
 ) -> None:
     """A file system may say so of what it does not offer; it is not tried again for ever."""
 
-    def fails(path: str) -> int:
+    def fails(path: str, dir_fd: int | None = None) -> int:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
 
     monkeypatch.setattr(system, "create_locked", fails)
@@ -367,16 +367,17 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("only /proc tells which files are open")
     real_replace, real_unlink = os.replace, os.unlink
 
-    def replaces(source: str, destination: str) -> None:
+    def replaces(source: str, destination: str, **directories: None) -> None:
         if Elsewhere.opened(source) or (os.path.exists(destination) and Elsewhere.opened(destination)):
             raise PermissionError(errno.EACCES, "The process cannot access the file")
         real_replace(source, destination)
 
-    def unlinks(path: str) -> None:
+    def unlinks(path: str, *, dir_fd: None = None) -> None:
         if os.path.exists(path) and Elsewhere.opened(path):
             raise PermissionError(errno.EACCES, "The process cannot access the file")
         real_unlink(path)
 
+    monkeypatch.setattr(directory, "BY_DESCRIPTOR", False)
     monkeypatch.setattr(system, "REPLACES_OPEN_FILES", False)
     monkeypatch.setattr(system, "_lock", Elsewhere.without_locks)
     monkeypatch.setattr(system, "sync_directory", lambda directory: None)
@@ -424,7 +425,7 @@ def test_without_locks_a_leftover_is_asked_about(target: Path, monkeypatch: pyte
 
 
 def test_a_directory_that_cannot_be_synced_is_a_warning(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(directory: str) -> None:
+    def fails(directory: str, dir_fd: int | None = None) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(system, "sync_directory", fails)
@@ -570,7 +571,7 @@ class Denied(PermissionError):
 
 @pytest.mark.usefixtures("windows")
 def test_a_leftover_of_somebody_else_is_an_error_in_words(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denies(path: str) -> None:
+    def denies(path: str, *, dir_fd: None = None) -> None:
         raise Denied(errno.EACCES, "Access is denied")
 
     Path(temporary_of(str(target))).touch()
@@ -620,8 +621,8 @@ def test_attributes_that_cannot_be_kept_are_no_reason_to_fail(
     def refuses(*arguments: object) -> None:
         raise OSError(errno.ENOTSUP, "Operation not supported")
 
-    monkeypatch.setattr(os, "listxattr", lambda path: ["user.kept"], raising=False)
-    monkeypatch.setattr(os, "getxattr", lambda path, name: b"value", raising=False)
+    monkeypatch.setattr(os, "listxattr", lambda file: ["user.kept"], raising=False)
+    monkeypatch.setattr(os, "getxattr", lambda file, name: b"value", raising=False)
     monkeypatch.setattr(os, refused, refuses, raising=False)
     replace(target)
     assert target.read_bytes() == NEW

@@ -1,44 +1,55 @@
-"""A file is replaced whole or not at all.
+"""A file is replaced as a whole, or not at all.
 
-The new content is written to a temporary file beside the target, synced, and renamed over it: after a crash at any
-point the target is the old file or the new one (POSIX rename). A target has one temporary name, and whoever works on
-the target holds that file locked: runs on one target take turns, and what a killed run left is known as such and
-removed by the next one.
+The new content is written to a temporary file in the target's directory, synced, and renamed over the target: after a
+crash at any point, the target is the old file or the new one (POSIX rename). A target has one temporary name, and a run
+holds that file locked while it works on the target. So runs on one target take turns, and a file that a killed run left
+is recognized, and removed by the next one.
+
+All names are looked up in the directory that was opened at the beginning (see `directory`).
 """
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 import io
 import os
 import shutil
-import stat
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
 from .. import interruption
-from ..compression.byte_range import ByteRange
+from ..compression.byte_range import CHUNK, ByteRange
 from ..errors import CannotWrite, Changed
 from ..model import Identity
 from . import system
+from .attributes import Attributes, read_attributes, set_attributes
 from .container import identity_of
+from .directory import Directory, make_directory
+from .target import check_backup, check_target, check_type, resolved
+from .target import check_writable as check_writable
 from .waiting import announced
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".conda-prune-", ".tmp"
 
 
 def temporary_of(target: str) -> str:
-    """Return the path of a target's temporary file: in its directory, so that it can be renamed over the target."""
-    directory, name = os.path.split(os.path.realpath(target))
+    """Return the path of the temporary file of a resolved target: in its directory, to be renamed over it."""
+    directory, name = os.path.split(target)
+    return os.path.join(directory, _temporary_name(name))
+
+
+def _temporary_name(name: str) -> str:
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-    return os.path.join(directory, f"{TEMPORARY_PREFIX}{digest}{TEMPORARY_SUFFIX}")
+    return f"{TEMPORARY_PREFIX}{digest}{TEMPORARY_SUFFIX}"
 
 
-def remove_leftover(target: str) -> None:
-    """Remove the temporary file that a killed run left for a target; nothing is said where that does not work."""
+def remove_leftover(target: str, *, replace_link: bool = False) -> None:
+    """Remove the temporary file that a killed run left for a target; failing to do so is not reported."""
+    directory, name = os.path.split(resolved(target, replace_link=replace_link))
     try:
-        system.remove_abandoned(temporary_of(target), wait=False)
+        with Directory.open(directory) as opened:
+            system.remove_abandoned(opened.at(_temporary_name(name)), opened.descriptor, wait=False)
     except OSError:
         pass
 
@@ -46,70 +57,95 @@ def remove_leftover(target: str) -> None:
 class Staging:
     """A temporary file that becomes `target` when `commit` is called, and vanishes when it is not.
 
-    `original` is the file whose mode, owner and attributes the result takes over; `space` tells in messages how many
-    bytes the result takes, about. `shown` is what messages call the target. Entering waits for another run on the same
-    target, and says so after a second. Raises CannotWrite at once where the target could not be replaced, before
+    `original` is the file whose mode, owner and attributes the result takes over: a path, or better the descriptor of
+    the file that was read. `space` is about how many bytes the result takes, for messages. A link at `target` stays,
+    and the file that it leads to is replaced; with `replace_link`, the link is replaced itself, and the target may be
+    read-only. `directory` is the target's directory where that is open already. `shown` is what messages call the
+    target.
+
+    Entering waits for another run on the same target, and says so after a second. Raises CannotWrite where the target
+    could not be replaced, before
     anything is written.
     """
 
     file: BinaryIO
     _raw: BinaryIO
+    _directory: Directory
 
-    def __init__(self, target: str, original: str, space: int = 0, *, shown: str = "") -> None:
-        self.target = os.path.realpath(target)
+    def __init__(
+        self,
+        target: str,
+        original: str | int,
+        space: int = 0,
+        *,
+        replace_link: bool = False,
+        directory: Directory | None = None,
+        shown: str = "",
+    ) -> None:
+        self.target = resolved(target, replace_link=replace_link)
         self._shown = shown or target
         self.original = original
         self.path = temporary_of(self.target)
-        self._directory = os.path.dirname(self.target)
-        self._made: list[str] = []
+        self._name = os.path.basename(self.target)
+        self._temporary = os.path.basename(self.path)
+        self._made: list[tuple[Directory, str]] = []
         self._backups: list[str] = []
         self._space = space
-        self._open = False
-        self._replaced = False
+        self._replace_link = replace_link
+        self._given = directory
+        self._opened = ExitStack()
+        self._is_open = False
+        self._is_replaced = False
 
     def __enter__(self) -> Staging:
         interruption.register(self._abandon)
         try:
-            self._make_directory()
-            check_writable(self.target)
+            self._open_directory()
+            check_target(self._directory, self._name, replace_link=self._replace_link)
             self._reserve()
         except BaseException:
             self._discard()
             raise
         return self
 
-    def _make_directory(self) -> None:
+    def _open_directory(self) -> None:
+        if self._given is not None:
+            self._directory = self._given
+            return
+        path = os.path.dirname(self.target)
         try:
-            _make_directories(self._directory, self._made)
+            self._directory = make_directory(path, self._made, self._opened)
         except OSError as error:
-            raise CannotWrite(f"{self._directory} cannot be made: {error.strerror}") from error
+            done = "opened" if os.path.isdir(path) else "made"
+            raise CannotWrite(f"{path} cannot be {done}: {error.strerror}") from error
 
     def _reserve(self) -> None:
         try:
-            while not self._open:
-                # Waits where another run is at work, and can be interrupted in that.
+            while not self._is_open:
+                at, dir_fd = self._directory.at(self._temporary), self._directory.descriptor
+                # Waits while another run is at work, and can be interrupted while it waits.
                 with announced(self.path, self._shown):
-                    system.remove_abandoned(self.path)
+                    system.remove_abandoned(at, dir_fd)
                 with system.uninterrupted():
                     try:
-                        descriptor = system.create_locked(self.path)
+                        descriptor = system.create_locked(at, dir_fd)
                     except FileExistsError:
                         continue
                     except FileNotFoundError:
-                        if os.path.isdir(self._directory):
+                        if self._directory.is_still_at_its_path():
                             raise
-                        self._make_directory()  # Another run had made it, failed and removed it.
+                        self._open_directory()  # Another run had made the directory, failed and removed it.
                         continue
                     self._raw = cast("BinaryIO", _Reporting(descriptor, self._failed))
                     self.file = cast("BinaryIO", io.BufferedRandom(cast("Any", self._raw)))
-                    self._open = True
+                    self._is_open = True
         except system.Occupied:
             raise CannotWrite(
                 f"another run is at work on it, or was killed and left {self.path}",
                 "remove that file when no other run is at work",
             ) from None
         except OSError as error:
-            raise CannotWrite(f"a file cannot be made in {self._directory}: {error.strerror}") from error
+            raise CannotWrite(f"a file cannot be made in {self._directory.path}: {error.strerror}") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -118,33 +154,36 @@ class Staging:
 
     def _abandon(self) -> None:
         """Remove what is there; the process ends, perhaps while another thread is still writing to the file."""
-        if self._replaced:
+        if self._is_replaced:
             return
-        _remove(self._backups)
-        if self._open:
+        self._remove(self._backups)
+        if self._is_open:
             if not system.REPLACES_OPEN_FILES:
                 os.close(self._raw.fileno())
-            os.unlink(self.path)
-        for made in reversed(self._made):
-            os.rmdir(made)
+            self._directory.unlink(self._temporary)
+        for parent, name in reversed(self._made):
+            parent.rmdir(name)
 
     def _discard(self) -> None:
         with system.uninterrupted():
             interruption.unregister(self._abandon)
-            if self._open:
-                self._open = False
-                if self._replaced:
+            if self._is_open:
+                self._is_open = False
+                if self._is_replaced:
                     system.close_quietly(self.file)
-                    return
-                try:
-                    system.discard(self.file, self.path)
-                except OSError:
-                    pass  # The next run on the target removes it.
-            for made in reversed(self._made):
-                try:
-                    os.rmdir(made)
-                except OSError:
-                    break  # Something else is in it by now.
+                else:
+                    try:
+                        at = self._directory.at(self._temporary)
+                        system.discard(self.file, at, self._directory.descriptor)
+                    except OSError:
+                        pass  # The next run on the target removes it.
+            if not self._is_replaced:
+                for parent, name in reversed(self._made):
+                    try:
+                        parent.rmdir(name)
+                    except OSError:
+                        break  # Something else is in it by now.
+            self._opened.close()
 
     def restart(self) -> None:
         """Throw away what was written, to write again."""
@@ -157,63 +196,122 @@ class Staging:
         return ByteRange(self._raw, 0, os.fstat(self._raw.fileno()).st_size)
 
     def finish(self) -> None:
-        """Bring the written bytes to the disk with the original's mode, owner and attributes."""
+        """Bring the written bytes to the disk, with the original's mode, owner and attributes."""
         try:
             self.file.flush()
-            system.take_over(self.file.fileno(), self.path, self.original)
+            set_attributes(self.file.fileno(), self._attributes())
             system.sync_file(self.file.fileno())
         except OSError as error:
             raise self._failed(error) from error
 
+    def _attributes(self) -> Attributes:
+        if isinstance(self.original, int):
+            return read_attributes(self.original)
+        with system.open_regular(self.original) as file:
+            return read_attributes(file.fileno())
+
     def commit(self, expected: Identity | None, backup: str | None = None) -> tuple[str, ...]:
         """Rename the finished file over the target; return what the user should know about that.
 
-        Raises Changed when the target is not the file of `expected` any more. With `backup`, the target's old content
-        stays under that name; raises CannotWrite when something has the name already.
+        Raises Changed when the target is not the file of `expected` any more. `backup` is a suffix: the target's old
+        content stays under its name with that suffix. Raises CannotWrite where something else has that name.
         """
         made = self._backups
+        backup = self._name + backup if backup is not None else None
         try:
             if backup is not None:
-                _back_up(self.target, backup, made)
+                self._back_up(backup, made)
             with system.uninterrupted():
-                names = self._check(expected) - _is_link(self.target, backup)
+                names = self._check(expected, backup)
                 if not system.REPLACES_OPEN_FILES:
                     self.file.close()
-                os.replace(self.path, self.target)
-                self._replaced = True
+                self._directory.rename(self._temporary, self._name)
+                self._is_replaced = True
         except OSError as error:
             raise CannotWrite(f"the file cannot be replaced: {error.strerror}") from error
         finally:
-            if not self._replaced:
-                _remove(made)
+            if not self._is_replaced:
+                self._remove(made)
         warnings = []
         if names > 1:
             warnings.append(f"{self.target} had another name (a hard link), which keeps the old content")
         try:
-            system.sync_directory(self._directory)
+            self._directory.sync()
         except OSError as error:
-            warnings.append(f"{self._directory} cannot be synced ({error.strerror}): a power failure may undo the fix")
+            where = self._directory.path
+            warnings.append(f"{where} cannot be synced ({error.strerror}): a power failure may undo the fix")
         return tuple(warnings)
 
-    def _check(self, expected: Identity | None) -> int:
-        """Return how many names the target has; raise Changed when it is not the file of `expected`."""
+    def _check(self, expected: Identity | None, backup: str | None) -> int:
+        """Return how many names the target has, apart from a backup.
+
+        Raises Changed when the target is not the file of `expected`, CannotWrite where it cannot be replaced, or where
+        something else has taken the temporary file's name.
+        """
+        if not system.is_at(self.file.fileno(), self._directory.at(self._temporary), self._directory.descriptor):
+            raise CannotWrite(
+                f"another program removed or replaced the temporary file {self.path}",
+                "run the command again when nothing else writes to that directory",
+            )
         try:
-            status = os.stat(self.target)
+            status = self._directory.status(self._name)
         except FileNotFoundError:
             if expected is None:
                 return 0
             raise Changed("the file vanished while it was being fixed", "run the command again") from None
         if expected is not None and identity_of(status) != expected:
             raise Changed("the file was changed while it was being fixed", "run the command again")
-        return status.st_nlink
+        check_type(status, self.target)
+        is_linked = backup is not None and os.path.samestat(status, self._directory.status(backup))
+        return status.st_nlink - is_linked
+
+    def _back_up(self, backup: str, made: list[str]) -> None:
+        """Give the target's content another name, and bring that to the disk; `made` gets the name if it is new."""
+        try:
+            if not check_backup(self._directory, self._name, backup):
+                with system.uninterrupted():
+                    try:
+                        self._directory.link(self._name, backup)
+                        made.append(backup)
+                    except OSError:
+                        pass  # A file system without hard links.
+                if not made:
+                    self._copy(backup)
+                    made.append(backup)
+            self._directory.sync()
+        except OSError as error:
+            path = os.path.join(self._directory.path, backup)
+            raise CannotWrite(f"the backup {path} cannot be made: {error.strerror}") from error
+
+    def _copy(self, backup: str) -> None:
+        """Copy the target to an entry of its directory, as a whole or not at all."""
+        path = os.path.join(self._directory.path, backup)
+        with (
+            self._directory.open_regular(self._name, buffering=0) as original,
+            Staging(path, original.fileno(), replace_link=True, directory=self._directory) as copy,
+        ):
+            shutil.copyfileobj(original, copy.file, CHUNK)
+            copy.finish()
+            status = os.fstat(original.fileno())
+            times = (status.st_atime_ns, status.st_mtime_ns)
+            os.utime(copy.file.fileno() if os.utime in os.supports_fd else copy.path, ns=times)
+            copy.commit(None)
+
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            try:
+                self._directory.unlink(name)
+            except OSError:
+                pass  # It holds what the target holds: nothing is lost with it, nor by it.
 
     def _failed(self, error: OSError) -> CannotWrite:
         needed = f"; about {self._space} bytes are needed" if self._space else ""
-        return CannotWrite(f"a temporary file cannot be written in {self._directory}: {error.strerror}{needed}")
+        where = os.path.dirname(self.target)
+        return CannotWrite(f"a temporary file cannot be written in {where}: {error.strerror}{needed}")
 
 
 class _Reporting(io.FileIO):
-    """A file that says in the user's words why it cannot be written, whoever writes to it."""
+    """A file that reports in the user's terms why it cannot be written, whoever writes to it."""
 
     def __init__(self, descriptor: int, failed: Any) -> None:
         super().__init__(descriptor, "r+b")
@@ -230,82 +328,3 @@ class _Reporting(io.FileIO):
             return super().truncate(size)
         except OSError as error:
             raise self._failed(error) from error
-
-
-def check_writable(target: str) -> None:
-    """Raise CannotWrite where a file, or the directory that it is in, is read-only."""
-    target = os.path.realpath(target)
-    # The mode counts even for root: who took the write bits away meant it.
-    for path, what in ((os.path.dirname(target), "its directory"), (target, "the file")):
-        try:
-            mode = os.stat(path).st_mode
-        except FileNotFoundError:
-            continue
-        if not mode & 0o222 or not os.access(path, os.W_OK):
-            raise CannotWrite(f"{what} is read-only (mode {stat.S_IMODE(mode):04o})", "make it writable, or use -o DIR")
-
-
-def _make_directories(directory: str, made: list[str]) -> None:
-    """Make a directory and those above it, and sync every name that this adds; `made` gets those made here."""
-    missing = []
-    while not os.path.isdir(directory):
-        missing.append(directory)
-        directory = os.path.dirname(directory)
-    for new in reversed(missing):
-        with system.uninterrupted():
-            try:
-                os.mkdir(new)
-                made.append(new)
-            except FileExistsError:
-                if not os.path.isdir(new):
-                    raise
-        system.sync_directory(os.path.dirname(new))
-
-
-def _back_up(target: str, backup: str, made: list[str]) -> None:
-    """Give the target's content another name, on the disk before anything else happens; `made` gets the name."""
-    try:
-        # The same content under that name is a backup, too: a killed run made it.
-        if not os.path.isfile(backup) or not filecmp.cmp(target, backup, shallow=False):
-            if os.path.lexists(backup):
-                raise CannotWrite(
-                    f"the backup {backup} exists already", "move it away, or choose another --backup suffix"
-                )
-            _link_backup(target, backup, made)
-            if not made:
-                _copy_backup(target, backup)
-                made.append(backup)
-        system.sync_directory(os.path.dirname(backup))
-    except OSError as error:
-        raise CannotWrite(f"the backup {backup} cannot be made: {error.strerror}") from error
-
-
-def _link_backup(target: str, backup: str, made: list[str]) -> None:
-    with system.uninterrupted():
-        try:
-            os.link(target, backup)
-            made.append(backup)
-        except OSError:
-            pass  # A file system without hard links.
-
-
-def _copy_backup(target: str, backup: str) -> None:
-    """Copy the target, whole or not at all."""
-    with Staging(backup, target) as copy, open(target, "rb", buffering=0) as original:
-        shutil.copyfileobj(original, copy.file, 1 << 20)
-        copy.finish()
-        status = os.stat(target)
-        os.utime(copy.path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        copy.commit(None)
-
-
-def _is_link(target: str, backup: str | None) -> bool:
-    return backup is not None and os.path.exists(target) and os.path.samefile(target, backup)
-
-
-def _remove(paths: list[str]) -> None:
-    for path in paths:
-        try:
-            os.unlink(path)
-        except OSError:
-            pass  # It holds what the target holds: nothing is lost with it, nor by it.

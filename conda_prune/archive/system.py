@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import stat
 import threading
@@ -23,11 +24,24 @@ REPLACES_OPEN_FILES = os.name != "nt"
 """Whether a file can be renamed, replaced and deleted while it is open."""
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
-_SAFELY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+SAFELY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""Flags to open a file with that may be written to: never through a link, and not for child processes."""
 _POLL = 0.05
 """Seconds between two looks at a file that somebody else has open, where waiting is not possible."""
 _SHARING_VIOLATION = 32
 """Windows' number of the error that a file is open elsewhere."""
+_LEASE_BREAK = 45.0
+"""Seconds after which Linux takes a lease away from whoever does not give it up (/proc/sys/fs/lease-break-time)."""
+_TYPES = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a symbolic link",
+}
+_DESCRIPTOR = re.compile(r"/dev/(?:stdin|fd/\d+)|/proc/(?:self|\d+)/fd/\d+")
 _seeking = threading.Lock()
 
 
@@ -47,38 +61,99 @@ def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
         return file.read(length)
 
 
+class NotRegular(OSError):
+    """A name leads to something that is not a regular file; `errno` is EISDIR for a directory, else EINVAL."""
+
+
+def open_regular(path: str, *, buffering: int = -1, dir_fd: int | None = None, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file for reading; never wait for anybody and never touch a device.
+
+    Anyone may put a named pipe (FIFO) or a link to a device where a file with a well-known name is looked for: opening
+    the pipe would wait for a writer for ever, and opening some devices does something. The type is checked before the
+    file is opened, and again on the descriptor, since the name may lead to something else by then.
+
+    `buffering` is that of `open`. Relative paths start at the directory `dir_fd`. Raises NotRegular, an OSError whose
+    `strerror` says in plain words what is there instead, other OSErrors, and ValueError for a path with a NUL.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    if not follow_links:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    _check_regular(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow_links), path)
+    deadline = time.monotonic() + _LEASE_BREAK
+    while True:
+        try:
+            descriptor = os.open(path, flags, dir_fd=dir_fd)
+            break
+        except BlockingIOError:
+            # Another process has a lease on the file (fcntl F_SETLEASE, as Samba takes) and has just been told to give
+            # it up. Only a blocking open would wait for that, and a blocking open could also be given a pipe.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL)
+    try:
+        _check_regular(os.fstat(descriptor), path)
+        return open(descriptor, "rb", buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+        raise NotRegular(number, f"it is {type_of(status)}, not a regular file", path)
+
+
+def type_of(status: os.stat_result) -> str:
+    """Return what kind of file a status is of, in plain words."""
+    return _TYPES.get(stat.S_IFMT(status.st_mode), "something else")
+
+
+def open_named(path: str) -> BinaryIO:
+    """Open a file that the user named as input: a regular file, or a descriptor of this process.
+
+    A descriptor (`/dev/fd/63`, `/dev/stdin`) is what a shell passes for `<(command)`: a pipe, but one whose writer was
+    started for it. Raises what `open_regular` raises.
+    """
+    if _DESCRIPTOR.fullmatch(path):
+        return open(path, "rb")
+    return open_regular(path)
+
+
 class Occupied(Exception):
     """Another run may be using the file, and this system cannot tell whether it lives."""
 
 
-def create_locked(path: str) -> int:
+def create_locked(path: str, dir_fd: int | None = None) -> int:
     """Return a descriptor of a new, empty, private file that this process holds locked.
 
-    Raises FileExistsError where the name is taken, also in the meantime, OSError where nothing can be created.
+    Relative paths start at the directory `dir_fd`. Raises FileExistsError where the name is taken, also in the
+    meantime, OSError where nothing can be created.
     """
-    descriptor = os.open(path, _NEW | _SAFELY, 0o600)
+    descriptor = os.open(path, _NEW | SAFELY, 0o600, dir_fd=dir_fd)
     try:
         _lock(descriptor, wait=True)
-        # Between the two calls, a process that cleans up can have taken the file for an abandoned one.
-        if not _is_at(descriptor, path):
+        # Between the two calls, a process that cleans up may have taken the file for an abandoned one.
+        if not is_at(descriptor, path, dir_fd):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     except BaseException:
-        if _is_at(descriptor, path):
-            os.unlink(path)
+        if is_at(descriptor, path, dir_fd):
+            os.unlink(path, dir_fd=dir_fd)
         os.close(descriptor)
         raise
     return descriptor
 
 
-def remove_abandoned(path: str, *, wait: bool = True) -> None:
-    """Remove a locked file whose process is gone; wait for the process where it is not, or leave the file to it.
+def remove_abandoned(path: str, dir_fd: int | None = None, *, wait: bool = True) -> None:
+    """Remove a locked file whose process is gone; wait for a process that is at work, or leave its file to it.
 
     Raises Occupied where the file system has no locks, OSError where the file cannot be removed.
     """
     if not REPLACES_OPEN_FILES:
         while True:
             try:
-                os.unlink(path)
+                os.unlink(path, dir_fd=dir_fd)
             except FileNotFoundError:
                 return
             except PermissionError as error:
@@ -90,7 +165,7 @@ def remove_abandoned(path: str, *, wait: bool = True) -> None:
             else:
                 return
     try:
-        descriptor = os.open(path, os.O_RDWR | _SAFELY)
+        descriptor = os.open(path, os.O_RDWR | SAFELY, dir_fd=dir_fd)
     except FileNotFoundError:
         return
     try:
@@ -98,8 +173,8 @@ def remove_abandoned(path: str, *, wait: bool = True) -> None:
             if wait:
                 raise Occupied
             return
-        if _is_at(descriptor, path):
-            os.unlink(path)
+        if is_at(descriptor, path, dir_fd):
+            os.unlink(path, dir_fd=dir_fd)
     finally:
         os.close(descriptor)
 
@@ -119,26 +194,30 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
-def _is_at(descriptor: int, path: str) -> bool:
+def is_at(descriptor: int, path: str, dir_fd: int | None = None) -> bool:
+    """Return whether a path is still a name of an open file."""
     try:
-        found = os.lstat(path)
+        found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
     return os.path.samestat(found, os.fstat(descriptor))
 
 
-def discard(file: BinaryIO, path: str) -> None:
-    """Close and delete a locked file: deleted first where that is possible, for then nobody can take its lock over."""
+def discard(file: BinaryIO, path: str, dir_fd: int | None = None) -> None:
+    """Close and delete a locked file: deleted first where that is possible, so that nobody else can lock it.
+
+    Where something else has taken its name, that is left alone.
+    """
     try:
-        if REPLACES_OPEN_FILES:
-            os.unlink(path)
+        if REPLACES_OPEN_FILES and is_at(file.fileno(), path, dir_fd):
+            os.unlink(path, dir_fd=dir_fd)
     except FileNotFoundError:
         pass
     finally:
         close_quietly(file)
     if not REPLACES_OPEN_FILES:
         try:
-            os.unlink(path)
+            os.unlink(path, dir_fd=dir_fd)
         except FileNotFoundError:
             pass
 
@@ -163,11 +242,14 @@ def sync_file(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
-def sync_directory(directory: str) -> None:
-    """Bring a directory's names to the disk, where the system can: Windows does so by itself."""
+def sync_directory(directory: str, dir_fd: int | None = None) -> None:
+    """Bring a directory's names to the disk, where the system can: Windows does so by itself.
+
+    A relative path starts at the directory `dir_fd`.
+    """
     if os.name == "nt":
         return
-    descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    descriptor = os.open(directory, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0), dir_fd=dir_fd)
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -175,31 +257,6 @@ def sync_directory(directory: str) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def take_over(descriptor: int, path: str, original: str) -> None:
-    """Give a new file the original's mode exactly, its owner and extended attributes as far as we may."""
-    status = os.stat(original)
-    if hasattr(os, "fchown"):
-        try:
-            os.fchown(descriptor, status.st_uid, status.st_gid)
-        except PermissionError:
-            pass
-    if hasattr(os, "listxattr"):
-        for name in _attributes(original):
-            try:
-                os.setxattr(path, name, os.getxattr(original, name))
-            except OSError:
-                pass
-    # Last: changing the owner clears set-id bits.
-    os.chmod(path, stat.S_IMODE(status.st_mode))
-
-
-def _attributes(path: str) -> list[str]:
-    try:
-        return os.listxattr(path)
-    except OSError:
-        return []
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +19,8 @@ BLOCK = 512
 REBUILD = "build the package again"
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _CHECKSUM = slice(148, 156)
+_LINK_FIELD = 100
+"""Bytes of the field for a link's target; a target of exactly so many has no NUL after it."""
 _MEANINGFUL = frozenset({"path", "linkpath", "size"})
 _HIDDEN_RECORD = re.compile(rb"\n\d+ (?:path|linkpath|size)=")
 _TIMES = 1 << 63
@@ -86,28 +88,115 @@ def with_size(raw: bytes, size: int, *, regular: bool) -> bytes:
     return extended + bytes(block)
 
 
+def with_link(raw: bytes, target: str) -> bytes:
+    """Return a hard link's headers with another target, undecodable bytes of it as surrogate escapes (PEP 383).
+
+    `raw` is the headers as they are. The target goes where the old one was, if it fits there: in the header's field of
+    100 bytes, a GNU long link ('K') or a PAX record. Otherwise it goes where its writer would have put it.
+    """
+    name = target.encode("utf-8", "surrogateescape")
+    block = bytearray(raw[-BLOCK:])
+    extensions = list(_extensions(raw[:-BLOCK]))
+    if _stored_link(extensions, raw[-BLOCK:]) == target:
+        return raw
+    types = {header.type for header, _, _ in extensions}
+    is_long = len(name) > _LINK_FIELD
+    # Readers take what is in a field for bytes, but what is in a record for UTF-8, which they may convert: the same
+    # name must not be in one as a link's target, and in the other as its target's own name. Some readers take records
+    # for lines, so a name with a line end is not for them.
+    in_records = "\n" not in target
+    as_record = b"x" in types and b"K" not in types and in_records and (is_long or not name.isascii())
+    made = []
+    placed = not is_long
+    for header, body, whole in extensions:
+        records = parse_pax(body) if header.type == b"x" else {}
+        if (as_record and header.type == b"x") or (in_records and "linkpath" in records):
+            placed = True
+            made.append(_with_records(whole, records | {"linkpath": target}))
+        elif "linkpath" in records:
+            made.append(_with_records(whole, {key: records[key] for key in records if key != "linkpath"}))
+        elif header.type == b"K" and is_long:
+            placed = True
+            made.append(_with_body(whole, name + b"\0"))
+        elif header.type != b"K":
+            made.append(whole)
+    if not placed and in_records and block[257:265] == b"ustar\x0000":
+        made.append(_with_records(_new_header(b"././@PaxHeader", b"x", b"ustar\x0000"), {"linkpath": target}))
+    elif not placed:
+        made.append(_with_body(_new_header(b"././@LongLink", b"K", b"ustar  \0"), name + b"\0"))
+    block[157:257] = name[:_LINK_FIELD].ljust(_LINK_FIELD, b"\0")
+    block[_CHECKSUM] = b"%06o\0 " % checksum_of(bytes(block))
+    return b"".join(made) + bytes(block)
+
+
+def _stored_link(extensions: Sequence[tuple[Header, bytes, bytes]], block: bytes) -> str:
+    """Return the link target that a member's headers state."""
+    for header, body, _ in extensions:
+        if header.type == b"K":
+            return decode(long_name(body))
+        if header.type == b"x" and "linkpath" in (records := parse_pax(body)):
+            return records["linkpath"]
+    return decode(parse_header(block).link)
+
+
+def _new_header(name: bytes, type_: bytes, magic: bytes) -> bytes:
+    """Return the header of an extension header without content, as Python's tarfile writes it; its checksum is not set
+    yet.
+    """
+    number = b"0000000\0"
+    fields = (
+        name,
+        number,
+        number,
+        number,
+        b"%011o\0" % 0,
+        b"%011o\0" % 0,
+        b" " * 8,
+        type_,
+        b"",
+        magic,
+        b"",
+        b"",
+        number,
+    )
+    return _HEADER.pack(*fields, number, b"", b"")
+
+
+def _with_body(whole: bytes, body: bytes) -> bytes:
+    """Return an extension header, given with or without its content, with another content; nothing without any."""
+    return with_size(whole[:BLOCK], len(body), regular=False) + body + padding(len(body)) if body else b""
+
+
+def _with_records(whole: bytes, records: dict[str, str]) -> bytes:
+    """Return a PAX extended header, given with or without its content, with other records; nothing without any."""
+    return _with_body(whole, b"".join(_pax_record(key, value) for key, value in records.items()))
+
+
 def padding(size: int) -> bytes:
     """Return what fills the last block of a content of `size` bytes."""
     return bytes(-size % BLOCK)
 
 
-def _patched_extensions(raw: bytes, *, without_link: bool) -> Iterator[bytes]:
-    """Yield the extension headers of a member, as they are but for a link target that is to go."""
+def _extensions(raw: bytes) -> Iterator[tuple[Header, bytes, bytes]]:
+    """Yield a member's extension headers: what the header says, its content, and all of its bytes."""
     offset = 0
     while offset < len(raw):
         header = parse_header(raw[offset : offset + BLOCK])
         stop = offset + BLOCK + padded(header.size)
-        body = raw[offset + BLOCK : offset + BLOCK + header.size]
-        whole = raw[offset:stop]
+        yield header, raw[offset + BLOCK : offset + BLOCK + header.size], raw[offset:stop]
         offset = stop
+
+
+def _patched_extensions(raw: bytes, *, without_link: bool) -> Iterator[bytes]:
+    """Yield the extension headers of a member, as they are but for a link target that is to go."""
+    for header, body, whole in _extensions(raw):
         if header.type == b"x":
             records = parse_pax(body)
             if "size" in records:
                 raise Unsupported("a listing's tar header states its size in a PAX record")
             if without_link and "linkpath" in records:
-                kept = b"".join(_pax_record(key, value) for key, value in records.items() if key != "linkpath")
-                if kept:
-                    yield with_size(whole[:BLOCK], len(kept), regular=False) + kept + padding(len(kept))
+                del records["linkpath"]
+                yield _with_records(whole, records)
                 continue
         elif header.type == b"K" and without_link:
             continue

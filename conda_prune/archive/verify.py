@@ -121,15 +121,16 @@ def _verify(
     seen_entries: list[str] = []
     seen: set[str] = set()
     try:
-        if format_ is Format.CONDA:
-            _check_container(path)
-        for component, pieces in streams(path, format_, seen_entries):
-            seen.add(component)
-            tar = _Tar(pieces)
-            with closing(ahead(tar.counted(), _DEPTH)) as blocks:
-                _compare(component, members(_Blocks(blocks)), expected[component], progress)
-            if tar.crc != crcs.get(component, tar.crc):
-                raise NotVerified(f"the bytes of the result's {component} component are not those that were kept")
+        with system.open_regular(path, buffering=0) as file:
+            if format_ is Format.CONDA:
+                _check_container(file)
+            for component, pieces in streams(file, format_, seen_entries):
+                seen.add(component)
+                tar = _Tar(pieces)
+                with closing(ahead(tar.counted(), _DEPTH)) as blocks:
+                    _compare(component, members(_Blocks(blocks)), expected[component], progress)
+                if tar.crc != crcs.get(component, tar.crc):
+                    raise NotVerified(f"the bytes of the result's {component} component are not those that were kept")
     except (NotVerified, MemoryError):
         raise
     except Exception as error:
@@ -143,18 +144,17 @@ def _composed(names: Iterable[str]) -> list[str]:
     return [normalize("NFC", name) for name in names]
 
 
-def _check_container(path: str) -> None:
+def _check_container(file: BinaryIO) -> None:
     """Raise NotVerified or what is wrong with a zip or a zstd frame that a lenient reader would pass over."""
-    with open(path, "rb", buffering=0) as file:
-        whole = ByteRange(cast("BinaryIO", file), 0, os.fstat(file.fileno()).st_size)
-        for entry in read_zip(whole).entries:
-            if entry.method != STORED or entry.descriptor:
-                raise NotVerified(f"the result's zip entry {entry.name!r} is not stored with its real sizes")
-            if entry.name.endswith(".tar.zst"):
-                part = whole.slice(entry.data, entry.data + entry.packed)
-                frame = zstd.read_frame(part)
-                zstd.check_window(frame)
-                deque(zstd.walk_blocks(part, frame), maxlen=0)
+    whole = ByteRange(file, 0, os.fstat(file.fileno()).st_size)
+    for entry in read_zip(whole).entries:
+        if entry.method != STORED or entry.descriptor:
+            raise NotVerified(f"the result's zip entry {entry.name!r} is not stored with its real sizes")
+        if entry.name.endswith(".tar.zst"):
+            part = whole.slice(entry.data, entry.data + entry.packed)
+            frame = zstd.read_frame(part)
+            zstd.check_window(frame)
+            deque(zstd.walk_blocks(part, frame), maxlen=0)
 
 
 def _compare(
@@ -182,14 +182,16 @@ class _Tar:
 Streams: TypeAlias = "Iterator[tuple[str, Iterator[bytes]]]"
 
 
-def _libarchive_streams(path: str, format_: Format, entries: list[str]) -> Streams:
+def _libarchive_streams(file: BinaryIO, format_: Format, entries: list[str]) -> Streams:
     import libarchive
 
+    # The file that is open, not what has its name by now. On Windows, libarchive's C library may not be Python's.
+    opened, what = (libarchive.file_reader, file.name) if os.name == "nt" else (libarchive.fd_reader, file.fileno())
     if format_ is Format.TAR_BZ2:
-        with libarchive.file_reader(path, "raw", "bzip2", block_size=_BLOCK) as archive:
+        with opened(what, "raw", "bzip2", block_size=_BLOCK) as archive:
             yield "tar", _raw(archive)
         return
-    with libarchive.file_reader(path, "zip", "none", block_size=_BLOCK) as outer:
+    with opened(what, "zip", "none", block_size=_BLOCK) as outer:
         for entry in outer:
             entries.append(entry.pathname)
             component = entry.pathname.partition("-")[0]
@@ -295,15 +297,15 @@ class _Blocks:
             pass
 
 
-def _stdlib_streams(path: str, format_: Format, entries: list[str]) -> Streams:
+def _stdlib_streams(file: BinaryIO, format_: Format, entries: list[str]) -> Streams:
     import bz2
     import zipfile
 
     if format_ is Format.TAR_BZ2:
-        with bz2.open(path) as stream:
+        with bz2.open(file) as stream:
             yield "tar", _pieces(stream)
         return
-    with zipfile.ZipFile(path) as outer:
+    with zipfile.ZipFile(file) as outer:
         entries += outer.namelist()
         for name in outer.namelist():
             component = name.partition("-")[0]

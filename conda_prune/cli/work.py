@@ -112,8 +112,8 @@ def fix(
 
     if in_place is (output_dir is not None) and not (dry_run and not in_place):
         raise click.UsageError("say where the results go: either --in-place or -o DIR")
-    if backup is not None and (not backup or "/" in backup or os.sep in backup):
-        raise click.UsageError("--backup takes a suffix for the file's name, such as .orig")
+    if backup is not None:
+        _check_suffix(backup)
     if backup is not None and output_dir is not None:
         raise click.UsageError("--backup goes with --in-place: -o DIR leaves the originals alone")
     writing = Writing(output_dir, _level(level), backup, dry_run)
@@ -127,6 +127,16 @@ def fix(
         writing = replace(writing, obstacles=find_obstacles(results, always=reindex == "always"))
     run = _Run("fix", options_of(flags), True, writing, _no_bars(flags), limits_of(flags), threads)
     _execute(run, targets, flags, reindex)
+
+
+def _check_suffix(backup: str) -> None:
+    from ..archive.target import check_suffix
+    from ..errors import UsageError
+
+    try:
+        check_suffix(backup)
+    except UsageError as error:
+        raise click.UsageError(f"--backup: {error}") from error
 
 
 def _no_bars(flags: dict[str, Any]) -> bool:

@@ -2,7 +2,8 @@
 all.
 
 No symbolic link is left without what it leads to. One that is bytecode itself goes with its target; for any other the
-target stays. A hard link is as good a name as the first: it takes over the content.
+target stays. A hard link is as good a name as the first: it takes over the content, and where there are several, the
+others lead to that one. So a package never holds the content more often than before.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..model import Action, Drop, Edit, File, FileKind, Finding, Rewrite
+from ..model import Action, Drop, Edit, File, FileKind, Finding, Relink, Rewrite
 from .bytecode import parse_bytecode
 from .contents import Contents
 from .links import directories, names_passed, parents, trail
@@ -45,17 +46,38 @@ def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[
         drops[link] = replace(drops[target], path=link, size=0, detail=f"links to {target}")
         done.findings.append(drops[link])
     done.edits = {path: Drop() for path in drops}
-    heirs = {
-        link: file
-        for link, file, names in _hard_links(contents)
-        if link not in drops and not drops.keys().isdisjoint(names)
-    }
-    done.needed = frozenset(file.path for file in heirs.values() if file.whole is None)
-    done.edits |= {link: Rewrite(file.whole or b"", file.sha256 or "") for link, file in heirs.items()}
+    needed = set()
+    for link, file, names in _hard_links(contents):
+        if link in drops or drops.keys().isdisjoint(names):
+            continue
+        if file.path not in drops:
+            done.edits[link] = Relink(file.path)  # Only a link between the two goes.
+        else:
+            done.edits[link] = Rewrite(file.whole or b"", file.sha256 or "")
+            if file.whole is None:
+                needed.add(file.path)
+    done.needed = frozenset(needed)
     emptied = frozenset(_emptied(contents, drops)) - _linked_directories(contents, drops).keys()
     done.edits |= {path: Drop() for path in emptied if path in contents.files}
     done.gone = emptied.union(drops)
     return done
+
+
+def relinked(contents: Contents, edits: Mapping[str, Edit]) -> dict[str, Edit]:
+    """Return edits that make hard links again of those names of one file that would all get the same content.
+
+    The first in the archive keeps the content: a hard link may only lead to a member that stands before it. `edits` are
+    final, since what a name gets may differ from the others' (stamps).
+    """
+    first: dict[tuple[str, str], str] = {}
+    made: dict[str, Edit] = {}
+    for link, file, _ in _hard_links(contents):
+        edit = edits.get(link)
+        if isinstance(edit, Rewrite):
+            keeper = first.setdefault((file.path, edit.sha256), link)
+            if keeper != link:
+                made[link] = Relink(keeper)
+    return made
 
 
 def _as_report(finding: Finding, stays: Mapping[str, str]) -> Finding:

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from ..errors import PruneError
-from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Variant
+from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Relink, Variant
 from .bytecode import parse_bytecode
-from .closure import every_link, follow
+from .closure import every_link, follow, relinked
 from .contents import Contents, contents_of, has_listing
 from .links import names_passed, trail
 from .locations import decides, is_legacy
@@ -79,6 +79,7 @@ def make_plan(package: Package, options: Options) -> Plan:
         return Plan(package, variant, tuple(found), "findings", needs=needed)
     edits = done.edits | restamped(rest, found, done.edits)
     edits |= listing_edits(rest, edits, found)
+    edits |= relinked(contents, edits)
     _check(package, edits)
     notes = [
         *_conflict_notes(contents, variant),
@@ -208,10 +209,13 @@ def _stamp_notes(rest: Contents, options: Options) -> Iterator[str]:
 def _check(package: Package, edits: Mapping[str, Edit]) -> None:
     """Raise PruneError where the plan would leave a link to nothing: it must not be carried out."""
     for path, file in package.files.items():
-        if path in edits:
-            continue
+        edit = edits.get(path)
         needed: Iterator[str] = iter(())
-        if file.kind is FileKind.HARDLINK:
+        if isinstance(edit, Relink):
+            needed = iter((edit.target,))
+        elif edit is not None:
+            continue
+        elif file.kind is FileKind.HARDLINK:
             needed = (name.path for name in names_passed(package.files, file))
         elif file.kind is FileKind.SYMLINK:
             needed = trail(package.files, path)

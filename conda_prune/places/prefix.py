@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..archive.directory import Directory
+from ..archive.system import open_regular
 from ..errors import PruneError, UsageError
 from ..judgement.contents import content_wanted
 from ..judgement.plan import Options, make_plan
 from ..judgement.variant.detect import detect_variant
 from ..model import File, FileKind, Result
 from .installed import result_of
-from .prune import Seen, prune
+from .prune import Seen, prune, recover
 from .records import CONDA_META, Record, as_package, read_record, record_paths
 
 _SITE_PACKAGES = re.compile(r"[/\\]lib[/\\]((?:python|pypy)(\d\.\d+)(t?))[/\\]site-packages[/\\]?$")
@@ -57,25 +61,32 @@ def build_of(environment: Mapping[str, str]) -> Build:
 
 
 def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = False) -> Result:
-    """Return what is wrong with the files of a prefix that no package owns; with `fix`, repair it.
+    """Return what is wrong with the files of a prefix that no package owns; with `fix`, repair it, all or nothing.
 
-    Raises UsageError where neither the build nor the options name a Python, NotAPackage where there is no prefix,
-    BadMetadata where a record cannot be read: whose the files are is then not known, and none is touched.
+    Raises UsageError where neither the build nor the options name a Python, or the directory is more than a prefix;
+    NotAPackage where there is no prefix; BadMetadata where a record cannot be read, since then nobody knows who owns
+    the files; and with `fix`, Changed or CannotWrite. Nothing has changed then.
     """
     started = time.perf_counter()
-    records = _records(prefix, build)
-    metadata = _metadata(build, records, options)
-    owned = frozenset[str]().union(*(record.owned for record in records))
-    seen: dict[str, Seen] = {}
-    # The files' dates are not yet those that they get in the package, so no stamp can be judged.
-    judged = replace(options, ignore=options.ignore | {_STAMPS})
-    package = as_package(prefix, metadata.index, _files(prefix, owned, seen), prefix)
-    # Hard links are files of their own here, so nothing asks for more of a file's content.
-    plan = make_plan(package, judged)
-    result = result_of(plan, plan.status, metadata.index, prefix)
-    if fix and plan.status == "findings" and plan.edits is not None:
-        prune(prefix, plan.edits, seen, owned)
-        result = replace(result, status="fixed")
+    with ExitStack() as opened:
+        # Opened before it is looked at: whatever the path leads to later, this is what was meant.
+        root = opened.enter_context(Directory.open(prefix)) if fix and os.path.isdir(prefix) else None
+        _refuse_system_directory(prefix)
+        records = _records(prefix, build)
+        owned = frozenset[str]().union(*(record.owned for record in records))
+        if root is not None:
+            recover(root, owned)
+        metadata = _metadata(build, records, options)
+        seen: dict[str, Seen] = {}
+        # The files' dates are not yet those that they get in the package, so no stamp can be judged.
+        judged = replace(options, ignore=options.ignore | {_STAMPS})
+        package = as_package(prefix, metadata.index, _files(prefix, owned, seen), prefix)
+        # Hard links are files of their own here, so nothing asks for more of a file's content.
+        plan = make_plan(package, judged)
+        result = result_of(plan, plan.status, metadata.index, prefix)
+        if root is not None and plan.status == "findings" and plan.edits is not None:
+            prune(root, plan.edits, seen, owned)
+            result = replace(result, status="fixed")
     variant = replace(
         plan.variant,
         because=tuple(metadata.shown.get(text, text) for text in plan.variant.because),
@@ -87,6 +98,34 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
     if _STAMPS in options.select:
         result = replace(result, notes=(*result.notes, f"{_STAMPS} is judged in packages only: dates come with them"))
     return replace(result, variant=variant, error=error, deep=True, seconds=seconds, members=len(package.files) - 1)
+
+
+def _refuse_system_directory(prefix: str) -> None:
+    """Raise UsageError for a directory that is no environment, whatever is in it or missing from it.
+
+    A build script's prefix may have no records, so that nothing in it is anybody's: a directory that is more than a
+    prefix would lose files of the system or of the user.
+    """
+    if not os.path.isdir(prefix):
+        return
+    root = os.path.abspath(os.sep)
+    real = os.path.realpath(prefix)
+    if os.path.dirname(real) == real or os.path.samefile(prefix, root):
+        raise UsageError(f"{prefix} is the root of a file system, not a prefix", "name the prefix of the build")
+    if os.path.lexists(os.path.join(prefix, CONDA_META)):
+        return
+    home = os.path.realpath(os.path.expanduser("~"))
+    if real in (home, *_parents(home)):
+        raise UsageError(f"{prefix} holds the home directory, and no {CONDA_META}", "name the prefix of the build")
+    if real in (os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)):
+        raise UsageError(
+            f"{prefix} holds the Python that runs conda-prune, and no {CONDA_META}", "name the prefix of the build"
+        )
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield (path := parent)
 
 
 def _records(prefix: str, build: Build) -> list[Record]:
@@ -176,16 +215,16 @@ def _walk(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
             if entry.is_dir(follow_symlinks=False):
                 directories.append(path)
             else:
-                yield path, entry.stat(follow_symlinks=False)
+                # Not the entry's own status, which has neither device nor inode on Windows.
+                yield path, os.lstat(os.path.join(prefix, path))
         pending += reversed(directories)
 
 
 def _head(path: str, length: int) -> bytes | None:
     if not length:
         return None
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with open(os.open(path, flags), "rb") as file:
+        with open_regular(path, follow_links=False) as file:
             # Not the length itself: it may be the largest that is allowed, and a buffer of that size is asked for.
             return file.read(min(length, os.fstat(file.fileno()).st_size))
     except OSError:

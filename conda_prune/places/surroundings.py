@@ -12,12 +12,13 @@ _ARTIFACTS = re.compile(r"artifacts-v\d+")
 
 
 def cache_of(path: str) -> str | None:
-    """Return which tool's cache a package is in, with the evidence; None where it is in none.
+    """Return which tool's cache a package is in, with the evidence; None where it is in none. A link is not followed.
 
     Layouts: conda's and mamba's `pkgs` has `urls.txt`, and unpacked packages with `info/repodata_record.json`;
     rattler's has `.cache.lock`, and a `.lock` for each package; pixi's has a `sidecar.json` for each build.
     """
-    directory, name = os.path.split(os.path.realpath(path))
+    directory, name = os.path.split(path)
+    directory = os.path.realpath(directory)
     ending = next((format_.value for format_ in Format if name.endswith(format_.value)), "")
     stem = os.path.join(directory, name[: len(name) - len(ending)])
     parts = directory.replace(os.sep, "/").split("/")

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -72,8 +73,12 @@ class Harness:
         reads: bool = False,
         most: int = 0,
         log: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Run the command line with a fault at the `point`-th call below `watched`; at most `most` bytes a call."""
+        """Run the command line with a fault at the `point`-th call below `watched`; at most `most` bytes a call.
+
+        `environment` adds to the variables of this process.
+        """
         request = {
             "argv": argv,
             "watched": str(watched),
@@ -84,6 +89,7 @@ class Harness:
             "most": most,
             "log": str(log) if log else "",
             "scratch": str(self.scratch),
+            "environment": dict(environment or {}),
         }
         assert self._server.stdin is not None
         assert self._server.stdout is not None

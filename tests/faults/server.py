@@ -18,8 +18,10 @@ import rattler  # noqa: F401
 import zstandard  # noqa: F401
 
 import conda_prune.cli
+import conda_prune.cli.prefix
 import conda_prune.cli.work
 import conda_prune.operations
+import conda_prune.places.prefix
 import conda_prune.report.output
 
 
@@ -49,6 +51,7 @@ def _work(shim: Any, request: dict[str, Any]) -> None:
         os.dup2(opened, descriptor)
     calls = os.open(os.path.join(request["scratch"], "calls"), os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     log = os.open(request["log"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC) if request["log"] else -1
+    os.environ.update(request["environment"])
     sys.argv = ["conda-prune", *request["argv"]]
     code = 0
     shim.arm(

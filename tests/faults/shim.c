@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { NOTHING, FAIL, FAIL_FROM, KILL_BEFORE, KILL_AFTER };
@@ -48,6 +49,20 @@ static int path_of(int fd, char *path)
         return 0;
     path[length] = 0;
     return concerns(path);
+}
+
+/* Returns the whole path of a name that is looked up below an open directory. */
+static const char *below(int directory, const char *path, char *whole)
+{
+    char link[64];
+    if (!watched[0] || !path || path[0] == '/' || directory == AT_FDCWD)
+        return path;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    ssize_t length = readlink(link, whole, PATH_MAX - 1);
+    if (length < 0)
+        return path;
+    snprintf(whole + length, PATH_MAX - length, "/%s", path);
+    return whole;
 }
 
 static void note(const char *call, const char *path, const char *other, long long offset, const void *data, size_t size)
@@ -125,8 +140,10 @@ static void done(int last)
         mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;                                                      \
         va_end(rest);                                                                                                  \
         int writing = (flags & (O_CREAT | O_TRUNC)) || (flags & O_ACCMODE) != O_RDONLY;                                \
-        AROUND(concerns(path) && (writing ? !reading : reading), int, REAL(name)(directory, path, flags, mode))        \
-        LEAVE(flags & O_CREAT ? "create" : "open", path, 0, 0, 0, 0)                                                   \
+        char buffer[PATH_MAX];                                                                                         \
+        const char *whole = below(directory, path, buffer);                                                            \
+        AROUND(concerns(whole) && (writing ? !reading : reading), int, REAL(name)(directory, path, flags, mode))       \
+        LEAVE(flags & O_CREAT ? "create" : "open", whole, 0, 0, 0, 0)                                                  \
     }
 
 OPENING(open)
@@ -200,6 +217,10 @@ ON_FD(fdatasync, "fsync", (int fd), (fd), 0)
 ON_FD(ftruncate, "truncate", (int fd, off_t size), (fd, size), size)
 ON_FD(ftruncate64, "truncate", (int fd, off64_t size), (fd, size), size)
 ON_FD(fchmod, "chmod", (int fd, mode_t mode), (fd, mode), 0)
+ON_FD(futimens, "utime", (int fd, const struct timespec times[2]), (fd, times), 0)
+ON_FD(fsetxattr, "setxattr", (int fd, const char *name, const void *value, size_t size, int flags),
+      (fd, name, value, size, flags), 0)
+ON_FD(fremovexattr, "setxattr", (int fd, const char *name), (fd, name), 0)
 ON_FD(fchown, "chown", (int fd, uid_t user, gid_t group), (fd, user, group), 0)
 
 #define ON_PATH(name, label, parameters, arguments)                                                                    \
@@ -213,11 +234,21 @@ ON_PATH(unlink, "unlink", (const char *path), (path))
 ON_PATH(chmod, "chmod", (const char *path, mode_t mode), (path, mode))
 ON_PATH(mkdir, "mkdir", (const char *path, mode_t mode), (path, mode))
 ON_PATH(rmdir, "rmdir", (const char *path), (path))
-ON_PATH(unlinkat, "unlink", (int directory, const char *path, int flags), (directory, path, flags))
-ON_PATH(mkdirat, "mkdir", (int directory, const char *path, mode_t mode), (directory, path, mode))
-ON_PATH(fchmodat, "chmod", (int directory, const char *path, mode_t mode, int flags), (directory, path, mode, flags))
-ON_PATH(utimensat, "utime", (int directory, const char *path, const struct timespec times[2], int flags),
-        (directory, path, times, flags))
+
+#define ON_PATH_AT(name, label, parameters, arguments)                                                                 \
+    int name parameters                                                                                                \
+    {                                                                                                                  \
+        char buffer[PATH_MAX];                                                                                         \
+        const char *whole = below(directory, path, buffer);                                                            \
+        AROUND(WRITES(whole), int, REAL(name) arguments)                                                               \
+        LEAVE(label, whole, 0, 0, 0, 0)                                                                                \
+    }
+
+ON_PATH_AT(unlinkat, "unlink", (int directory, const char *path, int flags), (directory, path, flags))
+ON_PATH_AT(mkdirat, "mkdir", (int directory, const char *path, mode_t mode), (directory, path, mode))
+ON_PATH_AT(fchmodat, "chmod", (int directory, const char *path, mode_t mode, int flags), (directory, path, mode, flags))
+ON_PATH_AT(utimensat, "utime", (int directory, const char *path, const struct timespec times[2], int flags),
+           (directory, path, times, flags))
 ON_PATH(setxattr, "setxattr", (const char *path, const char *name, const void *value, size_t size, int flags),
         (path, name, value, size, flags))
 
@@ -230,6 +261,16 @@ ON_PATH(setxattr, "setxattr", (const char *path, const char *name, const void *v
 
 TWO_PATHS(rename, "rename", (const char *path, const char *other), (path, other))
 TWO_PATHS(link, "link", (const char *path, const char *other), (path, other))
-TWO_PATHS(renameat, "rename", (int from, const char *path, int to, const char *other), (from, path, to, other))
-TWO_PATHS(linkat, "link", (int from, const char *path, int to, const char *other, int flags),
-          (from, path, to, other, flags))
+
+#define TWO_PATHS_AT(name, label, parameters, arguments)                                                               \
+    int name parameters                                                                                                \
+    {                                                                                                                  \
+        char first[PATH_MAX], second[PATH_MAX];                                                                        \
+        const char *old = below(from, path, first), *new = below(to, other, second);                                   \
+        AROUND(WRITES(old) || WRITES(new), int, REAL(name) arguments)                                                  \
+        LEAVE(label, new, old, 0, 0, 0)                                                                                \
+    }
+
+TWO_PATHS_AT(renameat, "rename", (int from, const char *path, int to, const char *other), (from, path, to, other))
+TWO_PATHS_AT(linkat, "link", (int from, const char *path, int to, const char *other, int flags),
+             (from, path, to, other, flags))
