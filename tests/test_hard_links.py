@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
+import posixpath
 import random
 import tarfile
 from pathlib import Path
 
 import pytest
 from conda_package_handling import api as conda_package_handling
+from hypothesis import given
+from hypothesis import strategies as st
 
-from conda_prune import check, fix
+from conda_prune import PruneError, check, fix
 from conda_prune.archive import verify
 from conda_prune.archive.tar import TarReader
 from conda_prune.archive.tar_header import BLOCK, with_link
@@ -295,3 +298,35 @@ def test_the_same_target_changes_no_byte(dialect: Dialect) -> None:
             continue
         headers = component(raw).headers["link"]
         assert with_link(headers, old) == headers == raw
+
+
+PATHS = st.text(st.sampled_from("ab/ñ中\n é="), min_size=1, max_size=300).filter(
+    lambda path: not path.startswith("/") and posixpath.normpath(path) == path
+)
+
+
+@given(dialect=st.sampled_from([USTAR, GNU, PAX]), old=PATHS, new=PATHS, own=PATHS, again=PATHS)
+def test_any_target_can_replace_any_other(dialect: Dialect, old: str, new: str, own: str, again: str) -> None:
+    if len({old, new, own, again}) < 4 or any(path.startswith(f"{other}/") for path in (old, new, own, again)
+                                              for other in (old, new, own, again)):  # fmt: skip
+        return
+    try:
+        raw = tar_member(own, type=tarfile.LNKTYPE, linkname=old, dialect=dialect)
+        targets = [tar_member(path, dialect=GNU) for path in (old, new, again)]
+    except ValueError:
+        return
+    reader = TarReader(lambda path: 0, Limits())
+    try:
+        reader.feed(tar_of([*targets, raw]))
+    except PruneError:
+        return  # A line end in a PAX record, which is refused before anything is edited.
+    headers = reader.finish("pkg").headers[own]
+    for target in (new, again, old):
+        headers = with_link(headers, target)
+        tar = tar_of([*targets, headers])
+        reader = TarReader(lambda path: 0, Limits())
+        reader.feed(tar)
+        assert reader.finish("pkg").files[-1].link == target
+        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+            info = archive.getmembers()[-1]
+            assert (info.name, info.linkname) == (own, target)
