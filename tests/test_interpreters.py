@@ -102,6 +102,11 @@ def test_what_is_no_interpreter_keeps_no_strays(landmarks: Collection[str], dire
     assert stray in changed("3.11", contents_with(*landmarks, stray))
 
 
+def test_the_root_of_the_package_is_no_interpreter() -> None:
+    root = contents_with("python311.dll", "pyvenv.cfg", "os.py", "encodings/x.py", "bin/python3.12", "lib/os.py")
+    assert root.interpreters == {}
+
+
 def test_strays_go_from_the_standard_library_of_the_package_itself() -> None:
     """python-feedstock #929: another Python compiled the standard library of python 3.15."""
     library = [

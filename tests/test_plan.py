@@ -271,6 +271,13 @@ def test_files_of_an_ignored_kind_are_left_alone(format_: str, tmp_path: Path) -
     assert path.read_bytes() == before
 
 
+def test_the_entry_of_an_ignored_file_is_made_true(tmp_path: Path) -> None:
+    stray = f"{OTHER}/m/__pycache__/a.cpython-310.pyc"
+    path = make(tmp_path, {stray: CONTENT}, paths_json=edit(lambda by, all_: by[stray].update(size_in_bytes=1)))
+    assert done(fix(path, ignore=["foreign-path"])) == {stray: "correct"}
+    assert rows(path)[stray]["size_in_bytes"] == len(CONTENT)
+
+
 def test_an_ignored_kind_leaves_the_files_of_others(tmp_path: Path) -> None:
     nested = "opt/x/lib/python3.10/m/__pycache__/a.cpython-311.pyc"
     path = make(tmp_path, {STRAY: CONTENT, nested: CONTENT, f"{OTHER}/x.pyc": CONTENT})

@@ -102,8 +102,11 @@ def test_an_absolute_line_without_a_recorded_prefix_leads_nowhere(tmp_path: Path
 
 
 def test_a_line_is_followed_through_symbolic_links(tmp_path: Path) -> None:
-    files: dict[str, AnyEntry] = {f"{SITE}/road.pth": "../../../share/old\n", "share/old": Symlink(f"../{OTHER}")}
-    assert not dropped(check(package_with(tmp_path, files), select=["foreign-tree"]))
+    """A link within the foreign tree is no road by itself, but a line may name it."""
+    files: dict[str, AnyEntry] = {"lib/python3.10/now": Symlink("site-packages")}
+    assert dropped(check(package_with(tmp_path, files))) == {STRAY}
+    files[f"{SITE}/road.pth"] = "../../python3.10/now\n"
+    assert not dropped(check(package_with(tmp_path, files)))
 
 
 def test_a_pth_file_may_be_a_link_itself(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from ..errors import BadMetadata
 from ..model import LONGEST_PATH, File, FileKind, Package
 from .bytecode import HEADER, Bytecode, parse_bytecode
-from .landmarks import find_interpreters
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
 from .variant.pythons import Version
@@ -69,6 +68,8 @@ class Contents:
     @cached_property
     def interpreters(self) -> Mapping[str, frozenset[Version]]:
         """The directories that are an interpreter's by their landmarks, with the versions that these state."""
+        from .landmarks import find_interpreters
+
         return find_interpreters(self.files)
 
     @property

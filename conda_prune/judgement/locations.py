@@ -10,17 +10,19 @@ import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from ..model import Variant
 from .bytecode import Bytecode, Header, parse_header
 from .contents import Contents
 from .variant.pythons import Magic, Python, Version, known_version, parse_python, versioned_tree
 
+if TYPE_CHECKING:
+    from .interpreters import Interpreters
+
 _UNVERSIONED_TREES = ("Lib/", "lib/python/", "lib64/python/", "site-packages/")
 _LONGEST_TREE = len("lib64/python3.10t/")
-_NESTED_TREE = re.compile(r"/lib(?:64)?/((?:python|pypy)\d\.\d{1,2}t?)(?=/)", re.ASCII)
-_NESTED_TREE_WINDOWS = re.compile(_NESTED_TREE.pattern, re.ASCII | re.IGNORECASE)
-_TREE_VERSION = re.compile(r"(\d)\.(\d{1,2})t?\Z", re.ASCII | re.IGNORECASE)
+_NESTED_TREE = r"/lib(?:64)?/((?:python|pypy)\d\.\d{1,2}t?)(?=/)"
 _DATA = re.compile(
     r"tests?|testing|test[-_]?data|data|samples?|fixtures?|examples?|corpus|.*(?<!\d)\d\.\d{1,2}",
     re.ASCII | re.DOTALL | re.IGNORECASE,
@@ -80,17 +82,17 @@ def nested_tree_of(path: str, contents: Contents, variant: Variant) -> str | Non
     """
     if variant.kind != "exact" or variant.trees is None:
         return None
-    pattern = _NESTED_TREE_WINDOWS if contents.is_windows else _NESTED_TREE
-    for match in pattern.finditer(path):
-        tree = match[1].lower() if contents.is_windows else match[1]
-        if tree not in variant.trees:
+    if path.find("/py", len("lib/")) < 0 and not contents.is_windows:
+        return None  # Most paths end here.
+    for match in re.finditer(_NESTED_TREE, path, re.ASCII | (re.IGNORECASE if contents.is_windows else 0)):
+        if match[1].lower() not in variant.trees:
             return path[: match.end()]
     return None
 
 
 def tree_version(tree: str) -> Version | None:
     """Return the version that a versioned tree's name ends with."""
-    match = _TREE_VERSION.search(tree)
+    match = re.search(r"(\d)\.(\d{1,2})t?\Z", tree, re.ASCII | re.IGNORECASE)
     return known_version(match[1], match[2]) if match else None
 
 
@@ -99,6 +101,16 @@ def in_python_tree(path: str, contents: Contents) -> bool:
     if root_tree(path, contents) is not None or path.startswith(_UNVERSIONED_TREES):
         return True
     return contents.is_windows and path[:4].lower() == "lib/"
+
+
+def interpreters_in(contents: Contents, variant: Variant) -> Interpreters:
+    """Return the interpreters inside the package, besides the one that it is for.
+
+    They are imported here, and asked for when some file is in doubt: most packages have none.
+    """
+    from .interpreters import Interpreters
+
+    return Interpreters(contents, variant)
 
 
 def ships_several(contents: Contents) -> bool:

@@ -16,7 +16,6 @@ from .closure import every_link, follow, relinked
 from .contents import Contents, contents_of, has_listing
 from .links import names_passed, trail
 from .locations import decides, is_legacy
-from .reachability import pth_files
 from .rules.all_rules import RULES, rule_of
 from .rules.stale_listing import listing_edits
 from .rules.stale_stamp import STALE_STAMP, content_needed, has_stamps, ignored_note, restamped
@@ -115,6 +114,8 @@ def _unread(contents: Contents, variant: Variant, options: Options, drops: Mappi
             yield f"the {numbers} of {legacy} {files} not read"
     if not drops:
         return
+    from .reachability import pth_files
+
     if any(rule_of(kind).needs_roads for kind in drops.values()) and (pth := pth_files(contents, variant)):
         files = "file was not read (what it leads" if len(pth) == 1 else "files were not read (what they lead"
         yield f"{len(pth)} .pth {files} to stays)"

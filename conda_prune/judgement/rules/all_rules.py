@@ -6,25 +6,26 @@ rule that finds it, so the order of RULES is part of their meaning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ...model import Action, Finding, Variant
+from ..bytecode import Bytecode, Header
 from ..contents import Contents
-from ..interpreters import Interpreters
 from ..locations import (
     decides,
     fits,
     has_source,
     header_of,
     in_python_tree,
+    interpreters_in,
     is_legacy,
     own_python,
     ships_several,
     without_source,
 )
 from ..variant.evidence import index_names_python
-from ..variant.pythons import extension_python, versioned_tree
+from ..variant.pythons import Magic, Python, extension_python, versioned_tree
 from .reports import embedded, misnamed, sourceless, unknown_variant
 from .stale_listing import stale_listing
 from .stale_stamp import stale_stamp
@@ -55,21 +56,30 @@ def foreign_tag(contents: Contents, variant: Variant) -> Rows:
     own = own_python(variant)
     if own is None:
         return
-    interpreters = Interpreters(contents, variant)
-    for bytecode in contents.bytecode:
-        if not decides(variant, bytecode.path):
-            continue
-        if bytecode.tag:
-            if fits(bytecode.tag, variant) or interpreters.read(bytecode):
-                continue
-            if not interpreters.have_tree_for(bytecode):
-                yield _drop("foreign-tag", contents, bytecode.path, bytecode.tag)
-        elif is_legacy(bytecode, contents) and (said := header_of(bytecode, contents)) is not None:
-            header, row = said
-            foreign = (row.implementation, row.version) != (own.implementation, own.version)
-            if foreign and not interpreters.are_around(bytecode.path, row.version):
-                detail = f"magic number {header.magic} of {row.implementation} {row.major}.{row.minor}"
-                yield _drop("foreign-tag", contents, bytecode.path, detail)
+    judged = [bytecode for bytecode in contents.bytecode if decides(variant, bytecode.path)]
+    tagged = [bytecode for bytecode in judged if bytecode.tag and not fits(bytecode.tag, variant)]
+    legacy = list(_foreign_legacy((bytecode for bytecode in judged if not bytecode.tag), contents, own))
+    if not (tagged or legacy):
+        return
+    interpreters = interpreters_in(contents, variant)
+    for bytecode in tagged:
+        if not (interpreters.read(bytecode) or interpreters.have_tree_for(bytecode)):
+            yield _drop("foreign-tag", contents, bytecode.path, bytecode.tag)
+    for bytecode, header, writer in legacy:
+        if not interpreters.are_around(bytecode.path, writer.version):
+            detail = f"magic number {header.magic} of {writer.implementation} {writer.major}.{writer.minor}"
+            yield _drop("foreign-tag", contents, bytecode.path, detail)
+
+
+def _foreign_legacy(
+    found: Iterable[Bytecode], contents: Contents, own: Python
+) -> Iterator[tuple[Bytecode, Header, Magic]]:
+    """Yield the untagged bytecode next to a source that another Python wrote, with its header and that Python."""
+    for bytecode in found:
+        if is_legacy(bytecode, contents) and (said := header_of(bytecode, contents)) is not None:
+            header, writer = said
+            if (writer.implementation, writer.version) != (own.implementation, own.version):
+                yield bytecode, header, writer
 
 
 def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
@@ -89,10 +99,12 @@ def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
         pixi            [package.build.config] noarch = true, or abi3 = true
         conda-build     build: {noarch: python} drops bytecode by itself
     """
-    if variant.kind == "any":
-        interpreters = Interpreters(contents, variant)
-        for bytecode in contents.bytecode:
-            if bytecode.tag and has_source(bytecode, contents) and not interpreters.read(bytecode):
+    if variant.kind != "any":
+        return
+    if cached := [found for found in contents.bytecode if found.tag and has_source(found, contents)]:
+        interpreters = interpreters_in(contents, variant)
+        for bytecode in cached:
+            if not interpreters.read(bytecode):
                 yield _drop("noarch-bytecode", contents, bytecode.path, bytecode.tag)
 
 
@@ -117,8 +129,11 @@ def no_variant(contents: Contents, variant: Variant) -> Rows:
     unnamed = variant.kind == "none" or ("version" in variant.inferred and not index_names_python(contents.index))
     if not unnamed or ships_several(contents):
         return
-    interpreters = Interpreters(contents, variant)
-    for bytecode in without_source((found for found in contents.bytecode if found.tag), contents):
+    lonely = list(without_source((found for found in contents.bytecode if found.tag), contents))
+    if not lonely:
+        return
+    interpreters = interpreters_in(contents, variant)
+    for bytecode in lonely:
         if not interpreters.read(bytecode):
             path, tag = bytecode.path, bytecode.tag
             if in_python_tree(path, contents):
@@ -146,7 +161,7 @@ def foreign_extension(contents: Contents, variant: Variant) -> Rows:
     own = own_python(variant)
     if own is None:
         return
-    interpreters = Interpreters(contents, variant)
+    interpreters = interpreters_in(contents, variant)
     for path in contents.files:
         python = extension_python(path)
         if python is not None and decides(variant, path):
@@ -189,7 +204,7 @@ def optimized(contents: Contents, variant: Variant) -> Rows:
         pixi            [package.build.config] env = { PYTHONOPTIMIZE = "" }
         conda-build     nothing to do: it drops them by itself
     """
-    interpreters = Interpreters(contents, variant)
+    interpreters = interpreters_in(contents, variant)
     for bytecode in contents.bytecode:
         if bytecode.optimized and not bytecode.leftover and not interpreters.read(bytecode):
             if bytecode.cached or has_source(bytecode, contents):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...model import Action, Finding, Variant
+from ..bytecode import Bytecode
 from ..contents import Contents
-from ..interpreters import Interpreters
-from ..locations import decides, fits, has_source, header_of
+from ..locations import decides, fits, has_source, header_of, interpreters_in
 from ..variant.pythons import tag_python
 
 Rows = Iterator[Finding]
@@ -31,11 +31,18 @@ def unknown_variant(contents: Contents, variant: Variant) -> Rows:
         pixi            [package.host-dependencies] python = "3.11.*"
         conda-build     requirements: {host: [python], run: [python]}, without ignore_run_exports for python
     """
-    interpreters = Interpreters(contents, variant)
-    for bytecode in contents.bytecode:
-        foreign = bytecode.tag and not fits(bytecode.tag, variant) and not decides(variant, bytecode.path)
-        if variant.kind == "unknown" or (foreign and not interpreters.read(bytecode)):
-            yield _report("unknown-variant", contents, bytecode.path, bytecode.tag)
+    undecided = contents.bytecode if variant.kind == "unknown" else list(_undecided(contents, variant))
+    for bytecode in undecided:
+        yield _report("unknown-variant", contents, bytecode.path, bytecode.tag)
+
+
+def _undecided(contents: Contents, variant: Variant) -> Iterator[Bytecode]:
+    """Yield what another Python than the inferred one may import."""
+    foreign = [file for file in contents.bytecode if file.tag and not decides(variant, file.path)]
+    foreign = [file for file in foreign if not fits(file.tag, variant)]
+    if foreign:
+        interpreters = interpreters_in(contents, variant)
+        yield from (file for file in foreign if not interpreters.read(file))
 
 
 def misnamed(contents: Contents, variant: Variant) -> Rows:
@@ -81,10 +88,12 @@ def embedded(contents: Contents, variant: Variant) -> Rows:
 
     Prevention: none needed.
     """
-    if variant.kind in ("exact", "any", "none"):
-        interpreters = Interpreters(contents, variant)
-        for bytecode in contents.bytecode:
-            if bytecode.tag and not fits(bytecode.tag, variant) and interpreters.read(bytecode):
+    if variant.kind not in ("exact", "any", "none"):
+        return
+    if foreign := [found for found in contents.bytecode if found.tag and not fits(found.tag, variant)]:
+        interpreters = interpreters_in(contents, variant)
+        for bytecode in foreign:
+            if interpreters.read(bytecode):
                 yield _report("embedded", contents, bytecode.path, bytecode.tag, quiet=True)
 
 

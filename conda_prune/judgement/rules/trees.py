@@ -3,6 +3,9 @@
 At the root the package's own Python never looks there, unless a symbolic link, a `.pth` file or a free-threaded
 Python's second site-packages leads there: what is reachable stays. Deeper down, another program may look there, so that
 is reported.
+
+Most packages have no such tree, so what decides about one is imported when it is met: a check of a small package takes
+twice as long as `import click`, and may not take longer.
 """
 
 from __future__ import annotations
@@ -11,10 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from ...model import Action, FileKind, Finding, Variant
 from ..contents import Contents
-from ..interpreters import Interpreters
-from ..locations import foreign_tree_of, nested_tree_of, own_python, tree_version
-from ..reachability import Roads
-from ..shadowing import Shadows
+from ..locations import foreign_tree_of, interpreters_in, nested_tree_of, own_python, tree_version
 
 Rows = Iterator[Finding]
 
@@ -39,9 +39,10 @@ def foreign_path(contents: Contents, variant: Variant) -> Rows:
         pixi            use pixi 0.60 or later, which does so; after an older one, once: pixi publish --clean
         conda-build     build: {script: [..., conda-prune prefix --fix]}
     """
-    shadows = Shadows(contents, variant)
-    for path, tree in _below_foreign_trees(contents, variant, ((file.path, file.tag) for file in contents.bytecode)):
-        if shadows.spare(path):
+    for path, tree, is_imported in _below_foreign_trees(
+        contents, variant, ((file.path, file.tag) for file in contents.bytecode)
+    ):
+        if is_imported:
             detail = f"{tree}/site-packages, where Python {own_python(variant)} looks, too"
             yield Finding("foreign-path", path, contents.size(path), detail)
         else:
@@ -60,11 +61,10 @@ def foreign_tree(contents: Contents, variant: Variant) -> Rows:
 
     Prevention: as for foreign-path.
     """
-    shadows = Shadows(contents, variant)
     bytecode = {parsed.path for parsed in contents.bytecode}
     others = ((path, "") for path in contents.files if path not in bytecode)
-    for path, tree in _below_foreign_trees(contents, variant, others):
-        if not shadows.spare(path):
+    for path, tree, is_imported in _below_foreign_trees(contents, variant, others):
+        if not is_imported:
             yield Finding("foreign-tree", path, contents.size(path), tree, Action.DROP)
 
 
@@ -82,12 +82,19 @@ def nested_path(contents: Contents, variant: Variant) -> Rows:
 
     Prevention: as for foreign-path.
     """
-    interpreters, roads = Interpreters(contents, variant), Roads(contents, variant)
-    for bytecode in contents.bytecode:
+    nested = [
+        (bytecode, tree)
+        for bytecode in contents.bytecode
+        if (tree := nested_tree_of(bytecode.path, contents, variant)) is not None
+        and foreign_tree_of(bytecode.path, contents, variant) is None
+    ]
+    if not nested:
+        return
+    from ..reachability import Roads
+
+    interpreters, roads = interpreters_in(contents, variant), Roads(contents, variant)
+    for bytecode, tree in nested:
         path = bytecode.path
-        tree = nested_tree_of(path, contents, variant)
-        if tree is None or foreign_tree_of(path, contents, variant) is not None:
-            continue
         if interpreters.hold(path, bytecode.tag) or interpreters.are_named(path, tree_version(tree)):
             continue
         if not roads.lead_to(path, tree):
@@ -96,16 +103,26 @@ def nested_path(contents: Contents, variant: Variant) -> Rows:
 
 def _below_foreign_trees(
     contents: Contents, variant: Variant, candidates: Iterable[tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, str, bool]]:
     """Yield each path that is in another Python's tree with that tree, unless the tree belongs to an interpreter in the
-    package, or something leads there. The candidates are paths with their tags.
+    package, or something leads there; and whether a free-threaded Python imports it all the same. The candidates are
+    paths with their tags.
     """
     if variant.kind != "exact":
         return
-    interpreters, roads = Interpreters(contents, variant), Roads(contents, variant)
-    for path, tag in candidates:
-        tree = foreign_tree_of(path, contents, variant)
-        if tree is None or contents.files[path].kind is FileKind.DIRECTORY:
-            continue
+    foreign = [
+        (path, tag, tree)
+        for path, tag in candidates
+        if (tree := foreign_tree_of(path, contents, variant)) is not None
+        and contents.files[path].kind is not FileKind.DIRECTORY
+    ]
+    if not foreign:
+        return
+    from ..reachability import Roads
+    from ..shadowing import Shadows
+
+    interpreters, roads = interpreters_in(contents, variant), Roads(contents, variant)
+    shadows = Shadows(contents, variant)
+    for path, tag, tree in foreign:
         if not interpreters.hold(path, tag) and not roads.lead_to(path, tree):
-            yield path, tree
+            yield path, tree, shadows.spare(path)
