@@ -78,11 +78,13 @@ def make_plan(package: Package, options: Options) -> Plan:
     if needed := done.needed | (content_needed(rest) if options.wants(STALE_STAMP) else frozenset()):
         return Plan(package, variant, tuple(found), "findings", needs=needed)
     edits = done.edits | restamped(rest, found, done.edits)
-    edits |= listing_edits(rest, edits, found)
+    new_listings, listing_notes = listing_edits(rest, edits, found)
+    edits |= new_listings
     _check(package, edits)
     notes = [
         *_conflict_notes(contents, variant),
         *done.notes,
+        *listing_notes,
         *_tree_notes(rest, variant, options),
         *_stamp_notes(rest, options),
     ]
