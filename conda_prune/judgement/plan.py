@@ -14,7 +14,7 @@ from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Varian
 from .bytecode import parse_bytecode
 from .closure import every_link, follow
 from .contents import Contents, contents_of, has_listing
-from .links import names_passed, trail
+from .links import SymlinkResolver, names_passed
 from .locations import decides, is_legacy
 from .reachability import pth_files
 from .rules.all_rules import RULES, rule_of
@@ -209,13 +209,15 @@ def _stamp_notes(rest: Contents, options: Options) -> Iterator[str]:
 
 def _check(package: Package, edits: Mapping[str, Edit]) -> None:
     """Raise PruneError where the plan would leave a link to nothing: it must not be carried out."""
+    links = {path: file for path, file in package.files.items() if file.kind is FileKind.SYMLINK}
+    symlinks = SymlinkResolver(package.files, links)
     for path, file in package.files.items():
         if path in edits:
             continue
-        needed: Iterator[str] = iter(())
+        needed: Iterable[str] = ()
         if file.kind is FileKind.HARDLINK:
             needed = (name.path for name in names_passed(package.files, file))
         elif file.kind is FileKind.SYMLINK:
-            needed = trail(package.files, path)
+            needed = symlinks.resolve_chain(path)
         if any(isinstance(edits.get(name), Drop) for name in needed):
             raise PruneError(f"the plan would leave the link {path!r} without its target", "please report this")

@@ -180,7 +180,7 @@ def _entry(contents: Contents, edits: Mapping[str, Edit], path: str) -> File:
     file = contents.files[path]
     if file.kind is not FileKind.SYMLINK:
         return replace(_after(contents, edits, path) or file, path=path, kind=FileKind.FILE)
-    target = opened_file(contents.files, path)
+    target = opened_file(contents.files, path, contents.symlinks)
     true = _after(contents, edits, target.path) if target is not None else None
     return replace(file, size=true.size if true else 0, sha256=true.sha256 if true else _EMPTY)
 
