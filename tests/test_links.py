@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from conda_prune.errors import Unsupported
-from conda_prune.judgement.links import opened_file, regular_file, trail
+from conda_prune.judgement.links import SymlinkResolver, directories, opened_file, regular_file
 from conda_prune.model import File, FileKind
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="how many links are followed is Linux's number")
@@ -19,6 +22,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="how many links are f
 def package(links: Mapping[str, str]) -> dict[str, File]:
     files = {path: File(path, FileKind.SYMLINK, link=target) for path, target in links.items()}
     return {"lib/m/a.py": File("lib/m/a.py")} | files
+
+
+def resolver(files: Mapping[str, File]) -> SymlinkResolver:
+    return SymlinkResolver(files, {path: file for path, file in files.items() if file.kind is FileKind.SYMLINK})
 
 
 def on_disk(directory: Path, links: Mapping[str, str], path: str) -> str | None:
@@ -35,9 +42,9 @@ def on_disk(directory: Path, links: Mapping[str, str], path: str) -> str | None:
     return os.path.relpath(os.path.realpath(directory / path), os.path.realpath(directory))
 
 
-def chain(length: int) -> dict[str, str]:
-    """Return so many links in a row, of which the last leads to a file."""
-    return {f"l{at}": f"l{at + 1}" if at + 1 < length else "lib/m/a.py" for at in range(length)}
+def chain(length: int, detour: str = "") -> dict[str, str]:
+    """Return so many links in a row, of which the last leads to a file, each by a detour."""
+    return {f"l{at}": f"{detour}l{at + 1}" if at + 1 < length else "lib/m/a.py" for at in range(length)}
 
 
 @pytest.mark.parametrize(
@@ -56,13 +63,93 @@ def chain(length: int) -> dict[str, str]:
 )
 def test_a_path_leads_where_it_leads_on_disk(links: Mapping[str, str], path: str, tmp_path: Path) -> None:
     files = package(links)
-    *_, end = trail(files, path)
-    file = files.get(end)
+    symlinks = resolver(files)
+    file = files.get(symlinks.resolve_chain(path)[-1])
     reached = file.path if file is not None and file.kind is FileKind.FILE else None
     assert reached == on_disk(tmp_path, links, path)
     if path in files:
-        opened = opened_file(files, path)
+        opened = opened_file(files, path, symlinks)
         assert (opened.path if opened else None) == reached
+
+
+def step_by_step(files: Mapping[str, File], path: str) -> list[str]:
+    """Resolve a path the plain way: one part after the other, without remembering anything."""
+    ahead = path.split("/")[::-1]
+    done: list[str] = []
+    passed: list[str] = []
+    while ahead:
+        part = ahead.pop()
+        if part == ".." and not done:
+            return passed
+        if part == "..":
+            done.pop()
+        elif part not in ("", "."):
+            done.append(part)
+            file = files.get("/".join(done))
+            if file is not None and file.kind is FileKind.SYMLINK:
+                passed.append(file.path)
+                if len(passed) > 40 or file.link.startswith("/"):
+                    return passed
+                ahead += file.link.split("/")[::-1]
+                done.pop()
+    return [*passed, "/".join(done)]
+
+
+parts = st.sampled_from(["a", "b", "c", "..", "..", ".", ""])
+targets = st.lists(parts, min_size=1, max_size=5).map("/".join).filter(bool)
+places = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join)
+
+
+@given(st.dictionaries(places, targets, max_size=6), st.lists(places, max_size=4))
+@example({"a/b": "../c", "c": "a/../b/.."}, ["b/x"])
+@example({"a": "b", "b": "c", "c": "a", "d": "c"}, [])
+def test_all_links_together_are_resolved_as_each_alone(links: dict[str, str], more: list[str]) -> None:
+    named = [*links, *more]
+    if any(name.startswith(f"{other}/") for name in named for other in named):
+        return  # a file below a link, or below a file, which no package has
+    files = {path: File(path) for path in more} | package(links)
+    symlinks = resolver(files)
+    existing = {"", *files, *directories(files)}
+    for path in files:
+        found, plain = symlinks.resolve_chain(path), step_by_step(files, path)
+        if len(plain) > 40:  # in a circle, or too many: it leads to nothing, by whichever links
+            assert set(found) <= set(plain)
+            assert found[-1] in links
+        elif plain[-1] in existing or found[-1]:
+            assert found == plain
+        else:
+            assert found[:-1] == plain[:-1]
+
+
+def test_what_leads_to_nothing_in_the_package_ends_nowhere() -> None:
+    symlinks = resolver(package({"a": "no/such/directory", "b": "no", "c": "no/../lib/m"}))
+    assert [symlinks.resolve_chain(path)[-1] for path in "abc"] == ["", "no", "lib/m"]
+
+
+LONG = [
+    pytest.param(lambda n: {f"l{at}": "a/" * n + "x" for at in range(20)}, id="parts"),
+    pytest.param(lambda n: {f"l{at}": "lib/../" * n + "x" for at in range(20)}, id="parent directories"),
+    pytest.param(lambda n: {f"l{at}": "./" * n + f"l{at + 1}" for at in range(20)}, id="links to long links"),
+    pytest.param(lambda n: {f"{at}": "lib/../" * 500 + f"{at + 1}" for at in range(n)}, id="chains of long targets"),
+    pytest.param(
+        lambda n: chain(39, "lib/../" * 500) | {f"x{at}": "l0" for at in range(10 * n)}, id="many to a long one"
+    ),
+    pytest.param(lambda n: {f"l{at}": f"l{at + 1}" for at in range(10 * n)}, id="a long chain"),
+]
+
+
+@pytest.mark.parametrize("links", LONG)
+def test_links_take_time_by_the_length_of_their_targets(links: Callable[[int], dict[str, str]]) -> None:
+    def seconds(count: int) -> float:
+        files = package(links(count))
+        started = time.process_time()
+        symlinks = resolver(files)
+        for path in files:
+            symlinks.resolve_chain(path)
+        return time.process_time() - started
+
+    few, many = (min(seconds(count) for _ in range(3)) for count in (250, 2000))
+    assert many < 20 * few, "linear is 8, quadratic is 64"
 
 
 @pytest.mark.parametrize("target", ["lib/m/a.py", "./lib/m/a.py", "././lib/m/a.py"])

@@ -6,9 +6,11 @@ import base64
 import csv
 import hashlib
 import io
+import posixpath
+import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conda_prune.judgement.listings import FILES, HAS_PREFIX, NO_LINK, edit_lines, is_installed_list, names, prefixes
@@ -130,3 +132,29 @@ def test_the_digest_of_a_changed_file_follows_where_it_is_stated(algorithm: str)
 def test_a_digest_of_an_unknown_kind_stays() -> None:
     raw = b"m/a.py,md5=abc,3\n"
     assert edit_lines(RECORD, raw, (), changed={f"{SITE}/m/a.py": b"new"}.get) == raw
+
+
+@given(st.text(st.sampled_from('",a\n'), max_size=40))
+@example('a\n"\n"b",x"y\n"",c\n"d""\n')
+def test_records_are_separated_where_csv_separates_them(text: str) -> None:
+    rows = list(csv.reader(text.splitlines(keepends=True)))
+    found = names(RECORD, text.encode())
+    assert len(found) == len(rows)
+    for name, row in zip(found, rows, strict=True):
+        assert name in ("", posixpath.normpath(f"{SITE}/{row[0] if row else ''}"))
+
+
+@pytest.mark.parametrize(
+    "beginning", [b'"\n', b'm/a.py,"\n', b'"a"",\n', b'm/"a\n'], ids=["name", "digest", "doubled", "literal"]
+)
+def test_a_quote_that_is_never_closed_takes_linear_time(beginning: bytes) -> None:
+    def seconds(count: int) -> float:
+        raw = b"m/c.py,,\n" + beginning + b"m/b.py,,\n" * count
+        started = time.process_time()
+        left = edit_lines(RECORD, raw, {f"{SITE}/m/c.py", f"{SITE}/m/a.py"})
+        took = time.process_time() - started
+        assert left == (b"" if beginning.startswith(b"m/a") else raw[9:])
+        return took
+
+    few, many = (min(seconds(count) for _ in range(3)) for count in (5000, 40_000))
+    assert many < 24 * few, "linear is 8, quadratic is 64"

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 TESTED_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "judgement": {
         **{name: (name,) for name in ("bytecode", "links", "listings", "python", "specs")},
-        "paths_json": ("paths_json", "paths_edit", "json_text"),
+        "paths_json": ("paths_json", "paths_edit", "json_style"),
         "plan": ("plan", "consequences", "contents", "stale_listing"),
         "interpreters": ("interpreters", "landmarks"),
         "roads": ("roads",),

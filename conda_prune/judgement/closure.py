@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from ..model import Action, Drop, Edit, File, FileKind, Finding, Relink, Rewrite
 from .bytecode import parse_bytecode
 from .contents import Contents
-from .links import directories, names_passed, parents, trail
+from .links import directories, names_passed, parents
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ def _held_by_links(
         goes_too = link in contents.links and parse_bytecode(link) is not None and not is_kept(link)
         if link in drops or goes_too:
             continue
-        for path in trail(contents.members, link):
+        for path in contents.member_symlinks.resolve_chain(link):
             if path in drops and path not in held:
                 held.add(path)
                 yield path, f"{link} links to it"
@@ -124,7 +124,7 @@ def _linked_directories(contents: Contents, drops: Collection[str]) -> dict[str,
     found: dict[str, str] = {}
     for link in every_link(contents):
         if link not in drops:
-            *_, end = trail(contents.members, link)
+            end = contents.member_symlinks.resolve_chain(link)[-1]
             file = contents.members.get(end)
             if end and (file is None or file.kind is FileKind.DIRECTORY):
                 found.setdefault(end, link)
@@ -134,7 +134,7 @@ def _linked_directories(contents: Contents, drops: Collection[str]) -> dict[str,
 def _links_without_target(contents: Contents, drops: Mapping[str, Finding]) -> Iterator[tuple[str, str]]:
     for link in contents.links:
         if link not in drops:
-            for target in (path for path in trail(contents.files, link) if path in drops):
+            for target in (path for path in contents.symlinks.resolve_chain(link) if path in drops):
                 yield link, target
                 break
 

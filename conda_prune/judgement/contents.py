@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import BadMetadata
 from ..model import LONGEST_PATH, File, FileKind, Package
 from .bytecode import HEADER, Bytecode, parse_bytecode
+from .links import SymlinkResolver
 from .listings import FILES, HAS_PREFIX, NO_LINK, names, prefixes
 from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
 from .variant.pythons import Version
@@ -64,6 +65,17 @@ class Contents:
             soft = [path for path, row in self.listing.rows.items() if row.get("path_type") == "softlink"]
             return {path: self.files[path] for path in soft if path in self.files}
         return {path: file for path, file in self.files.items() if file.kind is FileKind.SYMLINK}
+
+    @cached_property
+    def symlinks(self) -> SymlinkResolver:
+        """Where the symbolic links among the files lead."""
+        return SymlinkResolver(self.files, self.links)
+
+    @cached_property
+    def member_symlinks(self) -> SymlinkResolver:
+        """Where the symbolic links among all members lead, those below `info/` included."""
+        links = {path: file for path, file in self.members.items() if file.kind is FileKind.SYMLINK}
+        return SymlinkResolver(self.members, links)
 
     @cached_property
     def interpreters(self) -> Mapping[str, frozenset[Version]]:

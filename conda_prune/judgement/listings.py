@@ -87,15 +87,30 @@ def _name_reader(path: str, prefix: str) -> Callable[[str], str]:
 
 
 def _lines(path: str, raw: bytes) -> Iterator[bytes]:
-    """Yield the lines with their ends, as they are."""
+    """Yield the lines with their line ends, as they are; of a RECORD the records, which may span several lines."""
     quotes = path.endswith("/RECORD") and b'"' in raw
+    quoted = False
     start = at = 0
     while at < len(raw):
-        at = raw.find(b"\n", at) + 1 or len(raw)
-        # A field in quotes may hold line ends; it is over where the quotes are even (RFC 4180).
-        if not quotes or raw.count(b'"', start, at) % 2 == 0 or at == len(raw):
+        line_start, at = at, raw.find(b"\n", at) + 1 or len(raw)
+        if quotes:
+            quoted = _is_quoted_after(raw[line_start:at], quoted)
+        if not quoted or at == len(raw):
             yield raw[start:at]
             start = at
+
+
+def _is_quoted_after(line: bytes, quoted: bool) -> bool:
+    """Return whether the end of a CSV line is inside quotes, where a field goes on in the next line (RFC 4180).
+
+    Each line is looked at once: counting the quotes since the record's beginning would take quadratic time where a
+    quote is never closed. As Python's `csv` has it, a quote opens a field only where the field begins.
+    """
+    line = line.replace(b'""', b"")  # a quote inside a quoted field, or an empty field
+    at = -1
+    while (at := line.find(b'"', at + 1)) >= 0:
+        quoted = not quoted and (at == 0 or line[at - 1 : at] == b",")
+    return quoted
 
 
 def _text(line: bytes) -> str:

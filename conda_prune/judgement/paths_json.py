@@ -1,60 +1,54 @@
 """`info/paths.json` as it is read: what it lists, and where it is wrong (CEP 34).
 
-The usual way costs little more than `json.loads`: entries stay as they were decoded, and files are made of those that
-are asked for. Only a text that may be wrong is walked member by member, to tell the place of the fault.
+A listing may have a million entries, so the text is decoded once, and looked at again only to tell the line of a fault.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ..errors import BadMetadata, PruneError
+from ..errors import BadMetadata
 from ..model import File, FileKind
-from .json_text import DoubleKey, decode, following, key_at, opened, place, skip
 
 PATHS_JSON = "info/paths.json"
 KINDS = {"hardlink": FileKind.FILE, "softlink": FileKind.SYMLINK, "directory": FileKind.DIRECTORY}
-_KEY = re.compile(r'"[ \t\n\r]*:')
 
-_LARGE = 1 << 24
-"""Bytes of a listing from which on its entries are to be held in little memory, which takes longer."""
-_USUAL = ("_path", "path_type", "sha256", "size_in_bytes")
-_USUAL_KEYS = frozenset(_USUAL)
+_GAP = re.compile(r"[ \t\n\r,:]*")
+_NESTED_PER_ENTRY, _NESTED_MORE = 4, 100_000
+"""Brackets and braces that a listing may hold for each of its entries, and beyond that: names hold some, too. Of empty
+lists alone, a text would take 30 times its bytes in memory."""
 
 Row: TypeAlias = Mapping[str, Any]
-Span: TypeAlias = tuple[int, int]
 
 
 class _UsualRow(Mapping[str, Any]):
-    """An entry with the usual keys and no other, in 64 bytes: a dict takes 184."""
+    """An entry with the keys that both builders write for most files, in 64 bytes: a dict takes 200."""
 
-    __slots__ = _USUAL
+    __slots__ = _USUAL_KEYS = ("_path", "path_type", "sha256", "size_in_bytes")
 
-    @classmethod
-    def of(cls, entry: dict[str, Any]) -> Row:
-        """Return the entry, small where it can be."""
-        if entry.keys() != _USUAL_KEYS:
-            return entry
-        row = cls()
-        for key in _USUAL:
-            setattr(row, key, entry[key])
-        return row
+    def __init__(self, path: Any, path_type: Any, sha256: Any, size_in_bytes: Any) -> None:
+        self._path = path
+        self.path_type = path_type
+        self.sha256 = sha256
+        self.size_in_bytes = size_in_bytes
 
     def __getitem__(self, key: str) -> Any:
-        if key not in _USUAL_KEYS:
+        if key not in self._USUAL_KEYS:
             raise KeyError(key)
         return getattr(self, key)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_USUAL)
+        return iter(self._USUAL_KEYS)
 
     def __len__(self) -> int:
-        return len(_USUAL)
+        return len(self._USUAL_KEYS)
+
+    def items(self) -> Any:  # Mapping's own is slow, and every entry is written again where one changes
+        return tuple(zip(self._USUAL_KEYS, (self._path, self.path_type, self.sha256, self.size_in_bytes), strict=True))
 
 
 class ListedFiles(Mapping[str, File]):
@@ -90,43 +84,16 @@ class ListedFiles(Mapping[str, File]):
 
 @dataclass(frozen=True)
 class Listing:
-    """A paths.json: its bytes, and its entries by path, in order."""
+    """A paths.json: its bytes, its JSON object, and its entries by path, in order."""
 
     raw: bytes
+    document: Mapping[str, Any]
     rows: Mapping[str, Row]
 
     @property
     def files(self) -> Mapping[str, File]:
         """The files that the entries describe."""
         return ListedFiles(self.rows)
-
-    def walked(self) -> tuple[str, Places]:
-        """Return the text, and where everything stands in it that an edit may touch."""
-        text = self.raw.decode("utf-8")
-        return text, _walked(text, sound=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the inside of the list's brackets begins and ends, and where each of its entries does, in order.
-
-    `bounds` has the entries' beginnings and ends by turns: a listing may have a million.
-    """
-
-    start: int
-    stop: int
-    bounds: array[int]
-
-    @property
-    def entries(self) -> Iterator[Span]:
-        """The entries' places, in order."""
-        bounds = iter(self.bounds)
-        return zip(bounds, bounds, strict=True)
-
-    @property
-    def first(self) -> int:
-        """Where the first entry begins, or the list ends that has none."""
-        return self.bounds[0] if self.bounds else self.start
 
 
 def kind_of(row: Row) -> FileKind:
@@ -137,136 +104,158 @@ def kind_of(row: Row) -> FileKind:
 def parse_listing(raw: bytes) -> Listing:
     """Return what paths.json lists; raise BadMetadata with the place of what is wrong.
 
-    Duplicate keys, two entries for one path, and versions of the format other than 1 are refused.
+    Refused are duplicate keys, two entries for one path, versions of the format other than 1, and numbers that would
+    come out of JSON as other ones: an edit writes the whole text again.
     """
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _bad(f"byte {error.start} is not UTF-8") from error
     if text.startswith("\ufeff"):
-        raise _bad("it begins with a byte order mark", text, 0)
+        raise _bad("it starts with a byte order mark", text, 0)
+    _check_nesting(raw)
     try:
-        small = _UsualRow.of if len(raw) >= _LARGE else None
-        document = json.loads(text, parse_constant=_refuse_constant, object_hook=small)
-        rows = _sound_rows(document, text)
-        if rows is None:
-            _walked(text)
-            rows = {row["_path"]: row for row in document["paths"]}
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_float=_exact_float, parse_constant=_refuse_constant
+        )
     except json.JSONDecodeError as error:
         raise _bad(error.msg, text, error.pos) from error
+    except _Unusable as error:
+        raise _bad(str(error), text, _place_of_unusable(text)) from error
     except (RecursionError, ValueError) as error:
-        raise _bad(f"it holds what JSON has not: {error}" if str(error) in _CONSTANTS else _TOO_MUCH) from error
-    return Listing(raw, rows)
+        raise _bad("it is nested too deeply, or holds a number that is too long") from error
+    if not isinstance(document, Mapping):
+        raise _bad("it is not a JSON object", text, _after_gap(text, 0))
+    for key in ("paths_version", "paths"):
+        if key not in document:
+            raise _bad(f"it has no {key!r}")
+    version, listed = document["paths_version"], document["paths"]
+    if type(version) is not int or version != 1:
+        reason = f"its paths_version is {version!r}, and only 1 is defined (CEP 34)"
+        raise _bad(reason, text, _value_at(text, "paths_version"))
+    if not isinstance(listed, list):
+        raise _bad("'paths' is not a list", text, _value_at(text, "paths"))
+    rows: dict[str, Row] = {}
+    for number, row in enumerate(listed):
+        fault = _entry_fault(row) or (f"{row['_path']!r} is listed twice" if row["_path"] in rows else "")
+        if fault:
+            raise _bad(fault, text, _entry_at(text, number))
+        rows[row["_path"]] = row
+    return Listing(raw, document, rows)
 
 
-_CONSTANTS = ("NaN", "Infinity", "-Infinity")
-_TOO_MUCH = "it is nested too deeply, or holds a number that is too long"
+def _check_nesting(raw: bytes) -> None:
+    entries = raw.count(b'"_path"')
+    nested = raw.count(b"[") + raw.count(b"{")
+    if nested > _NESTED_PER_ENTRY * entries + _NESTED_MORE:
+        raise _bad(f"it holds {nested} lists and objects for {entries} entries")
+
+
+def _entry_fault(row: Any) -> str:
+    """Return what is wrong with an entry; empty where nothing is."""
+    if not isinstance(row, (dict, _UsualRow)) or not isinstance(row.get("_path"), str):
+        return "an entry has no _path"
+    kind = row.get("path_type", "hardlink")
+    if not isinstance(kind, str) or kind not in KINDS:
+        return f"an entry has the unknown path_type {kind!r}"
+    path: str = row["_path"]
+    if not path or path.startswith("/") or "\0" in path or (".." in path and ".." in path.split("/")):
+        return f"the path {path!r} is outside the package"
+    return ""
+
+
+class _Unusable(ValueError):
+    """A JSON value that two readers may understand differently, or that cannot be written back as it was."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Row:
+    """Return a JSON object with its keys in order; raise _Unusable where it has one of them twice."""
+    if len(pairs) == 4:
+        (path_key, path), (type_key, path_type), (hash_key, sha256), (size_key, size) = pairs
+        if path_key == "_path" and type_key == "path_type" and hash_key == "sha256" and size_key == "size_in_bytes":
+            return _UsualRow(path, path_type, sha256, size)
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Unusable(f"the key {key!r} appears twice in one object")
+            seen.add(key)
+    return values
+
+
+def _exact_float(literal: str) -> float:
+    from decimal import Decimal, InvalidOperation  # here, as listings hold no fractions
+
+    value = float(literal)
+    try:
+        exact = Decimal(literal) == Decimal(repr(value))
+    except InvalidOperation:
+        exact = False
+    if not exact:
+        raise _Unusable(f"it holds the number {literal}, which would be written back as {value!r}")
+    return value
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
+    raise _Unusable(f"it holds {name}, which is not JSON")
 
 
-def _sound_rows(document: object, text: str) -> Mapping[str, Row] | None:
-    """Return the entries by path, or None where something may be wrong.
+# To tell the line of a fault, a text that was decoded before is walked again: it is known to be JSON.
 
-    A key that stands twice in an object has vanished from what was decoded, so there are more colons behind strings
-    than keys. So there are where the entries hold objects of their own, whose keys are not counted here.
-    """
-    if not isinstance(document, dict) or not _is_version_1(document.get("paths_version")):
-        return None
-    listed = document.get("paths")
-    if not isinstance(listed, list):
-        return None
-    try:
-        rows = {row["_path"]: row for row in listed}
-        names = "\0".join(["", *rows, ""])
-        kinds = {row.get("path_type", "hardlink") for row in listed}
-    except (TypeError, KeyError, AttributeError):
-        return None
-    keys = len(document) + sum(map(len, listed))
-    sound = (
-        len(rows) == len(listed)
-        and names.count("\0") == len(rows) + 1
-        and "\0\0" not in names
-        and "\0/" not in names
-        and ".." not in names
-        and kinds <= KINDS.keys()
-        and (text.count(":") == keys or sum(1 for _ in _KEY.finditer(text)) == keys)
-    )
-    return rows if sound else None
+_decode = json.JSONDecoder().raw_decode
+_decode_strictly = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_exact_float, parse_constant=_refuse_constant
+).raw_decode
 
 
-def _is_version_1(version: object) -> bool:
-    return type(version) is int and version == 1
+def _after_gap(text: str, at: int) -> int:
+    """Return where the next value begins: behind white space and separators."""
+    match = _GAP.match(text, at)
+    return match.end() if match else at
 
 
-def _walked(text: str, *, sound: bool = False) -> Places:
-    """Return where the members stand; raise BadMetadata or JSONDecodeError where one is wrong.
-
-    `sound`: the text was read before, so it lists nothing twice, and the names need not be remembered.
-    """
-    places: Places | None = None
-    version: tuple[object, int] | None = None
-    keys: set[str] = set()
-    end = start = skip(text, 0)
-    at = opened(text, start, "{", "}")
-    while at is not None:
-        key, start = key_at(text, at)
-        if key in keys:
-            raise _bad(f"the key {key!r} stands there twice", text, at)
-        keys.add(key)
-        if key == "paths":
-            places = _walked_entries(text, start, None if sound else set())
-            end = places.stop + 1
-        else:
-            value, end = _decoded(text, start)
-            if key == "paths_version":
-                version = value, start
-        at = following(text, end, "}")
-    if version is None:
-        raise _bad("it has no paths_version")
-    if not _is_version_1(version[0]):
-        raise _bad(f"its paths_version is {version[0]!r}, and only 1 is known (CEP 34)", text, version[1])
-    if places is None:
-        raise _bad("it has no list of paths")
-    return places
+def _values(text: str, at: int) -> Iterator[int]:
+    """Yield where each value directly inside the object or list at `at` begins; of an object, also each key."""
+    at = _after_gap(text, at + 1)
+    while text[at] not in "]}":
+        yield at
+        at = _after_gap(text, _decode(text, at)[1])
 
 
-def _walked_entries(text: str, start: int, seen: set[str] | None) -> Places:
-    bounds = array("Q")
-    at = opened(text, start, "[", "]")
-    stop = start + 1
-    while at is not None:
-        row, stop = _decoded(text, at)
-        path = _checked_path(row, text, at)
-        if seen is not None:
-            if path in seen:
-                raise _bad(f"it lists {path!r} twice", text, at)
-            seen.add(path)
-        bounds.extend((at, stop))
-        at = following(text, stop, "]")
-    return Places(start + 1, skip(text, stop), bounds)
+def _members(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the keys of the outermost object, where each begins, and where its value does."""
+    if text[start := _after_gap(text, 0)] == "{":
+        values = _values(text, start)
+        for key_at, value_at in zip(values, values, strict=True):
+            yield _decode(text, key_at)[0], key_at, value_at
 
 
-def _decoded(text: str, at: int) -> tuple[Any, int]:
-    try:
-        return decode(text, at)
-    except DoubleKey as error:
-        raise _bad(f"the key {str(error)!r} stands twice in one object", text, at) from error
+def _value_at(text: str, wanted: str) -> int:
+    return next(value_at for key, _, value_at in _members(text) if key == wanted)
 
 
-def _checked_path(row: object, text: str, at: int) -> str:
-    if not isinstance(row, dict) or not isinstance(row.get("_path"), str):
-        raise _bad("an entry has no _path", text, at)
-    path: str = row["_path"]
-    kind = row.get("path_type", "hardlink")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise _bad(f"an entry has the unknown path_type {kind!r}", text, at)
-    if not path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
-        raise _bad(f"the path {path!r} leaves the package", text, at)
-    return path
+def _entry_at(text: str, number: int) -> int:
+    return next(at for place, at in enumerate(_values(text, _value_at(text, "paths"))) if place == number)
 
 
-def _bad(what: str, text: str = "", at: int | None = None) -> PruneError:
-    return BadMetadata(f"{PATHS_JSON} cannot be used: {what}{f' in {place(text, at)}' if at is not None else ''}")
+def _place_of_unusable(text: str) -> int | None:
+    """Return where the key, value or entry begins that cannot be used."""
+    seen: set[str] = set()
+    for key, key_at, value_at in _members(text):
+        if key in seen:
+            return key_at
+        seen.add(key)
+        for at in _values(text, value_at) if key == "paths" and text[value_at] == "[" else (value_at,):
+            try:
+                _decode_strictly(text, at)
+            except _Unusable:
+                return at
+    return None
+
+
+def _bad(what: str, text: str = "", at: int | None = None) -> BadMetadata:
+    place = ""
+    if at is not None:
+        place = f" (line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)})"
+    return BadMetadata(f"{PATHS_JSON} cannot be used: {what}{place}")

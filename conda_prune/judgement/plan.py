@@ -14,7 +14,7 @@ from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Relink
 from .bytecode import parse_bytecode
 from .closure import every_link, follow, relinked
 from .contents import Contents, contents_of, has_listing
-from .links import names_passed, trail
+from .links import SymlinkResolver, names_passed
 from .locations import decides, is_legacy
 from .rules.all_rules import RULES, rule_of
 from .rules.stale_listing import listing_edits
@@ -77,12 +77,14 @@ def make_plan(package: Package, options: Options) -> Plan:
     if needed := done.needed | (content_needed(rest) if options.wants(STALE_STAMP) else frozenset()):
         return Plan(package, variant, tuple(found), "findings", needs=needed)
     edits = done.edits | restamped(rest, found, done.edits)
-    edits |= listing_edits(rest, edits, found)
+    new_listings, listing_notes = listing_edits(rest, edits, found)
+    edits |= new_listings
     edits |= relinked(contents, edits)
     _check(package, edits)
     notes = [
         *_conflict_notes(contents, variant),
         *done.notes,
+        *listing_notes,
         *_tree_notes(rest, variant, options),
         *_stamp_notes(rest, options),
     ]
@@ -209,16 +211,18 @@ def _stamp_notes(rest: Contents, options: Options) -> Iterator[str]:
 
 def _check(package: Package, edits: Mapping[str, Edit]) -> None:
     """Raise PruneError where the plan would leave a link to nothing: it must not be carried out."""
+    links = {path: file for path, file in package.files.items() if file.kind is FileKind.SYMLINK}
+    symlinks = SymlinkResolver(package.files, links)
     for path, file in package.files.items():
         edit = edits.get(path)
-        needed: Iterator[str] = iter(())
+        needed: Iterable[str] = ()
         if isinstance(edit, Relink):
-            needed = iter((edit.target,))
+            needed = (edit.target,)
         elif edit is not None:
             continue
         elif file.kind is FileKind.HARDLINK:
             needed = (name.path for name in names_passed(package.files, file))
         elif file.kind is FileKind.SYMLINK:
-            needed = trail(package.files, path)
+            needed = symlinks.resolve_chain(path)
         if any(isinstance(edits.get(name), Drop) for name in needed):
             raise PruneError(f"the plan would leave the link {path!r} without its target", "please report this")

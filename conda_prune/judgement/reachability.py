@@ -13,7 +13,7 @@ from functools import cached_property
 
 from ..model import Variant
 from .contents import Contents
-from .links import opened_file, parents, trail
+from .links import opened_file, parents
 from .locations import foreign_tree_of, nested_tree_of, root_tree
 
 _SITE = re.compile(r"(?:lib(?:64)?/[^/]+|Lib)/(?:site|dist)-packages/[^/]+\.pth", re.ASCII)
@@ -79,7 +79,7 @@ class Roads:
         leading: dict[str, list[str]] = {}
         for path, file in self._contents.links.items():
             if file.link and foreign_tree_of(path, self._contents, self._variant) is None:
-                for passed in trail(self._contents.files, path):
+                for passed in self._contents.symlinks.resolve_chain(path):
                     if passed != path:
                         leading.setdefault(passed, []).append(path)
         return leading
@@ -90,7 +90,11 @@ class Roads:
         entries: set[str] = set()
         for path in pth_files(self._contents, self._variant):
             if self._contents.complete:
-                file = opened_file(self._contents.members or self._contents.files, path)
+                contents = self._contents
+                if contents.members:
+                    file = opened_file(contents.members, path, contents.member_symlinks)
+                else:
+                    file = opened_file(contents.files, path, contents.symlinks)
                 if file is None or file.whole is None:
                     return None
                 entries |= set(self._lines(path, file.whole))
@@ -104,7 +108,7 @@ class Roads:
                 continue
             target = self._in_package(path, line)
             if target is not None:
-                *_, target = trail(self._contents.files, target)
+                target = self._contents.symlinks.resolve_chain(target)[-1]
                 yield target.lower() if self._contents.is_windows else target
 
     def _in_package(self, path: str, line: str) -> str | None:

@@ -13,11 +13,12 @@ from ...model import Action, Drop, Edit, File, FileKind, Finding, Patch, Rewrite
 from ..contents import Contents
 from ..links import content_of, directories, opened_file
 from ..listings import FILES, INFO_LISTS, edit_lines, is_installed_list, names
-from ..paths_edit import edit_listing
+from ..paths_edit import EditedListing, edit_listing
 from ..paths_json import PATHS_JSON, Listing, Row, kind_of
 
 STALE_LISTING = "stale-listing"
 _EMPTY = hashlib.sha256(b"").hexdigest()
+_RESTYLED = "is formatted as rattler-build does it: no known tool writes the format that it had"
 
 
 def stale_listing(contents: Contents, variant: Variant) -> Iterator[Finding]:
@@ -111,16 +112,16 @@ def _is_listable(contents: Contents, path: str) -> bool:
 
 def listing_edits(
     contents: Contents, edits: Mapping[str, Edit], findings: Collection[Finding]
-) -> Iterator[tuple[str, Edit]]:
-    """Yield the edits of the listings that follow from the other edits, and from the findings about listings.
+) -> tuple[dict[str, Edit], tuple[str, ...]]:
+    """Return the edits of the listings that follow from the other edits and from the findings about listings, and notes
+    about them.
 
-    `contents` is what is left.
+    `contents` is what is left. Raises BadMetadata where a listing cannot be written back.
     """
     stale = {finding.path for finding in findings if (finding.kind, finding.action) == (STALE_LISTING, Action.CORRECT)}
     if not (stale or edits or contents.gone):
-        return
+        return {}, ()
     made = dict(_installed_lists(contents, edits))
-    yield from made.items()
     absent = {path for path in stale if path not in contents.files}
     gone = contents.gone | absent
     for name in INFO_LISTS:
@@ -128,10 +129,12 @@ def listing_edits(
             listed = set(_as_members(contents, names(name, contents.texts[name]))) if name == FILES and stale else ()
             added = [path for path in contents.files if path in stale and path not in listed] if listed else ()
             new = edit_lines(name, contents.texts[name], gone, added=added)
-            yield from _rewritten(name, contents.texts[name], new)
-    if contents.listing is not None:
-        new = _new_listing(contents, contents.listing, {**edits, **made}, stale, gone)
-        yield from _rewritten(PATHS_JSON, contents.texts[PATHS_JSON], new)
+            made.update(_rewritten(name, contents.texts[name], new))
+    if contents.listing is None:
+        return made, ()
+    edited = _new_listing(contents, contents.listing, {**edits, **made}, stale, gone)
+    made.update(_rewritten(PATHS_JSON, contents.texts[PATHS_JSON], edited.content))
+    return made, (f"{PATHS_JSON} {_RESTYLED}",) if edited.restyled else ()
 
 
 def _installed_lists(contents: Contents, edits: Mapping[str, Edit]) -> Iterator[tuple[str, Edit]]:
@@ -155,7 +158,7 @@ def _rewritten(path: str, old: bytes, new: bytes) -> Iterator[tuple[str, Edit]]:
 
 def _new_listing(
     contents: Contents, listing: Listing, edits: Mapping[str, Edit], stale: Collection[str], gone: Collection[str]
-) -> bytes:
+) -> EditedListing:
     changed, shortened = {}, set()
     edited = any(not isinstance(edit, Drop) for edit in edits.values())
     for path, row in listing.rows.items():
@@ -177,7 +180,7 @@ def _entry(contents: Contents, edits: Mapping[str, Edit], path: str) -> File:
     file = contents.files[path]
     if file.kind is not FileKind.SYMLINK:
         return replace(_after(contents, edits, path) or file, path=path, kind=FileKind.FILE)
-    target = opened_file(contents.files, path)
+    target = opened_file(contents.files, path, contents.symlinks)
     true = _after(contents, edits, target.path) if target is not None else None
     return replace(file, size=true.size if true else 0, sha256=true.sha256 if true else _EMPTY)
 

@@ -82,7 +82,7 @@ def stamps(contents: Contents) -> list[Stamp]:
         if bytecode.leftover or bytecode.pytest or bytecode.path in contents.links:
             continue
         file = content_of(contents.members, bytecode.path)
-        source = opened_file(contents.files, bytecode.source)
+        source = opened_file(contents.files, bytecode.source, contents.symlinks)
         header = parse_header(file.content) if file is not None else None
         if file is not None and source is not None and header is not None and _is_cache(bytecode, header):
             found.append(_judged(Stamp(bytecode.path, file, header, source), contents))
