@@ -84,7 +84,7 @@ class Contents:
 
         return find_interpreters(self.files)
 
-    @property
+    @cached_property
     def is_windows(self) -> bool:
         """Whether the package is for Windows, where names have no case."""
         return str(self.index.get("subdir", "")).startswith("win")

@@ -62,8 +62,9 @@ def root_tree(path: str, contents: Contents) -> str | None:
 
     Names on Windows have no case: `Lib/python3.10/` is `lib/python3.10/` there.
     """
-    head = path[:_LONGEST_TREE]
-    return versioned_tree(head.lower() if contents.is_windows else head)
+    if contents.is_windows:
+        return versioned_tree(path[:_LONGEST_TREE].lower())
+    return versioned_tree(path) if path.startswith("lib") else None
 
 
 def foreign_tree_of(path: str, contents: Contents, variant: Variant) -> str | None:
