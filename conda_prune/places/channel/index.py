@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from ...errors import BadMetadata
 from ...model import Identity, IndexRecord
-from . import compression, files
+from . import compressed, files
 from .records import PackageFile
 from .repodata import REPODATA, Repodata
 from .shards import ShardIndex
@@ -101,7 +101,7 @@ class Index:
                 contents[id(form.document)] = form.document.encode()
         return [
             files.Replacement(
-                form.path, compression.compress(contents[id(form.document)], form.ending), form.identity, form.path
+                form.path, compressed.compress(contents[id(form.document)], form.ending), form.identity, form.path
             )
             for form in changed
         ]
@@ -168,7 +168,7 @@ def _read_form(path: str, identity: Identity, content: bytes, name: str, parsed:
     if _SHARDS.fullmatch(name):
         return Form(path, identity, ShardIndex(content, name, os.path.dirname(path)), "")
     ending = os.path.splitext(name)[1].replace(".json", "")
-    text = compression.decompress(content, ending, name, files.LARGEST)
+    text = compressed.decompress(content, ending, name, files.LARGEST)
     # Compressed forms usually hold the same text, which is then read and written once.
     document = parsed.get(text) or Repodata(text, name)
     parsed[text] = document

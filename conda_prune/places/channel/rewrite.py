@@ -16,7 +16,7 @@ from typing import Any
 from ...archive.container import identity_of
 from ...errors import BadMetadata, CannotWrite, NotAPackage
 from ...model import Format, Identity, IndexRecord, Result
-from . import compression, files
+from . import compressed, files
 from .index import Index, form_names, read_index, subdir_of
 from .indexer import index_packages
 from .records import PackageFile, Records, sections_of
@@ -24,7 +24,7 @@ from .repodata import REPODATA, Repodata
 from .shards import SHARD_INDEX, ShardIndex, make_shards
 from .sidecars import remove_patches, stale_companions
 
-_JSON_FORMS = tuple(REPODATA + ending for ending in compression.ENDINGS)
+_JSON_FORMS = tuple(REPODATA + ending for ending in compressed.ENDINGS)
 _PRIMARY = (*_JSON_FORMS, SHARD_INDEX)
 """The files that are written again; all other files of an index are variants of them."""
 _NEW = (REPODATA, f"{REPODATA}.zst", SHARD_INDEX)
@@ -109,7 +109,7 @@ def _read_old(directory: str) -> _Old:
             if name == SHARD_INDEX:
                 old.shards = ShardIndex(content, name, directory)
             elif not old.document.value:
-                text = compression.decompress(content, name.removeprefix(REPODATA), name, files.LARGEST)
+                text = compressed.decompress(content, name.removeprefix(REPODATA), name, files.LARGEST)
                 old.document = Repodata.without_packages(text, name)
                 records = Repodata(text, name).records
                 old.hashes = _hashes(records, records.files)
@@ -152,7 +152,7 @@ def _replace(directory: str, old: _Old, variants: Index, *, model: str) -> set[s
             for path, shard in shards.items():
                 files.add(path, shard, model)
         else:
-            contents[name] = compression.compress(text, name.removeprefix(REPODATA))
+            contents[name] = compressed.compress(text, name.removeprefix(REPODATA))
     primary = [
         files.Replacement(path, contents[name], old.identities.get(name), path if os.path.exists(path) else model)
         for name, path in ((name, files.inside(directory, name)) for name in sorted(names, key=REPODATA.__eq__))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import BadMetadata, PruneError
-from . import compression, files
+from . import compressed, files
 from .records import REINDEX_HINT, Records, sections_of
 
 SHARD_INDEX = "repodata_shards.msgpack.zst"
@@ -162,7 +162,7 @@ def _unpack(content: bytes, where: str) -> dict[str, Any]:
 
     try:
         value = msgpack.unpackb(
-            compression.decompress(content, ".zst", where, files.LARGEST_SHARD),
+            compressed.decompress(content, ".zst", where, files.LARGEST_SHARD),
             strict_map_key=False,
             object_pairs_hook=_unique,
             unicode_errors="surrogateescape",
@@ -186,4 +186,4 @@ def _pack(value: dict[str, Any]) -> bytes:
     import msgpack
 
     packed: bytes = msgpack.packb(value, unicode_errors="surrogateescape")
-    return compression.compress(packed, ".zst", quick=True)
+    return compressed.compress(packed, ".zst", quick=True)
