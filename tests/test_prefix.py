@@ -336,7 +336,9 @@ BAD = {
     "no such Python": Bad(2, "no such Python", arguments=("--python", "3.x")),
     "conda-meta is a file": Bad(3, "its conda-meta cannot be read: Not a directory", a_file_for_conda_meta),
     "record is a directory": Bad(
-        3, "broken-1.0-0.json cannot be read: Is a directory", lambda p: (p / "conda-meta/broken-1.0-0.json").mkdir()
+        3,
+        "broken-1.0-0.json cannot be read: it is a directory, not a regular file",
+        lambda p: (p / "conda-meta/broken-1.0-0.json").mkdir(),
     ),
     "record cut": Bad(3, "broken-1.0-0.json is not valid JSON", a_record('{"name": "broken"')),
     "record empty": Bad(3, "broken-1.0-0.json is not valid JSON", a_record("")),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import stat
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -16,6 +16,7 @@ from ..compression.byte_range import ByteRange
 from ..compression.zstd import frame as zstd
 from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
 from ..model import Format, Identity, Limits
+from . import system
 from . import zip as zips
 
 if TYPE_CHECKING:
@@ -235,14 +236,14 @@ def identity_of(status: os.stat_result) -> Identity:
 
 
 def _open_regular(path: str) -> BinaryIO:
-    # Looked at before it is opened: opening a fifo would wait for a writer.
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            os.scandir(path).close()  # One that cannot be read is said to be so, or its packages would be left out.
-        if not stat.S_ISREG(mode):
-            raise NotAPackage("it is not a regular file", "name a conda package")
-        return open(path, "rb", buffering=0)
+        try:
+            return system.open_regular(path, buffering=0)
+        except system.NotRegular as error:
+            if error.errno == errno.EISDIR:
+                # One that cannot be read is reported as such: it was named for the packages in it.
+                os.scandir(path).close()
+            raise NotAPackage(f"{error.strerror}", "name a conda package") from error
     except FileNotFoundError as error:
         hint = "its link points to nothing" if os.path.islink(path) else "check the path"
         raise NotAPackage("there is no such file", hint) from error

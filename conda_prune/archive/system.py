@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import stat
 import threading
@@ -28,6 +29,16 @@ _POLL = 0.05
 """Seconds between two looks at a file that somebody else has open, where waiting is not possible."""
 _SHARING_VIOLATION = 32
 """Windows' number of the error that a file is open elsewhere."""
+_LEASE_BREAK = 45.0
+"""Seconds after which Linux takes a lease away from whoever does not give it up (/proc/sys/fs/lease-break-time)."""
+_TYPES = {
+    stat.S_IFIFO: "a named pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a symbolic link",
+}
+_DESCRIPTOR = re.compile(r"/dev/(?:stdin|fd/\d+)|/proc/(?:self|\d+)/fd/\d+")
 _seeking = threading.Lock()
 
 
@@ -45,6 +56,63 @@ def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     with _seeking:
         file.seek(offset)
         return file.read(length)
+
+
+class NotRegular(OSError):
+    """A name leads to something that is not a regular file; `errno` is EISDIR for a directory, else EINVAL."""
+
+
+def open_regular(path: str, *, buffering: int = -1, dir_fd: int | None = None, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file for reading; never wait for anybody and never touch a device.
+
+    Anyone may put a named pipe (FIFO) or a link to a device where a file with a well-known name is looked for: opening
+    the pipe would wait for a writer for ever, and opening some devices does something. The type is checked before the
+    file is opened, and again on the descriptor, since the name may lead to something else by then.
+
+    `buffering` is that of `open`. Relative paths start at the directory `dir_fd`. Raises NotRegular, an OSError whose
+    `strerror` says in plain words what is there instead, other OSErrors, and ValueError for a path with a NUL.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    if not follow_links:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
+    _check_regular(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow_links), path)
+    deadline = time.monotonic() + _LEASE_BREAK
+    while True:
+        try:
+            descriptor = os.open(path, flags, dir_fd=dir_fd)
+            break
+        except BlockingIOError:
+            # Another process has a lease on the file (fcntl F_SETLEASE, as Samba takes) and has just been told to give
+            # it up. Only a blocking open would wait for that, and a blocking open could also be given a pipe.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL)
+    try:
+        _check_regular(os.fstat(descriptor), path)
+        return open(descriptor, "rb", buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise NotRegular(errno.EISDIR, "it is a directory, not a regular file", path)
+    if not stat.S_ISREG(status.st_mode):
+        what = _TYPES.get(stat.S_IFMT(status.st_mode), "something else")
+        raise NotRegular(errno.EINVAL, f"it is {what}, not a regular file", path)
+
+
+def open_named(path: str) -> BinaryIO:
+    """Open a file that the user named as input: a regular file, or a descriptor of this process.
+
+    A descriptor (`/dev/fd/63`, `/dev/stdin`) is what a shell passes for `<(command)`: a pipe, but one whose writer was
+    started for it. Raises what `open_regular` raises.
+    """
+    if _DESCRIPTOR.fullmatch(path):
+        return open(path, "rb")
+    return open_regular(path)
 
 
 class Occupied(Exception):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import BinaryIO
 
 import click
 
@@ -32,8 +34,9 @@ def report(results: tuple[str, ...], format_: str) -> None:
     runs, failed = [], False
     for path in results:
         try:
-            with click.open_file(path, encoding="utf-8-sig") as file:
-                runs.append((os.path.basename(path), merged.read_results(file.read())))
+            with _opened(path) as file:
+                text = file.read().decode("utf-8-sig")
+            runs.append((os.path.basename(path), merged.read_results(text)))
         except (OSError, ValueError, RecursionError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             click.echo(f"error: {escaped(path)}: {escaped(reason)}", err=True)
@@ -42,3 +45,11 @@ def report(results: tuple[str, ...], format_: str) -> None:
         page = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}[format_]
         print("\n".join(encodable(line, sys.stdout.encoding) for line in page(merged.merge(runs)).split("\n")))
     sys.exit(3 if failed else 0)
+
+
+def _opened(path: str) -> AbstractContextManager[BinaryIO]:
+    if path == "-":
+        return nullcontext(sys.stdin.buffer)
+    from ..archive.system import open_named
+
+    return open_named(path)

@@ -7,10 +7,10 @@ package's and is not judged. A record that cannot be read costs its own result a
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..archive.system import open_regular
 from ..errors import NotAPackage, PruneError
 from ..judgement.bytecode import HEADER, parse_bytecode
 from ..judgement.contents import content_wanted
@@ -86,13 +86,12 @@ def _link(prefix: str, path: str) -> str:
 
 
 def _head(prefix: str, path: str, length: int) -> bytes | None:
-    """Return an installed file's first bytes, or None where it is not there any more."""
+    """Return an installed file's first bytes, or None where there is no such regular file any more."""
     try:
-        descriptor = os.open(_inside(prefix, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with open_regular(_inside(prefix, path)) as file:
+            return file.read(min(length, os.fstat(file.fileno()).st_size))
     except (OSError, ValueError):
         return None
-    with open(descriptor, "rb") as file:
-        return file.read(length) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def result_of(plan: Plan, status: str, index: object, path: str) -> Result:

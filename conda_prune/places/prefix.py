@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..archive.system import open_regular
 from ..errors import PruneError, UsageError
 from ..judgement.contents import content_wanted
 from ..judgement.plan import Options, make_plan
@@ -183,9 +184,8 @@ def _walk(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
 def _head(path: str, length: int) -> bytes | None:
     if not length:
         return None
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with open(os.open(path, flags), "rb") as file:
+        with open_regular(path, follow_links=False) as file:
             # Not the length itself: it may be the largest that is allowed, and a buffer of that size is asked for.
             return file.read(min(length, os.fstat(file.fileno()).st_size))
     except OSError:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..archive.system import open_regular
 from ..errors import BadMetadata, NotAPackage
 from ..model import Component, File, FileKind, Format, Identity, Package
 
@@ -70,13 +71,14 @@ def _not_a_prefix(prefix: str, error: OSError) -> str:
 
 
 def read_record(path: str) -> Record:
-    """Return a record; raise BadMetadata with what is wrong with it."""
+    """Return a record; raise BadMetadata with what is wrong with it, also where it is not a regular file."""
     name = f"{CONDA_META}/{os.path.basename(path)}"
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             value = json.loads(file.read().decode("utf-8"))
     except OSError as error:
-        raise BadMetadata(f"the record {name} cannot be read: {error.strerror}") from error
+        hint = "make it a readable file, or install the package again"
+        raise BadMetadata(f"the record {name} cannot be read: {error.strerror}", hint) from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise BadMetadata(f"the record {name} is not valid JSON: {error.msg} in {place}", _REINSTALL) from error
