@@ -16,6 +16,7 @@ SHARED = ("errors", "model")
 FLOORS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "model": (),
+    "exit_codes": (),
     "judgement": ("judgement", *SHARED),
     "compression": ("compression", "archive", *SHARED),
     "archive": ("archive", "compression", "interruption", *SHARED),
@@ -37,6 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "interruption",
         "isolation",
         "config",
+        "exit_codes",
         "judgement",
         "__init__",
         *SHARED,

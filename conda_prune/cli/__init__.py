@@ -1,8 +1,6 @@
 """The command line: options in, exit code out. It decides nothing about packages.
 
-Exit codes: 0 nothing to do or everything fixed, 1 something would be repaired, 2 wrong usage, 3 a package could not
-be processed. Everything but click is imported where it is needed: starting is most of what a check of a small package
-costs.
+Everything but click is imported where it is needed: starting is most of what a check of a small package costs.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from click.core import ParameterSource  # noqa: E402
 
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
+from ..exit_codes import exit_codes_help  # noqa: E402
 from ..report import streams  # noqa: E402
 
 COMMANDS = {
@@ -100,15 +99,8 @@ def _settings(context: click.Context, command: click.Command) -> dict[str, objec
 @click.group(
     cls=_Commands,
     context_settings=_SETTINGS,
-    epilog="""\b
-Exit codes:
-  0    nothing to do, or everything repaired
-  1    something would be repaired (check, fix --dry-run)
-  2    wrong usage or configuration
-  3    at least one package could not be processed; it is untouched, the others are done;
-       or results could not be written: all else is done
-  130  interrupted (143: terminated); no partial output is left
-  141  nothing went wrong, but the reader of the results left; fix and prefix finish their work
+    epilog=exit_codes_help()
+    + """
 
 \b
 Environment:
@@ -215,11 +207,14 @@ def run() -> int:
 
 
 def _show(error: click.ClickException) -> None:
-    """Print an error of usage, with the place that a wrong value comes from, and names made safe."""
+    """Print an error; one of usage with the usage, and with the place that a wrong value comes from."""
     from ..report.escape import escaped
 
     message = error.format_message()
-    context = error.ctx if isinstance(error, click.UsageError) else None
+    if not isinstance(error, click.UsageError):
+        click.echo(f"error: {escaped(message)}", err=True)
+        return
+    context = error.ctx
     if isinstance(error, click.BadParameter) and context is not None and error.param is not None:
         if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
             message += f" (in [tool.conda-prune] of {context.meta.get('conda_prune.config')})"

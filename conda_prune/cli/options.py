@@ -12,39 +12,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..judgement.plan import Options
-    from ..paths import Target
     from ..report.output import Output
-
-_FINDINGS = """\b
-Exit codes:
-  0  nothing to do
-  1  at least one package has something to be repaired
-  2  wrong usage or configuration
-  3  at least one package could not be processed; the others are done
-"""
-EXIT_CODES = {
-    "check": _FINDINGS,
-    "fix": """\b
-Exit codes:
-  0  nothing to do, or everything repaired
-  1  with --dry-run: at least one package has something to be repaired
-  2  wrong usage or configuration
-  3  at least one package could not be processed; it is untouched, the others are done
-""",
-    "show": """\b
-Exit codes:
-  0  shown
-  2  wrong usage or configuration
-  3  the package cannot be read, or says two things about its Python
-""",
-    "report": """\b
-Exit codes:
-  0  every file could be read, whatever the results say
-  2  wrong usage
-  3  a file could not be read; the others are merged
-""",
-}
-"""The exit codes of each command, as its help tells them."""
 
 
 def complete_kinds(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
@@ -177,33 +145,3 @@ def _fix_options(flags: dict[str, Any]) -> str:
     import shlex
 
     return shlex.join(words)
-
-
-def find_targets(paths: tuple[str, ...], files_from: str | None) -> list[Target]:
-    """Return the packages that were named; raise click's UsageError where nothing was."""
-    from ..paths import find_packages
-
-    named = list(paths)
-    if files_from is not None:
-        named += _read_paths(files_from)
-    if "-" in named:
-        named.remove("-")
-        named += _read_paths("-")
-    if not named:
-        if files_from is not None or "-" in paths:
-            return []
-        raise click.UsageError("name packages, directories or globs")
-    targets = list(find_packages(named))
-    if not targets:
-        from ..report.escape import escaped
-
-        click.echo(f"no conda packages in {escaped(', '.join(named))}", err=True)
-    return targets
-
-
-def _read_paths(name: str) -> list[str]:
-    try:
-        with click.open_file(name, encoding="utf-8", errors="surrogateescape") as file:
-            return [line.rstrip("\n") for line in file if line.strip()]
-    except OSError as error:
-        raise click.UsageError(f"--files-from {name}: {error.strerror}") from error
