@@ -158,7 +158,7 @@ def test_environments_and_package_caches_are_not_searched(tmp_path: Path, marker
         pytest.param(["a.conda"], ["a/x.conda", "b/c/a/x.conda", "b/c/x.conda"], id="a name is a file"),
         pytest.param(["x.*"], ["b/a.conda"], id="a glob of names"),
         pytest.param(["b/c"], ["a/x.conda", "b/a.conda"], id="a path"),
-        pytest.param(["c/a"], ["a/x.conda", "b/a.conda", "b/c/a/x.conda", "b/c/x.conda"], id="a path starts at the top"),
+        pytest.param(["c/a"], None, id="a path starts at the top"),
         pytest.param(["**/c/a"], ["a/x.conda", "b/a.conda", "b/c/x.conda"], id="a path below any directory"),
         pytest.param(["b/*.conda", "a/"], [], id="several patterns"),
         pytest.param(["a/"], ["b/a.conda", "b/c/x.conda"], id="only directories"),
