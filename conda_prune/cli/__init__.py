@@ -23,6 +23,7 @@ from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
 from ..exit_codes import exit_codes_help  # noqa: E402
 from ..report import streams  # noqa: E402
+from .configuration import OWN_FORMAT, configuration_in_force, long_name  # noqa: E402
 
 COMMANDS = {
     "check": "work",
@@ -37,12 +38,10 @@ COMMANDS = {
 """Every command and the module of this package that has it; a module is imported when its command is used."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_OWN_FORMAT = "format_"
-"""The parameter of the commands whose --format has values of its own: CONDA_PRUNE_FORMAT and files do not reach it."""
 
 
 class _Commands(click.Group):
-    """A group that imports a command when it is asked for, and gives its options their variables and settings."""
+    """A group that imports a command when it is asked for, and gives its options their environment variables."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -54,46 +53,11 @@ class _Commands(click.Group):
         command: click.Command = getattr(module, name)
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.envvar is None:
-                variable = _option(parameter).replace("-", "_").upper()
+                variable = long_name(parameter).replace("-", "_").upper()
                 parameter.envvar = [f"CONDA_PRUNE_{name.upper()}_{variable}"]
-                if parameter.name != _OWN_FORMAT:
+                if parameter.name != OWN_FORMAT:
                     parameter.envvar.append(f"CONDA_PRUNE_{variable}")
         return command
-
-    def resolve_command(
-        self, context: click.Context, arguments: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(context, arguments)
-        # Whoever asks for help gets it, whatever the file says; so does a shell that completes.
-        if name and command and not context.resilient_parsing and not {"-h", "--help"} & set(rest):
-            context.default_map = {name: _settings(context, command)}
-        return name, command, rest
-
-
-def _option(parameter: click.Option) -> str:
-    """Return an option's long name."""
-    return max((option.lstrip("-") for option in parameter.opts), key=len)
-
-
-def _settings(context: click.Context, command: click.Command) -> dict[str, object]:
-    """Return what a file says about a command's options, by parameter."""
-    options = {_option(option): option for option in command.params if isinstance(option, click.Option)}
-    names = {key: option.name for key, option in options.items() if option.name != _OWN_FORMAT}
-    if not {"python", "format"} & names.keys():
-        return {}
-    from ..config import find_settings
-    from ..errors import UsageError
-
-    try:
-        found = find_settings(os.getcwd())
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
-    except FileNotFoundError:  # The current directory was removed.
-        return {}
-    if found is None:
-        return {}
-    context.meta["conda_prune.config"] = found.path
-    return {name: value for key, value in found.values.items() if (name := names.get(key)) is not None}
 
 
 @click.group(
@@ -217,5 +181,5 @@ def _show(error: click.ClickException) -> None:
     context = error.ctx
     if isinstance(error, click.BadParameter) and context is not None and error.param is not None:
         if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
-            message += f" (in [tool.conda-prune] of {context.meta.get('conda_prune.config')})"
+            message += f" (in [tool.conda-prune] of {configuration_in_force(context)})"
     click.UsageError("\n".join(map(escaped, message.split("\n"))), context).show()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from .configuration import configuration_in_force
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -113,7 +115,7 @@ def origin(flag: str) -> str:
     context = click.get_current_context()
     source = context.get_parameter_source(flag)
     if source is ParameterSource.DEFAULT_MAP:
-        return f"{context.meta.get('conda_prune.config')}: {flag}"
+        return f"{configuration_in_force(context)}: {flag}"
     if source is ParameterSource.ENVIRONMENT:
         return f"CONDA_PRUNE_{flag.upper()}"
     return f"--{flag}"
@@ -124,6 +126,10 @@ def open_output(command: str, flags: dict[str, Any]) -> Output:
     from .. import __version__
     from ..report.output import Output, Style
 
+    if flags["verbose"] and (path := configuration_in_force(click.get_current_context())) is not None:
+        from ..report.escape import escaped
+
+        click.echo(f"configuration: {escaped(path)}", err=True)
     colors = {"always": True, "never": False}.get(flags["color"])
     style = Style(command, colors, flags["quiet"], flags["verbose"], _fix_options(flags), __version__)
     try:

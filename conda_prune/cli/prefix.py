@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..exit_codes import exit_codes_help
+from .configuration import ConfigurableCommand
 from .options import judging, open_output, options_of, reporting
 from .work import exit_code, failed
 
@@ -19,7 +20,7 @@ Environment:
 """
 
 
-@click.command(epilog=f"{exit_codes_help('prefix')}\n\n{_ENVIRONMENT}")
+@click.command(cls=ConfigurableCommand, epilog=f"{exit_codes_help('prefix')}\n\n{_ENVIRONMENT}")
 @click.argument("directory", metavar="[PREFIX]", required=False)
 @click.option("--fix", is_flag=True, help="Repair the prefix: remove what does not belong in it.")
 @judging

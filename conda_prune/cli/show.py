@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from ..exit_codes import ExitCode, exit_codes_help
+from .configuration import ConfigurableCommand
 from .options import complete_paths, judging, options_of
 from .work import failed
 
 
-@click.command(epilog=exit_codes_help("show"))
+@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("show"))
 @click.argument("package", shell_complete=complete_paths)
 @click.option("--deep", is_flag=True, help="Read the payload, too: hashes, magic numbers and compression are shown.")
 @judging

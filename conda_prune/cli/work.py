@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ..exit_codes import ExitCode, exit_codes_help
+from .configuration import ConfigurableCommand
 from .limits import limiting, limits_of
 from .options import complete_paths, judging, open_output, options_of, reporting
 from .targets import find_targets, refuse_empty, searching, tell_left_out
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..paths import Found, Target
 
 
-@click.command(epilog=exit_codes_help("check"))
+@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("check"))
 @click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
 @click.option("--deep", is_flag=True, help="Read the payload too: hashes, sizes and magic numbers are judged.")
 @click.option("--installed", metavar="NAME", help="Judge an installed package by its record in PREFIX/conda-meta.")
@@ -64,7 +65,7 @@ def check(
     _execute(run, find_targets(paths, flags), paths, flags)
 
 
-@click.command(epilog=exit_codes_help("fix"))
+@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("fix"))
 @click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
 @click.option("--in-place", is_flag=True, help="Replace the packages by their repaired versions.")
 @click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones there.")
