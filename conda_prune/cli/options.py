@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -121,19 +121,23 @@ def origin(flag: str) -> str:
     return f"--{flag}"
 
 
-def open_output(command: str, flags: dict[str, Any]) -> Output:
-    """Return where results go, by the options of `reporting`; raise click's UsageError where that cannot be."""
+def open_output(command: str, flags: dict[str, Any], inputs: Sequence[str] = ()) -> Output:
+    """Return where results go, by the options of `reporting`; raise click's UsageError where that cannot be.
+
+    `inputs` are the files that the command reads: none of them is overwritten.
+    """
     from .. import __version__
     from ..report.output import Output, Style
 
-    if flags["verbose"] and (path := configuration_in_force(click.get_current_context())) is not None:
+    config = configuration_in_force(click.get_current_context())
+    if flags["verbose"] and config is not None:
         from ..report.escape import escaped
 
-        click.echo(f"configuration: {escaped(path)}", err=True)
+        click.echo(f"configuration: {escaped(config)}", err=True)
     colors = {"always": True, "never": False}.get(flags["color"])
     style = Style(command, colors, flags["quiet"], flags["verbose"], _fix_options(flags), __version__)
     try:
-        return Output(style, flags["formats"])
+        return Output(style, flags["formats"], [*inputs, *filter(None, (config, flags.get("files_from")))])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

@@ -217,7 +217,7 @@ def _execute(
     from ..operations import shares
 
     targets = found.targets
-    output = open_output(run.command, flags)
+    output = open_output(run.command, flags, [target.path for target in targets])
     jobs, threads = shares(len(targets), flags["jobs"], run.threads)
     run = replace(run, threads=threads)
     writes = run.writing is not None and not run.writing.dry_run
