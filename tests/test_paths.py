@@ -84,7 +84,7 @@ def test_package_is_found_wherever_its_info_is(tmp_path: Path, position: Positio
     assert checked(tmp_path) == [str(path)]
 
 
-@pytest.mark.parametrize("size", [0, 1, 4, 100, -30])
+@pytest.mark.parametrize("size", [0, 1, 4, 100, -30, -1])
 def test_truncated_tar_bz2_may_be_a_package(tmp_path: Path, size: int) -> None:
     put(tmp_path)
     source = source_archive(tmp_path / "foo-1.0-0.tar.bz2")
