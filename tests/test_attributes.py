@@ -62,7 +62,7 @@ def fixed(package: Path, mode: str) -> Path:
         (package.parent / "out").mkdir(exist_ok=True)
         fix(package, output_dir=package.parent / "out")
         return package.parent / "out" / package.name
-    fix(package)
+    fix(package, in_place=True)
     return package
 
 
@@ -97,13 +97,13 @@ def test_a_list_of_its_own_wins_over_the_default(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path, format=".conda")
     give_list(package, ACCESS, GENEROUS)
     give_list(tmp_path, DEFAULT, OF_DIRECTORY)
-    fix(package)
+    fix(package, in_place=True)
     assert list_of(package) == GENEROUS
 
 
 def test_a_copied_clean_package_inherits_no_list(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path, format=".conda")
-    fix(package)
+    fix(package, in_place=True)
     package.chmod(0o604)
     (tmp_path / "out").mkdir()
     give_list(tmp_path / "out", DEFAULT, OF_DIRECTORY)
@@ -119,7 +119,7 @@ def test_a_copied_backup_keeps_the_list(tmp_path: Path, monkeypatch: pytest.Monk
     give_list(package, ACCESS, GENEROUS)
     give_list(tmp_path, DEFAULT, OF_DIRECTORY)
     monkeypatch.setattr(os, "link", refuses)
-    fix(package, backup=".orig")
+    fix(package, backup=".orig", in_place=True)
     assert list_of(package.with_name(package.name + ".orig")) == GENEROUS
 
 
@@ -149,7 +149,7 @@ def test_attributes_that_vouch_for_the_content_are_left_behind(tmp_path: Path) -
         os.setxattr(package, "security.capability", capability)
     except OSError as error:
         pytest.skip(f"capabilities cannot be given to a file here: {error}")
-    fix(package)
+    fix(package, in_place=True)
     assert "security.capability" not in os.listxattr(package)
 
 
@@ -180,7 +180,7 @@ def test_a_file_system_that_fails_is_an_error(tmp_path: Path, call: str, monkeyp
     before = package.read_bytes()
     monkeypatch.setattr(os, call, fails)
     with pytest.raises(PruneError, match="Input/output error"):
-        fix(package)
+        fix(package, in_place=True)
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
 
 
@@ -216,5 +216,5 @@ def test_set_id_bits_are_not_for_another_owner(group: int) -> None:
         result = directory / "out" / package.name
         owner = result.stat().st_uid, result.stat().st_gid
         assert (*owner, mode_of(result)) == ((1234, group, 0o2755) if group == 4321 else (1234, 1234, 0o755))
-        fix(package)
+        fix(package, in_place=True)
         assert mode_of(package) == 0o6755, "the owner is the same"

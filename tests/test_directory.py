@@ -127,7 +127,7 @@ def test_flags_are_in_the_way(frozen: Path, flag: str, what: str) -> None:
     with Directory.open(str(frozen)) as directory:
         assert directory.obstacle(package.name) == f"{says} immutable or append-only"
     with pytest.raises(CannotWrite, match=f"{says} immutable or append-only; make it writable, or use -o DIR"):
-        fix(package)
+        fix(package, in_place=True)
     assert os.listdir(frozen) == [package.name]
 
 

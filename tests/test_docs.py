@@ -27,6 +27,7 @@ import pytest
 
 from conda_prune import Action, Result, check, fix
 from conda_prune.cli import cli
+from conda_prune.exit_codes import ExitCode
 from conda_prune.judgement.plan import KINDS
 from conda_prune.judgement.rules.all_rules import RULES
 from conda_prune.model import Source
@@ -232,11 +233,11 @@ def test_the_site_explains_every_kind_in_the_rules_own_words(site: Path) -> None
 
 
 @pytest.mark.parametrize("page", [REPOSITORY / "README.md", DOCS / "output.md"], ids=lambda page: page.name)
-def test_every_exit_code_is_documented(page: Path) -> None:
-    documented = {
-        int(code) for row in table(page, "exit code" if page.name == "README.md" else "code") for code in [row[0]]
-    }
-    assert documented >= {0, 1, 2, 3}
+def test_exit_codes_are_documented_in_their_own_words(page: Path) -> None:
+    rows = table(page, "exit code" if page.name == "README.md" else "code")
+    assert [(int(code), meaning.replace("`", "")) for code, meaning in rows] == [
+        (code, code.meaning) for code in ExitCode
+    ]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +248,7 @@ def test_every_exit_code_is_documented(page: Path) -> None:
         pytest.param(["check", "stray.conda"], 1, id="something would be dropped"),
         pytest.param(["fix", "--dry-run", "--in-place", "stray.conda"], 1, id="dry run"),
         pytest.param(["check"], 2, id="wrong usage"),
+        pytest.param(["check", "empty"], 2, id="no package"),
         pytest.param(["check", "none.conda", "stray.conda"], 3, id="a failure outweighs findings"),
         pytest.param(["check", "--python", "never", "none.conda"], 2, id="wrong usage outweighs all"),
     ],
@@ -254,6 +256,7 @@ def test_every_exit_code_is_documented(page: Path) -> None:
 def test_exit_codes_are_as_documented(arguments: list[str], code: int, tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / SEED, tmp_path / "stray.conda")
     (tmp_path / "clean").mkdir()
+    (tmp_path / "empty").mkdir()
     shutil.copy(REPOSITORY / SEED.replace("py311h48b7412", "py310h8e7c8fa"), tmp_path / "clean")
     assert run_conda_prune(arguments, tmp_path).returncode == code
 
@@ -282,7 +285,7 @@ def test_an_interruption_has_its_exit_code(number: signal.Signals, code: int) ->
 def test_every_key_of_the_json_is_documented(tmp_path: Path) -> None:
     package = tmp_path / Path(SEED).name
     shutil.copy(REPOSITORY / SEED, package)
-    real = json.loads(json.dumps(as_object(fix(package))))
+    real = json.loads(json.dumps(as_object(fix(package, in_place=True))))
     rows = {key: value for keys, value in table(DOCS / "output.md", "key") for key in _SPAN.findall(keys)}
     assert rows.keys() == real.keys()
     for key, value in real.items():

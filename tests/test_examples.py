@@ -268,6 +268,10 @@ def test_the_action_reports_repairs_and_is_then_content(wheel: Path, wheel_comma
     code, printed = runner.run(work, paths="output/*\n\noutput/*/*.conda\n")
     assert code == 0, printed
 
+    # A build that was skipped leaves nothing, not even the directory.
+    code, printed = runner.run(work, command="fix", paths="skipped")
+    assert (code, "no conda packages in skipped" in printed) == (0, True), printed
+
     code, printed = runner.run(work, command="mend")
     assert (code, "neither check nor fix" in printed) == (2, True)
 

@@ -16,6 +16,7 @@ SHARED = ("errors", "model")
 FLOORS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "model": (),
+    "exit_codes": (),
     "judgement": ("judgement", *SHARED),
     "compression": ("compression", "archive", *SHARED),
     "archive": ("archive", "compression", "interruption", *SHARED),
@@ -26,7 +27,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "operations": ("places", "archive", "compression", "judgement", *SHARED),
     "paths": ("archive", *SHARED),
     "config": ("archive", *SHARED),
-    "__init__": ("operations", "judgement", *SHARED),
+    "arguments": ("operations", "judgement", *SHARED),
+    "__init__": ("operations", "arguments", *SHARED),
     "cli": (
         "cli",
         "archive",
@@ -37,6 +39,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "interruption",
         "isolation",
         "config",
+        "arguments",
+        "exit_codes",
         "judgement",
         "__init__",
         *SHARED,

@@ -119,7 +119,7 @@ def test_the_first_link_keeps_the_content(tmp_path: Path, place: str, format_: F
         pytest.skip("this dialect has no such names")
     package = a_package(tmp_path, format_, dialect, dict.fromkeys(names, STRAY))
     before, size, content = read_alike(package, tmp_path / "before"), package.stat().st_size, unpacked(package)
-    assert fix(package).status == "fixed"
+    assert fix(package, in_place=True).status == "fixed"
     after = read_alike(package, tmp_path / "after")
     assert after == {path: digest for path, digest in before.items() if path != STRAY}
     assert keepers(package, names) == names[:1]
@@ -130,7 +130,7 @@ def test_the_first_link_keeps_the_content(tmp_path: Path, place: str, format_: F
         assert len(set(extracted)) == 1, f"{reader} makes hard links of them"
     fixed = package.read_bytes()
     assert check(package, deep=True).status == "clean"
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "clean"
     assert package.read_bytes() == fixed
 
 
@@ -139,7 +139,7 @@ def test_without_libarchive_the_result_is_verified_too(tmp_path: Path, monkeypat
     for place in PLACES:
         names = [PLACES[place].format(letter) for letter in "abcd"]
         package = a_package(tmp_path, ".conda", PAX, dict.fromkeys(names, STRAY))
-        fix(package)
+        fix(package, in_place=True)
         assert keepers(package, names) == names[:1]
 
 
@@ -157,7 +157,7 @@ def test_chains_of_links_keep_one_content(tmp_path: Path, links: dict[str, str],
     package = a_package(tmp_path, format_, GNU, links)
     kept = [name for name in links if not name.startswith("lib/")]
     size = unpacked(package)
-    fix(package)
+    fix(package, in_place=True)
     found = read_alike(package, tmp_path / "after")
     assert len({found[name] for name in kept}) == 1
     assert STRAY not in found
@@ -171,7 +171,7 @@ def test_a_name_between_two_that_stay_may_go(tmp_path: Path) -> None:
     linked = [tar_member(name, type=tarfile.LNKTYPE, linkname=to) for name, to in links.items()]
     package = with_members(tmp_path, ".conda", linked)
     before = read_alike(package, tmp_path / "before")
-    fix(package)
+    fix(package, in_place=True)
     assert (members(package)["share/a"].type, members(package)["share/a"].linkname) == (tarfile.LNKTYPE, own)
     after = read_alike(package, tmp_path / "after")
     assert after == {path: digest for path, digest in before.items() if path != f"{STRAY}-2.pyc"}
@@ -180,7 +180,7 @@ def test_a_name_between_two_that_stay_may_go(tmp_path: Path) -> None:
 def test_names_with_a_prefix_keep_it(tmp_path: Path) -> None:
     """Some writers begin every name with `./`, those in links too."""
     package = a_package(tmp_path, ".tar.bz2", GNU, {"./share/a": f"./{STRAY}", "./share/b": f"./{STRAY}"})
-    fix(package)
+    fix(package, in_place=True)
     assert members(package)["./share/b"].linkname == "./share/a"
     for reader in (by_rattler, by_conda_package_handling):
         (tmp_path / reader.__name__).mkdir()
@@ -192,7 +192,7 @@ def test_the_listing_names_every_link_with_its_content(tmp_path: Path) -> None:
     names = ["share/a", "share/b", "share/c"]
     files: dict[str, AnyEntry] = {STRAY: CONTENT, **{name: Hardlink(STRAY) for name in names}}
     package = write_package(for_311("linked", OWN | files), tmp_path, writer="conda-build")
-    fix(package)
+    fix(package, in_place=True)
     found = read_alike(package, tmp_path / "after")
     text = (tmp_path / "after" / "by_rattler" / "info" / "paths.json").read_text()
     rows = {row["_path"]: row for row in json.loads(text)["paths"]}
@@ -209,10 +209,10 @@ def test_a_new_stamp_is_written_once_for_all_names(tmp_path: Path) -> None:
     files[f"{SITE}/m/b.py"] = File(b"", mtime=BUILD_TIME + 5)
     package = write_package(for_311("linked", OWN | files), tmp_path, writer="conda-build")
     first = next(name for name in members(package) if name in kept)
-    result = fix(package, select=["stale-stamp"])
+    result = fix(package, extend_select=["stale-stamp"], in_place=True)
     assert {finding.path for finding in result.findings if finding.action.value == "restamp"} == set(kept)
     assert keepers(package, kept) == [first]
-    assert check(package, deep=True, select=["stale-stamp"]).status == "clean"
+    assert check(package, deep=True, extend_select=["stale-stamp"]).status == "clean"
     found = read_alike(package, tmp_path / "after")
     assert len({found[name] for name in kept}) == 1
 
@@ -241,7 +241,7 @@ def test_a_package_of_conda_package_handling_does_not_grow(tmp_path: Path, forma
     if regular != [STRAY]:
         pytest.skip(f"another name came first here: {regular}")
     before, size = read_alike(package, tmp_path / "before"), package.stat().st_size
-    assert fix(package).status == "fixed"
+    assert fix(package, in_place=True).status == "fixed"
     after = read_alike(package, tmp_path / "after")
     assert {name: before[name] for name in names} == {name: after[name] for name in names}
     assert len(keepers(package, names)) == 1

@@ -30,7 +30,7 @@ def a_package(tmp_path: Path, format_: Format = ".conda", *, clean: bool = False
     (tmp_path / "in").mkdir()
     package = write_package(BASE, tmp_path / "in", format=format_)
     if clean:
-        fix(package)
+        fix(package, in_place=True)
     return package
 
 

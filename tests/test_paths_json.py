@@ -348,14 +348,14 @@ def test_a_listing_in_no_known_style_is_announced(tmp_path: Path) -> None:
     [note] = check(package, deep=True).notes
     assert note.startswith("info/paths.json is formatted as rattler-build does it")
     assert package.read_bytes() == before
-    assert fix(package).notes == (note,)
+    assert fix(package, in_place=True).notes == (note,)
     assert check(package, deep=True).notes == ()
 
 
 @pytest.mark.parametrize("writer", ["rattler", "conda-build"])
 def test_a_listing_in_a_known_style_needs_no_note(tmp_path: Path, writer: Writer) -> None:
     package = write_package(BASE, tmp_path, writer=writer)
-    result = fix(package)
+    result = fix(package, in_place=True)
     assert (result.status, result.notes) == ("fixed", ())
 
 

@@ -1,8 +1,6 @@
 """The command line: options in, exit code out. It decides nothing about packages.
 
-Exit codes: 0 nothing to do or everything fixed, 1 something would be repaired, 2 wrong usage, 3 a package could not
-be processed. Everything but click is imported where it is needed: starting is most of what a check of a small package
-costs.
+Everything but click is imported where it is needed: starting is most of what a check of a small package costs.
 """
 
 from __future__ import annotations
@@ -23,7 +21,9 @@ from click.core import ParameterSource  # noqa: E402
 
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
+from ..exit_codes import exit_codes_help  # noqa: E402
 from ..report import streams  # noqa: E402
+from .configuration import OWN_FORMAT, configuration_in_force, long_name  # noqa: E402
 
 COMMANDS = {
     "check": "work",
@@ -38,12 +38,10 @@ COMMANDS = {
 """Every command and the module of this package that has it; a module is imported when its command is used."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_OWN_FORMAT = "format_"
-"""The parameter of the commands whose --format has values of its own: CONDA_PRUNE_FORMAT and files do not reach it."""
 
 
 class _Commands(click.Group):
-    """A group that imports a command when it is asked for, and gives its options their variables and settings."""
+    """A group that imports a command when it is asked for, and gives its options their environment variables."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -55,60 +53,18 @@ class _Commands(click.Group):
         command: click.Command = getattr(module, name)
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.envvar is None:
-                variable = _option(parameter).replace("-", "_").upper()
+                variable = long_name(parameter).replace("-", "_").upper()
                 parameter.envvar = [f"CONDA_PRUNE_{name.upper()}_{variable}"]
-                if parameter.name != _OWN_FORMAT:
+                if parameter.name != OWN_FORMAT:
                     parameter.envvar.append(f"CONDA_PRUNE_{variable}")
         return command
-
-    def resolve_command(
-        self, context: click.Context, arguments: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(context, arguments)
-        # Whoever asks for help gets it, whatever the file says; so does a shell that completes.
-        if name and command and not context.resilient_parsing and not {"-h", "--help"} & set(rest):
-            context.default_map = {name: _settings(context, command)}
-        return name, command, rest
-
-
-def _option(parameter: click.Option) -> str:
-    """Return an option's long name."""
-    return max((option.lstrip("-") for option in parameter.opts), key=len)
-
-
-def _settings(context: click.Context, command: click.Command) -> dict[str, object]:
-    """Return what a file says about a command's options, by parameter."""
-    options = {_option(option): option for option in command.params if isinstance(option, click.Option)}
-    names = {key: option.name for key, option in options.items() if option.name != _OWN_FORMAT}
-    if not {"python", "format"} & names.keys():
-        return {}
-    from ..config import find_settings
-    from ..errors import UsageError
-
-    try:
-        found = find_settings(os.getcwd())
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
-    except FileNotFoundError:  # The current directory was removed.
-        return {}
-    if found is None:
-        return {}
-    context.meta["conda_prune.config"] = found.path
-    return {name: value for key, value in found.values.items() if (name := names.get(key)) is not None}
 
 
 @click.group(
     cls=_Commands,
     context_settings=_SETTINGS,
-    epilog="""\b
-Exit codes:
-  0    nothing to do, or everything repaired
-  1    something would be repaired (check, fix --dry-run)
-  2    wrong usage or configuration
-  3    at least one package could not be processed; it is untouched, the others are done;
-       or results could not be written: all else is done
-  130  interrupted (143: terminated); no partial output is left
-  141  nothing went wrong, but the reader of the results left; fix and prefix finish their work
+    epilog=exit_codes_help()
+    + """
 
 \b
 Environment:
@@ -118,7 +74,7 @@ Environment:
 \b
 Files:
   [tool.conda-prune] in pixi.toml or pyproject.toml, nearest upwards: long options as keys, such as
-  select = ["foreign-tree"]. The command line wins over the environment, which wins over the file.
+  extend-select = ["foreign-tree"]. The command line wins over the environment, which wins over the file.
 """,
 )
 @click.version_option(__version__, "-V", "--version", prog_name="conda-prune")
@@ -215,12 +171,15 @@ def run() -> int:
 
 
 def _show(error: click.ClickException) -> None:
-    """Print an error of usage, with the place that a wrong value comes from, and names made safe."""
+    """Print an error; one of usage with the usage, and with the place that a wrong value comes from."""
     from ..report.escape import escaped
 
     message = error.format_message()
-    context = error.ctx if isinstance(error, click.UsageError) else None
+    if not isinstance(error, click.UsageError):
+        click.echo(f"error: {escaped(message)}", err=True)
+        return
+    context = error.ctx
     if isinstance(error, click.BadParameter) and context is not None and error.param is not None:
         if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
-            message += f" (in [tool.conda-prune] of {context.meta.get('conda_prune.config')})"
+            message += f" (in [tool.conda-prune] of {configuration_in_force(context)})"
     click.UsageError("\n".join(map(escaped, message.split("\n"))), context).show()

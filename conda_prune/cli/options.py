@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from .configuration import configuration_in_force
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..judgement.plan import Options
-    from ..paths import Target
     from ..report.output import Output
-
-_FINDINGS = """\b
-Exit codes:
-  0  nothing to do
-  1  at least one package has something to be repaired
-  2  wrong usage or configuration
-  3  at least one package could not be processed; the others are done
-"""
-EXIT_CODES = {
-    "check": _FINDINGS,
-    "fix": """\b
-Exit codes:
-  0  nothing to do, or everything repaired
-  1  with --dry-run: at least one package has something to be repaired
-  2  wrong usage or configuration
-  3  at least one package could not be processed; it is untouched, the others are done
-""",
-    "show": """\b
-Exit codes:
-  0  shown
-  2  wrong usage or configuration
-  3  the package cannot be read, or says two things about its Python
-""",
-    "report": """\b
-Exit codes:
-  0  every file could be read, whatever the results say
-  2  wrong usage
-  3  a file could not be read; the others are merged
-""",
-}
-"""The exit codes of each command, as its help tells them."""
 
 
 def complete_kinds(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
@@ -55,7 +26,7 @@ def complete_kinds(context: click.Context, parameter: click.Parameter, text: str
 
     # Kinds are separated by commas: what stands before the last one stays.
     before, comma, last = text.rpartition(",")
-    names = (*KINDS, "all") if parameter.name == "select" else KINDS
+    names = KINDS if parameter.name == "ignore" else (*KINDS, "all")
     return [CompletionItem(before + comma + name) for name in names if name.startswith(last)]
 
 
@@ -84,7 +55,9 @@ def judging(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--python", metavar="VERSION",
                          help="What the packages are for: 3.11, 3.13t, pypy3.9, any, none."),
             click.option("--select", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
-                         help="Kinds of findings beyond the defaults, separated by commas; all."),
+                         help="Kinds of findings to repair instead of the defaults, separated by commas; all."),
+            click.option("--extend-select", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
+                         help="Kinds of findings to repair in addition."),
             click.option("--ignore", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
                          help="Kinds of findings to leave alone."),
             click.option("--keep", metavar="GLOB", multiple=True,
@@ -105,7 +78,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
                          shell_complete=_complete_formats,
                          help="text, json, jsonl, github or sarif, to standard output or a file (repeatable)."),
             click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
-                         help="Colours; auto heeds NO_COLOR and FORCE_COLOR."),
+                         help="Colors; auto heeds NO_COLOR and FORCE_COLOR."),
             click.option("-q", "--quiet", is_flag=True, help="Errors only."),
             click.option("-v", "--verbose", is_flag=True, help="Clean packages and harmless findings, too."),
         )
@@ -115,29 +88,23 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def options_of(flags: dict[str, Any]) -> Options:
-    """Return how packages are to be judged; raise click's UsageError for a kind or a Python that is none."""
-    from ..errors import UsageError
-    from ..judgement.plan import KINDS, Options
-    from ..judgement.variant.detect import override_variant
+    """Return how packages are to be judged; raise click's UsageError for a kind or a Python that does not exist."""
+    from ..arguments import judgement_options
 
-    kinds = {}
-    for flag in ("select", "ignore"):
-        names = _names(flags[flag])
-        unknown = [name for name in names if name not in KINDS and (name != "all" or flag != "select")]
-        if unknown:
-            reason = f"there is no kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}"
-            raise click.UsageError(f"{origin(flag)}: {reason}")
-        kinds[flag] = frozenset(names)
-    if flags["python"] is not None:
-        try:
-            override_variant(flags["python"])
-        except UsageError as error:
-            raise click.UsageError(f"{origin('python')}: {error}") from error
-    return Options(flags["python"], kinds["select"], kinds["ignore"], tuple(flags["keep"]))
+    kinds = {flag: _names(flag, flags[flag]) for flag in ("select", "extend_select", "ignore")}
+    try:
+        return judgement_options(flags["python"], **kinds, keep=flags["keep"])
+    except ValueError as error:
+        # The message begins with the argument's name.
+        flag = re.match(r"\w+", str(error))
+        raise click.UsageError(f"{origin(flag[0])}{str(error)[flag.end() :]}" if flag else str(error)) from error
 
 
-def _names(values: tuple[str, ...]) -> list[str]:
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+def _names(flag: str, values: tuple[str, ...]) -> list[str]:
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    if values and not names:
+        raise click.UsageError(f"{origin(flag)}: it names no kind")
+    return names
 
 
 def origin(flag: str) -> str:
@@ -145,21 +112,29 @@ def origin(flag: str) -> str:
     context = click.get_current_context()
     source = context.get_parameter_source(flag)
     if source is ParameterSource.DEFAULT_MAP:
-        return f"{context.meta.get('conda_prune.config')}: {flag}"
+        return f"{configuration_in_force(context)}: {flag.replace('_', '-')}"
     if source is ParameterSource.ENVIRONMENT:
         return f"CONDA_PRUNE_{flag.upper()}"
-    return f"--{flag}"
+    return f"--{flag.replace('_', '-')}"
 
 
-def open_output(command: str, flags: dict[str, Any]) -> Output:
-    """Return where results go, by the options of `reporting`; raise click's UsageError where that cannot be."""
+def open_output(command: str, flags: dict[str, Any], inputs: Sequence[str] = ()) -> Output:
+    """Return where results go, by the options of `reporting`; raise click's UsageError where that cannot be.
+
+    `inputs` are the files that the command reads: none of them is overwritten.
+    """
     from .. import __version__
     from ..report.output import Output, Style
 
+    config = configuration_in_force(click.get_current_context())
+    if flags["verbose"] and config is not None:
+        from ..report.escape import escaped
+
+        click.echo(f"configuration: {escaped(config)}", err=True)
     colors = {"always": True, "never": False}.get(flags["color"])
     style = Style(command, colors, flags["quiet"], flags["verbose"], _fix_options(flags), __version__)
     try:
-        return Output(style, flags["formats"])
+        return Output(style, flags["formats"], [*inputs, *filter(None, (config, flags.get("files_from")))])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -168,42 +143,12 @@ def _fix_options(flags: dict[str, Any]) -> str:
     """Return the options that make `fix` judge as this command did; none that came from a file, which it reads too."""
     context = click.get_current_context()
     words = []
-    for flag in ("python", "select", "ignore", "keep"):
+    for flag in ("python", "select", "extend_select", "ignore", "keep"):
         if context.get_parameter_source(flag) is ParameterSource.COMMANDLINE:
             values = flags[flag] if isinstance(flags[flag], tuple) else (flags[flag],)
-            words += [word for value in values for word in (f"--{flag}", value)]
+            words += [word for value in values for word in (f"--{flag.replace('_', '-')}", value)]
     if not words:
         return ""
     import shlex
 
     return shlex.join(words)
-
-
-def find_targets(paths: tuple[str, ...], files_from: str | None) -> list[Target]:
-    """Return the packages that were named; raise click's UsageError where nothing was."""
-    from ..paths import find_packages
-
-    named = list(paths)
-    if files_from is not None:
-        named += _read_paths(files_from)
-    if "-" in named:
-        named.remove("-")
-        named += _read_paths("-")
-    if not named:
-        if files_from is not None or "-" in paths:
-            return []
-        raise click.UsageError("name packages, directories or globs")
-    targets = list(find_packages(named))
-    if not targets:
-        from ..report.escape import escaped
-
-        click.echo(f"no conda packages in {escaped(', '.join(named))}", err=True)
-    return targets
-
-
-def _read_paths(name: str) -> list[str]:
-    try:
-        with click.open_file(name, encoding="utf-8", errors="surrogateescape") as file:
-            return [line.rstrip("\n") for line in file if line.strip()]
-    except OSError as error:
-        raise click.UsageError(f"--files-from {name}: {error.strerror}") from error

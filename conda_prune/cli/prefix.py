@@ -8,24 +8,19 @@ from typing import Any
 
 import click
 
+from ..exit_codes import exit_codes_help
+from .configuration import ConfigurableCommand
 from .options import judging, open_output, options_of, reporting
 from .work import exit_code, failed
 
-_EPILOG = """\b
-Exit codes:
-  0  nothing to do, or everything repaired
-  1  without --fix: something would be repaired
-  2  wrong usage: no prefix named, or PY_VER not set and no --python
-  3  the prefix could not be processed; it is untouched
-
-\b
+_ENVIRONMENT = """\b
 Environment:
   PREFIX, PY_VER, SP_DIR, PKG_NAME, PKG_VERSION, PKG_BUILD_STRING, CONDA_BUILD: as rattler-build and
   conda-build set them for a build script
 """
 
 
-@click.command(epilog=_EPILOG)
+@click.command(cls=ConfigurableCommand, epilog=f"{exit_codes_help('prefix')}\n\n{_ENVIRONMENT}")
 @click.argument("directory", metavar="[PREFIX]", required=False)
 @click.option("--fix", is_flag=True, help="Repair the prefix: remove what does not belong in it.")
 @judging
@@ -37,7 +32,7 @@ def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
     Python that it is for come from the build's environment where they are not given.
 
     rattler-build compiles afterwards what sources it finds, in another Python's tree as well: remove those, too, with
-    --select foreign-tree, or fix the package after the build.
+    --extend-select foreign-tree, or fix the package after the build.
 
     \b
     Examples:

@@ -9,10 +9,11 @@ from typing import BinaryIO
 
 import click
 
-from .options import EXIT_CODES, complete_paths
+from ..exit_codes import ExitCode, exit_codes_help
+from .options import complete_paths
 
 
-@click.command(epilog=EXIT_CODES["report"])
+@click.command(epilog=exit_codes_help("report"))
 @click.argument("results", nargs=-1, required=True, metavar="RESULTS...", shell_complete=complete_paths)
 @click.option("--format", "format_", type=click.Choice(["text", "markdown", "html"]), default="text",
               show_default=True, help="A table for the terminal, for a comment, or a page.")  # fmt: skip
@@ -44,7 +45,7 @@ def report(results: tuple[str, ...], format_: str) -> None:
     if runs:
         page = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}[format_]
         print("\n".join(encodable(line, sys.stdout.encoding) for line in page(merged.merge(runs)).split("\n")))
-    sys.exit(3 if failed else 0)
+    sys.exit(ExitCode.FAILED if failed else ExitCode.OK)
 
 
 def _opened(path: str) -> AbstractContextManager[BinaryIO]:

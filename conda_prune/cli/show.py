@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from .options import EXIT_CODES, complete_paths, judging, options_of
-from .work import EXIT_FAILED, EXIT_OK, failed
+from ..exit_codes import ExitCode, exit_codes_help
+from .configuration import ConfigurableCommand
+from .options import complete_paths, judging, options_of
+from .work import failed
 
 
-@click.command(epilog=EXIT_CODES["show"])
+@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("show"))
 @click.argument("package", shell_complete=complete_paths)
 @click.option("--deep", is_flag=True, help="Read the payload, too: hashes, magic numbers and compression are shown.")
 @judging
@@ -44,10 +46,10 @@ def show(package: str, deep: bool, format_: str, **flags: Any) -> None:
         if format_ == "json":
             print(json_report.dumps(json_report.as_object(result), indent=2))
         print_line(text.error_line(result), sys.stderr, style)
-        sys.exit(EXIT_FAILED)
+        sys.exit(ExitCode.FAILED)
     if format_ == "json":
         print(json_report.dumps(show_object(result, plan, files), indent=2))
     else:
         for line in show_lines(result, plan, files):
             print_line(line, sys.stdout, style)
-    sys.exit(EXIT_FAILED if result.status == "refused" else EXIT_OK)
+    sys.exit(ExitCode.FAILED if result.status == "refused" else ExitCode.OK)

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ..exit_codes import ExitCode, exit_codes_help
+from .configuration import ConfigurableCommand
 from .limits import limiting, limits_of
-from .options import EXIT_CODES, complete_paths, find_targets, judging, open_output, options_of, reporting
+from .options import complete_paths, judging, open_output, options_of, reporting
+from .targets import find_targets, refuse_empty, searching, tell_left_out
 
 if TYPE_CHECKING:
     from ..judgement.plan import Options
     from ..model import Limits, Result
     from ..operations import Writing
-    from ..paths import Target
-
-EXIT_OK, EXIT_FINDINGS, EXIT_FAILED = 0, 1, 3
+    from ..paths import Found, Target
 
 
-@click.command(epilog=EXIT_CODES["check"])
+@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("check"))
 @click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
 @click.option("--deep", is_flag=True, help="Read the payload too: hashes, sizes and magic numbers are judged.")
-@click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
 @click.option("--installed", metavar="NAME", help="Judge an installed package by its record in PREFIX/conda-meta.")
 @click.option(
     "--prefix",
     metavar="PREFIX",
     help="The environment of --installed, or all of it; default $PREFIX, then $CONDA_PREFIX.",
 )
+@searching
 @judging
 @limiting
 @reporting
 def check(
     paths: tuple[str, ...],
     deep: bool,
-    files_from: str | None,
     installed: str | None,
     prefix: str | None,
     **flags: Any,
@@ -58,14 +58,14 @@ def check(
       conda-prune check --installed $PKG_NAME      in the tests of a recipe
     """
     if installed is not None or prefix is not None:
-        if paths or files_from is not None:
+        if paths or flags["files_from"] is not None:
             raise click.UsageError("--installed and --prefix judge an environment: name no packages with them")
         _check_environment(installed, prefix, deep, flags)
     run = _Run("check", options_of(flags), deep, None, _no_bars(flags), limits_of(flags))
-    _execute(run, find_targets(paths, files_from), flags)
+    _execute(run, find_targets(paths, flags), paths, flags)
 
 
-@click.command(epilog=EXIT_CODES["fix"])
+@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("fix"))
 @click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
 @click.option("--in-place", is_flag=True, help="Replace the packages by their repaired versions.")
 @click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones there.")
@@ -80,7 +80,7 @@ def check(
     show_default=True,
     help="Refresh the records of repaired packages in the channel's index; always writes all of it again.",
 )
-@click.option("--files-from", metavar="FILE", help="Read paths from FILE, one a line; - for standard input.")
+@searching
 @judging
 @limiting
 @reporting
@@ -93,7 +93,6 @@ def fix(
     backup: str | None,
     threads: int,
     reindex: str,
-    files_from: str | None,
     **flags: Any,
 ) -> None:
     """Repair packages, in place or into a directory.
@@ -106,7 +105,7 @@ def fix(
     Examples:
       conda-prune fix output/ --in-place
       conda-prune fix output/ -o repaired --jobs 0
-      conda-prune fix output/ --in-place --dry-run --select foreign-tree
+      conda-prune fix output/ --in-place --dry-run --extend-select foreign-tree
     """
     from ..operations import Writing
 
@@ -117,16 +116,16 @@ def fix(
     if backup is not None and output_dir is not None:
         raise click.UsageError("--backup goes with --in-place: -o DIR leaves the originals alone")
     writing = Writing(output_dir, _level(level), backup, dry_run)
-    targets = find_targets(paths, files_from)
+    found = find_targets(paths, flags)
     if output_dir is not None:
-        _check_collisions(targets)
+        _check_collisions(found.targets)
     if reindex != "never" and not dry_run:
         from ..places.channel.refresh import find_obstacles
 
-        results = [os.path.join(output_dir, target.below) if output_dir else target.path for target in targets]
+        results = [os.path.join(output_dir, target.below) if output_dir else target.path for target in found.targets]
         writing = replace(writing, obstacles=find_obstacles(results, always=reindex == "always"))
     run = _Run("fix", options_of(flags), True, writing, _no_bars(flags), limits_of(flags), threads)
-    _execute(run, targets, flags, reindex)
+    _execute(run, found, paths, flags, reindex)
 
 
 def _check_suffix(backup: str) -> None:
@@ -156,13 +155,14 @@ class _Run:
     limits: Limits
     threads: int = 0
 
-    def __call__(self, target: Target) -> Result:
+    def __call__(self, target: Target) -> Result | None:
+        """Return the result for a target, None for a source archive that a search found."""
         from ..interruption import ended_at_once
 
         with ended_at_once():
             return self._work(target)
 
-    def _work(self, target: Target) -> Result:
+    def _work(self, target: Target) -> Result | None:
         from ..errors import PruneError
         from ..operations import check_package, fix_package
         from ..report.progress import Meter
@@ -185,6 +185,8 @@ class _Run:
             with Meter(target.path, quiet=self.quiet) as meter:
                 return fix_package(target.path, self.options, writing, limits=self.limits, progress=meter)
         except PruneError as error:
+            if target.searched and self._is_source_archive(target.path):
+                return None
             return failed(target.path, str(error))
         except OSError as error:
             return failed(target.path, f"{error.strerror or error}")
@@ -198,6 +200,14 @@ class _Run:
             place = f"{os.path.basename(where.filename)}:{where.lineno}"
             return failed(target.path, f"internal error: {type(error).__name__}: {error} ({place}); please report this")
 
+    def _is_source_archive(self, path: str) -> bool:
+        # Asked only after an error, so that packages are not read twice.
+        if not path.endswith(".tar.bz2"):
+            return False
+        from ..archive.source_archive import is_source_archive
+
+        return is_source_archive(path, self.limits.unpacked)
+
 
 def failed(path: str, error: str) -> Result:
     """Return the result of a package that could not be processed."""
@@ -210,19 +220,26 @@ def _died(target: Target, how: str) -> Result:
     return failed(target.path, f"{how}; the package is as it was, or repaired as a whole")
 
 
-def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: str = "never") -> NoReturn:
+def _execute(
+    run: _Run, found: Found, paths: tuple[str, ...], flags: dict[str, Any], reindex: str = "never"
+) -> NoReturn:
     """Do the work, print the results, and leave with the exit code. Indexes come last, after all packages."""
     from ..operations import shares
 
-    output = open_output(run.command, flags)
+    targets = found.targets
+    output = open_output(run.command, flags, [target.path for target in targets])
     jobs, threads = shares(len(targets), flags["jobs"], run.threads)
     run = replace(run, threads=threads)
     writes = run.writing is not None and not run.writing.dry_run
     results = []
+    skipped = 0
     with output:
         output.begin([target.path for target in targets])
         with closing(_each(run, targets, jobs)) as each:
             for result in each:
+                if result is None:
+                    skipped += 1
+                    continue
                 output.add(result)
                 results.append(result)
                 if output.unread and not writes:
@@ -233,10 +250,14 @@ def _execute(run: _Run, targets: list[Target], flags: dict[str, Any], reindex: s
             for result in refresh_indexes(results, always=reindex == "always"):
                 output.add(result)
                 results.append(result)
+    if skipped and skipped == len(targets):
+        refuse_empty(paths, found, flags, skipped)
+    if flags["verbose"]:
+        tell_left_out(found, skipped)
     sys.exit(exit_code(results))
 
 
-def _each(run: _Run, targets: list[Target], jobs: int) -> Generator[Result, None, None]:
+def _each(run: _Run, targets: Sequence[Target], jobs: int) -> Generator[Result | None, None, None]:
     if jobs <= 1:
         yield from map(run, targets)
         return
@@ -284,12 +305,12 @@ def _active_prefix() -> str:
     return named[0]
 
 
-def exit_code(results: Iterable[Result]) -> int:
+def exit_code(results: Iterable[Result]) -> ExitCode:
     """Return the exit code for results: a failure outweighs findings."""
     statuses = {result.status for result in results}
     if statuses & {"error", "refused"}:
-        return EXIT_FAILED
-    return EXIT_FINDINGS if "findings" in statuses else EXIT_OK
+        return ExitCode.FAILED
+    return ExitCode.FINDINGS if "findings" in statuses else ExitCode.OK
 
 
 def _level(text: str) -> int | None:
@@ -304,7 +325,7 @@ def _level(text: str) -> int | None:
     return level
 
 
-def _check_collisions(targets: list[Target]) -> None:
+def _check_collisions(targets: Sequence[Target]) -> None:
     seen: dict[str, str] = {}
     for target in targets:
         if target.below in seen:

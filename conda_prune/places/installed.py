@@ -89,7 +89,7 @@ def _head(prefix: str, path: str, length: int) -> bytes | None:
     """Return an installed file's first bytes, or None if there is no such regular file any more."""
     try:
         with open_regular(_inside(prefix, path), buffering=0) as file:
-            return file.read(length)
+            return file.read(min(length, os.fstat(file.fileno()).st_size))
     except (OSError, ValueError):
         return None
 

@@ -1,7 +1,7 @@
 """Where results are printed while they come in: each format to standard output or to a file of its own.
 
-One format may be named with a file and another without; only one of those that programs read whole may share standard
-output with nothing else. Failures and warnings go to standard error whatever the formats are.
+Several formats may go to files, but only lines for people can share standard output. Failures and warnings go to
+standard error whatever the formats are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import CannotWrite
 from ..model import Result
 from . import text
 from .escape import encodable
-from .streams import failure_of, open_persistent
+from .streams import failure_of
 
 FORMATS = {
     "text": ("output", "TextReport"),
@@ -66,25 +66,34 @@ class Report:
 class Output:
     """All the formats that were asked for; use it in a `with` statement.
 
-    Text goes to standard output where no format does. Raises ValueError for a format that is unknown, a file that
-    cannot be opened, and formats that cannot share standard output. A file that cannot be written later on does not end
-    the work: CannotWrite is raised at the end of the `with` statement.
+    Text goes to standard output where no format does. `inputs` are the files that the command reads. Raises ValueError
+    for a format that is unknown, a file that cannot be opened or must not be overwritten (an input, a package, an
+    index), and formats that cannot share standard output or a file; nothing was written then. A file that cannot be
+    written later on does not end the work: CannotWrite is raised at the end of the `with` statement.
     """
 
-    def __init__(self, style: Style, formats: Sequence[str]) -> None:
+    def __init__(self, style: Style, formats: Sequence[str], inputs: Sequence[str] = ()) -> None:
         self._reports: list[Report] = []
         self._warned: set[str] = set()
         self._style = style
-        wanted = [(name, path) for name, _, path in (format_.partition("=") for format_ in formats)]
+        wanted = [(name, "" if path == "-" else path) for name, _, path in (text.partition("=") for text in formats)]
         _check(wanted)
+        files = None
+        if any(path for _, path in wanted):
+            from .files import OutputFiles
+
+            files = OutputFiles(inputs)
+            for name, path in wanted:
+                if path:
+                    files.check(name, path)
         if all(path for _, path in wanted):
             wanted.insert(0, ("text", ""))
         self._files: dict[str, TextIO] = {}
         with ExitStack() as opened:
             for name, path in wanted:
                 stream = sys.stdout
-                if path:
-                    stream = self._files[path] = opened.enter_context(_open(name, path))
+                if files is not None and path:
+                    stream = self._files[path] = opened.enter_context(files.open(name, path))
                 module, class_ = FORMATS[name]
                 imported = importlib.import_module(f".{module}", __package__)
                 self._reports.append(getattr(imported, class_)(stream, style))
@@ -137,17 +146,6 @@ def _check(wanted: Sequence[tuple[str, str]]) -> None:
     printed = [name for name, path in wanted if not path]
     if len(printed) != len(set(printed)) or (len(printed) > 1 and not set(printed) <= set(_SHARING)):
         raise ValueError(f"--format {', '.join(printed)}: only one can go to standard output; write FORMAT=FILE")
-    files = [os.path.realpath(path) for _, path in wanted if path and "\0" not in path]
-    if len(files) != len(set(files)):
-        raise ValueError("--format: two formats cannot go to one file")
-
-
-def _open(name: str, path: str) -> TextIO:
-    """Open a format's file, to be written line by line; raise ValueError where that is impossible."""
-    try:
-        return open_persistent(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"--format {name}={path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 class TextReport:

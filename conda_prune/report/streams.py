@@ -68,8 +68,12 @@ def standard_stream(stream: TextIO | None, descriptor: int) -> TextIO:
 
 
 def open_persistent(path: str) -> TextIO:
-    """Open a text file for writing that goes on when that fails; raise OSError or ValueError if it cannot be opened."""
-    return _text(io.FileIO(path, "w"), "utf-8", newline="\n", line_buffering=True)
+    """Open a text file for writing that goes on when that fails; raise OSError or ValueError if it cannot be opened.
+
+    What the file holds is still there: truncate it once it is certain that it is the right one.
+    """
+    raw = io.FileIO(path, "w", opener=lambda path, flags: os.open(path, flags & ~os.O_TRUNC, 0o666))
+    return _text(raw, "utf-8", newline="\n", line_buffering=True)
 
 
 def _text(raw: Any, encoding: str, *, line_buffering: bool, newline: str | None = None) -> TextIO:
