@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from .errors import PruneError
 from .model import Action, Compression, Finding, Format, Limits, Result, Size, Variant
-
-if TYPE_CHECKING:
-    from .judgement.plan import Options
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,6 +34,7 @@ def check(
     deep: bool = False,
     python: str | None = None,
     select: Collection[str] = (),
+    extend_select: Collection[str] = (),
     ignore: Collection[str] = (),
     keep: Sequence[str] = (),
     limits: Limits | None = None,
@@ -44,17 +42,27 @@ def check(
     """Return what is wrong with a package; nothing is written.
 
     Of a `.conda` only the info component is read, unless `deep` is set or a finding needs the payload. `python`
-    overrides the detection (`3.11`, `3.13t`, `pypy3.9`, `none`); `select` and `ignore` name kinds of findings; files
-    that match a glob of `keep` are never dropped. Raises PruneError where the package cannot be read.
+    overrides the detection (`3.11`, `3.13t`, `pypy3.9`, `none`). `select` lists the kinds of findings to repair,
+    instead of the defaults, `extend_select` those in addition, `ignore` those to leave alone; files that match a glob
+    of `keep` are never dropped.
+
+    Raises TypeError or ValueError for an argument that means nothing, PruneError where the package cannot be read.
     """
+    from .arguments import check_flag, check_limits, judgement_options, path_of
+
+    options = judgement_options(python, select, extend_select, ignore, keep)
+    deep, limits, package = check_flag("deep", deep), check_limits(limits), path_of("path", path)
+
     from .operations import check_package
 
-    return check_package(os.fspath(path), _options(python, select, ignore, keep), deep=deep, limits=limits)
+    with _naming(package):
+        return check_package(package, options, deep=deep, limits=limits)
 
 
 def fix(
     path: str | os.PathLike[str],
     *,
+    in_place: bool = False,
     output_dir: str | os.PathLike[str] | None = None,
     level: int | None = None,
     backup: str | None = None,
@@ -63,30 +71,44 @@ def fix(
     reindex: str = "auto",
     python: str | None = None,
     select: Collection[str] = (),
+    extend_select: Collection[str] = (),
     ignore: Collection[str] = (),
     keep: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> Result:
-    """Repair a package, in place or into `output_dir`, and return what was done.
+    """Repair a package and return what was done: the package itself with `in_place`, or else into `output_dir`.
 
     The payload is read in any case. A package without findings is not written (with `output_dir`, it is copied
     there). `level` None keeps the package's own compression; `backup` is a suffix under which the original stays;
-    `threads` 0 uses every core. The other arguments are those of `check`. Raises PruneError where the package cannot
-    be read or written; it is then as it was.
+    `threads` 0 uses every core. With `dry_run`, nothing is written. The other arguments are those of `check`.
 
     The channel's index next to the package is refreshed, as the command does: with `reindex` "auto" its records, with
     "always" all of it, with "never" nothing. The records that changed are in `Result.records`. An index that cannot be
     refreshed is found before the package is replaced, and raises PruneError; IndexNotRefreshed says that it was found
     afterwards. The whole index is read for each package: for many packages of a large channel, use "never" and index
     the channel when they are done.
+
+    Raises TypeError or ValueError for an argument that means nothing, PruneError where the package cannot be read or
+    written; it is then as it was.
     """
-    from .operations import Writing, fix_in_channel
+    from .arguments import check_limits, check_reindex, fix_options, judgement_options, path_of
 
-    writing = Writing(os.fspath(output_dir) if output_dir is not None else None, level, backup, dry_run, threads)
-    return fix_in_channel(os.fspath(path), _options(python, select, ignore, keep), writing, reindex, limits=limits)
+    package = path_of("path", path)
+    options = judgement_options(python, select, extend_select, ignore, keep)
+    writing = fix_options(package, output_dir, in_place, level, backup, threads, dry_run)
+    reindex, limits = check_reindex(reindex), check_limits(limits)
+
+    from .operations import fix_in_channel
+
+    with _naming(package):
+        return fix_in_channel(package, options, writing, reindex, limits=limits)
 
 
-def _options(python: str | None, select: Collection[str], ignore: Collection[str], keep: Sequence[str]) -> Options:
-    from .judgement.plan import Options
-
-    return Options(python, frozenset(select), frozenset(ignore), tuple(keep))
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Give errors the path of the package that they are about."""
+    try:
+        yield
+    except PruneError as error:
+        error.path = path
+        raise

@@ -29,6 +29,7 @@ TEXT, TEXTS, FLAG, COUNT, LEVEL = "a text", "a text or a list of texts", "true o
 
 KEYS = {
     "select": TEXTS,
+    "extend-select": TEXTS,
     "ignore": TEXTS,
     "keep": TEXTS,
     "python": TEXT,

@@ -21,10 +21,11 @@ class PruneError(Exception):
     """The work on one package ended; the package is as it was.
 
     `reason` says what is wrong, with the evidence; `hint` what the reader can do: the class's own advice where none is
-    given, or nothing.
+    given, or nothing. `path` is the package's, as it was given to `check` or `fix`.
     """
 
     advice = ""
+    path = ""
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint)

@@ -25,7 +25,6 @@ from .errors import (
     OutOfFiles,
     OutOfMemory,
     PruneError,
-    UsageError,
     lacks_files,
     lacks_memory,
 )
@@ -133,8 +132,6 @@ def fix_in_channel(
     `reindex` is `auto`, `always` or `never`. Raises IndexNotRefreshed when the package was repaired and its index could
     not be refreshed, which is rare: what can be known beforehand is a CannotWrite, with the package as it was.
     """
-    if reindex not in ("auto", "always", "never"):
-        raise UsageError(f"reindex={reindex!r}: choose auto, always or never")
     if reindex == "never" or writing.dry_run:
         return fix_package(path, options, writing, limits=limits)
     from .places.channel.refresh import find_obstacles, refresh_indexes

@@ -26,7 +26,7 @@ import zstandard
 
 import conda_prune
 from conda_prune import Result
-from conda_prune.errors import CannotWrite, IndexNotRefreshed, NotAPackage, PruneError
+from conda_prune.errors import CannotWrite, IndexNotRefreshed, NotAPackage
 from conda_prune.places.channel import files
 from conda_prune.places.channel.refresh import refresh_index, refresh_indexes
 from conda_prune.places.channel.rewrite import write_index
@@ -86,7 +86,7 @@ def records(value: dict[str, Any]) -> dict[str, Any]:
 
 def fix(path: Path) -> Result:
     """Repair a package, and leave its index alone."""
-    return conda_prune.fix(path, reindex="never")
+    return conda_prune.fix(path, in_place=True, reindex="never")
 
 
 # Which records are refreshed, and in which files
@@ -518,7 +518,7 @@ def test_form_that_unpacks_to_gigabytes_is_refused(subdir: Path, monkeypatch: py
     (subdir / "repodata.json.zst").write_bytes(zstandard.compress(b" " * (1 << 21)))
     before = state(subdir)
     with pytest.raises(CannotWrite, match=r"repodata\.json\.zst is larger than 1 MiB"):
-        conda_prune.fix(subdir / STRAY_CONDA.path.name)
+        conda_prune.fix(subdir / STRAY_CONDA.path.name, in_place=True)
     assert state(subdir) == before
 
 
@@ -533,7 +533,7 @@ def test_form_that_is_a_bomb_is_refused_in_little_memory(subdir: Path, form: str
     del bomb
     before = state(subdir)
     script = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 29, 3 << 29))\n"
-    script += "import conda_prune; conda_prune.fix(sys.argv[1], threads=1)"
+    script += "import conda_prune; conda_prune.fix(sys.argv[1], threads=1, in_place=True)"
     command = [sys.executable, "-c", script, str(subdir / STRAY_CONDA.path.name)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert f"the index next to it cannot be refreshed: {form} is " in done.stderr
@@ -602,7 +602,7 @@ def test_refreshed_index_is_a_result_of_its_own_in_json(subdir: Path) -> None:
 def test_fix_from_python_refreshes_the_index(subdir: Path) -> None:
     name = STRAY_CONDA.path.name
     before = records(read(subdir))[name]["sha256"]
-    result = conda_prune.fix(subdir / name)
+    result = conda_prune.fix(subdir / name, in_place=True)
     after = hashlib.sha256((subdir / name).read_bytes()).hexdigest()
     assert result.status == "fixed"
     assert [(record.file, record.before, record.after) for record in result.records] == [(name, before, after)]
@@ -612,7 +612,7 @@ def test_fix_from_python_refreshes_the_index(subdir: Path) -> None:
 def test_fix_from_python_writes_a_new_index_on_request(subdir: Path) -> None:
     for form in documents(subdir):
         (subdir / form).unlink()
-    result = conda_prune.fix(subdir / STRAY_CONDA.path.name, reindex="always")
+    result = conda_prune.fix(subdir / STRAY_CONDA.path.name, in_place=True, reindex="always")
     assert len(result.records) == len(SEEDS)
     assert_true(subdir)
 
@@ -621,7 +621,7 @@ def test_fix_from_python_finds_an_obstacle_before_it_writes(subdir: Path) -> Non
     (subdir / "repodata.json").write_text("{")
     before = state(subdir)
     with pytest.raises(CannotWrite, match="the index next to it cannot be refreshed"):
-        conda_prune.fix(subdir / STRAY_CONDA.path.name)
+        conda_prune.fix(subdir / STRAY_CONDA.path.name, in_place=True)
     assert state(subdir) == before
 
 
@@ -636,15 +636,15 @@ def test_fix_from_python_says_when_the_index_broke_meanwhile(subdir: Path, monke
     monkeypatch.setattr(os, "replace", and_break)
     monkeypatch.setattr(os, "rename", and_break)
     with pytest.raises(IndexNotRefreshed, match=r"repodata\.json: the index was not refreshed") as caught:
-        conda_prune.fix(subdir / STRAY_CONDA.path.name)
+        conda_prune.fix(subdir / STRAY_CONDA.path.name, in_place=True)
     assert isinstance(caught.value.result, Result)
     assert caught.value.result.status == "fixed"
 
 
 def test_fix_from_python_refuses_another_word_for_reindex(subdir: Path) -> None:
     before = state(subdir)
-    with pytest.raises(PruneError, match="reindex='yes': choose auto, always or never"):
-        conda_prune.fix(subdir / STRAY_CONDA.path.name, reindex="yes")
+    with pytest.raises(ValueError, match="reindex='yes': choose auto, always or never"):
+        conda_prune.fix(subdir / STRAY_CONDA.path.name, in_place=True, reindex="yes")
     assert state(subdir) == before
 
 

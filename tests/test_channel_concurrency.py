@@ -48,7 +48,7 @@ def repaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subdir.mkdir(parents=True)
     package = write_stray(subdir, "ours")
     index(subdir.parent)
-    conda_prune.fix(package, reindex="never")
+    conda_prune.fix(package, in_place=True, reindex="never")
     return subdir
 
 
@@ -256,7 +256,7 @@ def test_forms_that_are_links_to_one_file_are_written_once(repaired: Path, tmp_p
         (subdir / form).unlink(missing_ok=True)
         (subdir / form).symlink_to("index-of-today")
     for reindex in ("auto", "always"):
-        conda_prune.fix(subdir / OURS, reindex=reindex)
+        conda_prune.fix(subdir / OURS, in_place=True, reindex=reindex)
         assert_true(subdir)
         assert (subdir / "repodata.json").is_symlink()
 

@@ -96,7 +96,7 @@ def test_key_that_is_a_path_is_refused(subdir: Path, place: Callable[[Path, str]
     place(subdir, key.format(outside=subdir.parent.parent / "outside"))
     before = state(subdir.parent.parent)
     with pytest.raises(CannotWrite, match=r"which is not the name of a package's file \(CEP 26\)"):
-        conda_prune.fix(subdir / OURS)
+        conda_prune.fix(subdir / OURS, in_place=True)
     assert state(subdir.parent.parent) == before
 
 
@@ -105,7 +105,7 @@ def test_key_that_is_no_package_is_refused(subdir: Path, key: str) -> None:
     in_packages(subdir, key)
     before = state(subdir.parent.parent)
     with pytest.raises(CannotWrite, match="which is not the name of a package's file"):
-        conda_prune.fix(subdir / OURS)
+        conda_prune.fix(subdir / OURS, in_place=True)
     assert state(subdir.parent.parent) == before
 
 
@@ -113,7 +113,7 @@ def test_ending_that_is_a_path_is_refused(subdir: Path) -> None:
     in_a_revisions_ending(subdir, "../../outside")
     before = state(subdir.parent.parent)
     with pytest.raises(CannotWrite, match="which is not the name of a package's file"):
-        conda_prune.fix(subdir / OURS)
+        conda_prune.fix(subdir / OURS, in_place=True)
     assert state(subdir.parent.parent) == before
 
 
@@ -134,7 +134,7 @@ def test_key_that_is_a_path_costs_one_line_of_the_command(subdir: Path) -> None:
 def test_always_drops_keys_that_are_paths(subdir: Path) -> None:
     outside = state(subdir.parent.parent / "outside")
     in_packages(subdir, str(subdir.parent.parent / "outside" / VICTIM))
-    conda_prune.fix(subdir / OURS, reindex="always")
+    conda_prune.fix(subdir / OURS, in_place=True, reindex="always")
     assert dict(each_record(read(subdir))).keys() == {OURS}
     assert_true(subdir)
     assert state(subdir.parent.parent / "outside") == outside
@@ -147,7 +147,7 @@ def test_always_drops_keys_that_are_paths(subdir: Path) -> None:
 def test_subdir_of_an_index_is_never_a_path(subdir: Path, reindex: str, said: object) -> None:
     before = {path.relative_to(subdir.parent.parent) for path in subdir.parent.parent.rglob("*")}
     write(subdir, read(subdir) | {"info": {"subdir": said}})
-    conda_prune.fix(subdir / OURS, reindex=reindex)
+    conda_prune.fix(subdir / OURS, in_place=True, reindex=reindex)
     assert read(subdir)["packages.conda"][OURS]["size"] == (subdir / OURS).stat().st_size
     after = {path.relative_to(subdir.parent.parent) for path in subdir.parent.parent.rglob("*")}
     assert before <= after
@@ -167,7 +167,7 @@ def test_form_that_is_a_link_out_of_the_channel_is_refused(subdir: Path, form: s
     (subdir / form).symlink_to(outside)
     before = state(subdir.parent.parent)
     with pytest.raises(CannotWrite, match=f"{form} is a link that leads out of its directory"):
-        conda_prune.fix(subdir / OURS, reindex=reindex)
+        conda_prune.fix(subdir / OURS, in_place=True, reindex=reindex)
     assert state(subdir.parent.parent) == before
 
 
@@ -178,19 +178,19 @@ def test_directory_of_shards_that_is_a_link_is_refused(subdir: Path, reindex: st
     (subdir / "shards").symlink_to(outside)
     before = state(subdir.parent.parent)
     with pytest.raises(CannotWrite, match=r"the directory with the shards of \S+ is a link"):
-        conda_prune.fix(subdir / OURS, reindex=reindex)
+        conda_prune.fix(subdir / OURS, in_place=True, reindex=reindex)
     assert state(subdir.parent.parent) == before
 
 
 def test_new_shard_does_not_follow_a_link(subdir: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(subdir.parent, tmp_path / "first") / SUBDIR
     before = set(os.listdir(copied / "shards"))
-    conda_prune.fix(copied / OURS)
+    conda_prune.fix(copied / OURS, in_place=True)
     (shard,) = set(os.listdir(copied / "shards")) - before
     (subdir / "shards" / shard).symlink_to(tmp_path / "outside" / "secret.json")
     outside = state(tmp_path / "outside")
     with pytest.raises(conda_prune.PruneError, match=f"{shard} is a link"):
-        conda_prune.fix(subdir / OURS)
+        conda_prune.fix(subdir / OURS, in_place=True)
     assert state(tmp_path / "outside") == outside
     assert (
         read(subdir) == read(copied) or dict(each_record(read(subdir)))[OURS] != dict(each_record(read(copied)))[OURS]
@@ -217,7 +217,7 @@ def test_pipe_in_the_place_of_a_shard_does_not_hang(subdir: Path) -> None:
 def test_patches_that_are_a_link_cost_the_link_only(subdir: Path) -> None:
     victim = subdir.parent.parent / "outside" / "secret.json"
     (subdir / "repodata.jlap").symlink_to(victim)
-    conda_prune.fix(subdir / OURS)
+    conda_prune.fix(subdir / OURS, in_place=True)
     assert not (subdir / "repodata.jlap").is_symlink()
     assert victim.read_bytes() == b"what others own"
 
@@ -228,7 +228,7 @@ paths = []
 sys.addaudithook(lambda event, args: event == "open" and isinstance(args[0], str) and paths.append(args[0]))
 import json, conda_prune
 try:
-    conda_prune.fix(sys.argv[1])
+    conda_prune.fix(sys.argv[1], in_place=True)
 except conda_prune.PruneError:
     pass
 print(json.dumps(paths))

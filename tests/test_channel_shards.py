@@ -69,7 +69,7 @@ def without_bytes(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_value_but_the_repaired_record_stays(subdir: Path) -> None:
     before, files = documents(subdir), state(subdir)
-    conda_prune.fix(subdir / OURS)
+    conda_prune.fix(subdir / OURS, in_place=True)
     after = documents(subdir)
     assert_true(subdir)
     for form, document in before.items():
@@ -87,7 +87,7 @@ def test_shards_without_json_are_refreshed(subdir: Path) -> None:
         if form not in SHARDS:
             (subdir / form).unlink()
     before = documents(subdir)
-    conda_prune.fix(subdir / OURS)
+    conda_prune.fix(subdir / OURS, in_place=True)
     assert_true(subdir)
     for form, document in documents(subdir).items():
         assert without_bytes(document) == without_bytes(before[form])
@@ -99,7 +99,7 @@ def test_stale_shard_next_to_a_true_repodata_is_refreshed(subdir: Path) -> None:
     record = dict(each_record(index))[TWIN]
     record["sha256"] = bytes(32)
     write_shards(subdir, index)
-    result = conda_prune.fix(subdir / TWIN)
+    result = conda_prune.fix(subdir / TWIN, in_place=True)
     assert (result.status, len(result.records)) == ("clean", 1)
     renewed = dict(each_record(documents(subdir)[SHARDS[0]]))[TWIN]["sha256"]
     assert renewed.hex() == read(subdir)["packages.conda"][TWIN]["sha256"]
@@ -118,7 +118,7 @@ def test_odd_values_of_a_shard_stay(subdir: Path) -> None:
     numbered[1] = odd
     write_shards(subdir, index)
     index = msgpack.unpackb(msgpack.packb(index), strict_map_key=False)
-    conda_prune.fix(subdir / OURS)
+    conda_prune.fix(subdir / OURS, in_place=True)
     shard_index = msgpack.unpackb(unpacked(subdir / SHARDS[0]))
     digest = shard_index["shards"]["ours"]
     directory = subdir / shard_index["info"]["shards_base_url"]
@@ -130,7 +130,7 @@ def test_odd_values_of_a_shard_stay(subdir: Path) -> None:
 
 def test_always_keeps_what_does_not_come_from_packages(subdir: Path) -> None:
     before = documents(subdir)
-    conda_prune.fix(subdir / OURS, reindex="always")
+    conda_prune.fix(subdir / OURS, in_place=True, reindex="always")
     after = documents(subdir)
     assert_true(subdir)
     assert after.keys() == before.keys()
@@ -153,7 +153,7 @@ def test_revisions_in_shards_are_refreshed(tmp_path: Path) -> None:
     index_with_conda_index(tmp_path / "channel", "v3")
     before = documents(subdir)
     assert before[SHARDS[0]]["shards"]["ours"]["v3"]["conda"]
-    conda_prune.fix(subdir / OURS)
+    conda_prune.fix(subdir / OURS, in_place=True)
     assert_true(subdir)
     for form, document in documents(subdir).items():
         assert without_bytes(document) == without_bytes(before[form])
@@ -177,7 +177,7 @@ def test_shards_that_are_elsewhere_are_refused(subdir: Path, url: object) -> Non
     edit_shard_index(subdir, lambda index: index["info"].update(shards_base_url=url))
     before = state(subdir.parent)
     with pytest.raises(CannotWrite, match=f"the shards of {SHARDS[0]} are not in its directory"):
-        conda_prune.fix(subdir / OURS)
+        conda_prune.fix(subdir / OURS, in_place=True)
     assert state(subdir.parent) == before
 
 
@@ -220,7 +220,7 @@ def test_broken_shards_are_found_before_a_package_is_replaced(
     change(subdir)
     before = state(subdir.parent)
     with pytest.raises(CannotWrite, match=message):
-        conda_prune.fix(subdir / OURS)
+        conda_prune.fix(subdir / OURS, in_place=True)
     assert state(subdir.parent) == before
 
 
@@ -268,7 +268,7 @@ def test_vouchers_of_clean_packages_stay(subdir: Path) -> None:
     vouch(value)
     write(subdir, value)
     before = state(subdir)
-    assert not conda_prune.fix(subdir / TWIN).warnings
+    assert not conda_prune.fix(subdir / TWIN, in_place=True).warnings
     assert state(subdir) == before
 
 
@@ -279,7 +279,7 @@ def test_patches_to_the_old_index_are_removed(subdir: Path) -> None:
     """Clients that find a .jlap compute the old repodata.json from it."""
     for name in ("repodata.jlap", "current_repodata.jlap"):
         (subdir / name).write_text("0" * 64)
-    warnings = conda_prune.fix(subdir / OURS).warnings
+    warnings = conda_prune.fix(subdir / OURS, in_place=True).warnings
     assert f"{subdir}/repodata.jlap was removed: it led clients to the old index; make it again" in warnings
     assert not (subdir / "repodata.jlap").exists()
     assert (subdir / "current_repodata.jlap").exists(), "there is no current_repodata.json that changed"
@@ -287,7 +287,7 @@ def test_patches_to_the_old_index_are_removed(subdir: Path) -> None:
 
 def test_patches_stay_with_an_index_that_is_not_written(subdir: Path) -> None:
     (subdir / "repodata.jlap").write_text("0" * 64)
-    assert conda_prune.fix(subdir / TWIN).status == "clean"
+    assert conda_prune.fix(subdir / TWIN, in_place=True).status == "clean"
     assert (subdir / "repodata.jlap").exists()
 
 
@@ -296,7 +296,7 @@ def test_page_with_old_hashes_is_reported(subdir: Path) -> None:
     if not page.exists():
         page.write_text(f"<td>{read(subdir)['packages.conda'][OURS]['sha256']}</td>")
     before = page.read_bytes()
-    warnings = conda_prune.fix(subdir / OURS).warnings
+    warnings = conda_prune.fix(subdir / OURS, in_place=True).warnings
     assert f"{page} shows old hashes; index the channel again to renew it" in warnings
     assert page.read_bytes() == before
 
@@ -307,14 +307,14 @@ def test_run_exports_json_says_nothing_of_bytes_and_stays(subdir: Path) -> None:
         write(subdir, {"info": {"subdir": SUBDIR}, "packages.conda": {OURS: {"run_exports": RUN_EXPORTS}}}, path.name)
     path.chmod(0o444)
     before = path.read_bytes(), path.stat().st_ino
-    assert not [line for line in conda_prune.fix(subdir / OURS).warnings if path.name in line]
+    assert not [line for line in conda_prune.fix(subdir / OURS, in_place=True).warnings if path.name in line]
     assert (path.read_bytes(), path.stat().st_ino) == before
 
 
 @pytest.mark.parametrize("name", ["repodata.json.gz", "repodata.json.sig", "repodata.json.zst.asc"])
 def test_files_made_from_the_old_index_are_reported(subdir: Path, name: str) -> None:
     (subdir / name).write_bytes(b"old")
-    warnings = conda_prune.fix(subdir / OURS).warnings
+    warnings = conda_prune.fix(subdir / OURS, in_place=True).warnings
     if (subdir / name).with_suffix("").exists():
         assert [line for line in warnings if line.startswith(f"{subdir}/{name} is ")]
     assert (subdir / name).read_bytes() == b"old"

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import threading
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def rounds(connection: Connection, package: str) -> None:
     """Fix the package whenever the other end says so, and answer with what became of it."""
     while connection.recv():
         try:
-            connection.send(fix(package).status)
+            connection.send(fix(package, in_place=True).status)
         except BaseException as error:
             connection.send(repr(error))
 
@@ -41,7 +42,7 @@ def test_eight_processes_fix_one_package(tmp_path: Path, format_: Format, count:
     alone = tmp_path / "alone" / original.name
     alone.parent.mkdir()
     shutil.copy(original, alone)
-    fix(alone)
+    fix(alone, in_place=True)
     package = tmp_path / "work" / original.name
     package.parent.mkdir()
     context = multiprocessing.get_context("spawn")
@@ -73,7 +74,7 @@ def test_a_reader_sees_the_old_package_or_the_new(tmp_path: Path, format_: Forma
     package.parent.mkdir()
     shutil.copy(original, package)
     old = hashlib.sha256(package.read_bytes()).hexdigest()
-    fix(package)
+    fix(package, in_place=True)
     new = hashlib.sha256(package.read_bytes()).hexdigest()
     seen: set[str] = set()
     stop = threading.Event()
@@ -88,7 +89,7 @@ def test_a_reader_sees_the_old_package_or_the_new(tmp_path: Path, format_: Forma
     os.replace(again, package)
     reader.start()
     for _ in range(30):
-        assert fix(package).status == "fixed"
+        assert fix(package, in_place=True).status == "fixed"
         shutil.copy(original, again)
         os.replace(again, package)
     stop.set()
@@ -107,7 +108,7 @@ def test_a_package_replaced_while_it_is_read_is_judged_anew(
     fixed = tmp_path / "fixed" / package.name
     fixed.parent.mkdir()
     shutil.copy(package, fixed)
-    fix(fixed)
+    fix(fixed, in_place=True)
     real = Archive.check_unwritten
     opened: list[bool] = []
 
@@ -119,7 +120,7 @@ def test_a_package_replaced_while_it_is_read_is_judged_anew(
         real(archive)
 
     monkeypatch.setattr(Archive, "check_unwritten", replacing)
-    assert fix(package).status == "clean", "what the other run left"
+    assert fix(package, in_place=True).status == "clean", "what the other run left"
     assert sorted(os.listdir(tmp_path)) == ["clean", package.name, "fixed"]
 
 
@@ -138,7 +139,7 @@ def test_a_package_that_changes_for_good_is_given_up(
         real(archive)
 
     monkeypatch.setattr(Archive, "check_unwritten", writing)
-    for work in (check, fix):
+    for work in (check, partial(fix, in_place=True)):
         package.write_bytes(content)
         attempts.clear()
         with pytest.raises(Changed, match="changed while"):
@@ -152,7 +153,7 @@ def test_a_package_written_while_it_is_fixed_is_never_mixed(tmp_path: Path, form
     """A writer that is at work in place, without a rename: what comes out is its bytes or a fix of one version."""
     package = write_package(BASE, tmp_path, format=format_)
     good = package.read_bytes()
-    fix(package)
+    fix(package, in_place=True)
     fixed = package.read_bytes()
     package.write_bytes(good)
     stop = threading.Event()
@@ -172,7 +173,7 @@ def test_a_package_written_while_it_is_fixed_is_never_mixed(tmp_path: Path, form
     outcomes: list[str] = []
     for _ in range(25):
         try:
-            outcomes.append(fix(package).status)
+            outcomes.append(fix(package, in_place=True).status)
         except PruneError as error:
             outcomes.append(type(error).__name__)
     stop.set()

@@ -102,7 +102,7 @@ def test_the_example_recipe_without_its_hook_packs_stray_bytecode_and_its_test_f
     found = {finding.path: finding.kind for finding in conda_prune.check(package).findings}
     assert found == PLANTED
     assert not all(result.success for result in run_tests(tool_channel, package))
-    assert conda_prune.fix(package).status == "fixed"
+    assert conda_prune.fix(package, in_place=True).status == "fixed"
     results = run_tests(tool_channel, package)
     assert all(result.success for result in results), results
 
@@ -110,7 +110,7 @@ def test_the_example_recipe_without_its_hook_packs_stray_bytecode_and_its_test_f
 def test_the_example_recipe_packs_no_stray_bytecode_and_its_tests_pass(tool_channel: Channel, tmp_path: Path) -> None:
     built = build(tool_channel, example(tmp_path / "example", hook=True), tmp_path / "output", (f"{VERSION}.*",))
     (package,) = built.packages
-    result = conda_prune.check(package, deep=True, select=["foreign-tree"])
+    result = conda_prune.check(package, deep=True, extend_select=["foreign-tree"])
     assert (result.status, result.findings) == ("clean", ())
     assert result.variant is not None
     assert result.variant.python == VERSION

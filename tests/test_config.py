@@ -133,17 +133,17 @@ def kinds_found(done: subprocess.CompletedProcess[str]) -> set[str]:
 def test_the_file_counts_and_the_environment_wins_and_the_command_line_over_both(tmp_path: Path) -> None:
     path = STRAY[0].path
     assert kinds_found(run_in(tmp_path, "check", path)) == {"foreign-path"}
-    write(tmp_path, HEAD + 'select = ["foreign-tree"]\n')
+    write(tmp_path, HEAD + 'extend-select = ["foreign-tree"]\n')
     assert kinds_found(run_in(tmp_path, "check", path)) == {"foreign-path", "foreign-tree"}
-    assert kinds_found(run_in(tmp_path, "check", path, CONDA_PRUNE_SELECT="orphan")) == {"foreign-path"}
+    assert kinds_found(run_in(tmp_path, "check", path, CONDA_PRUNE_EXTEND_SELECT="orphan")) == {"foreign-path"}
     assert kinds_found(
-        run_in(tmp_path, "check", path, "--select", "foreign-tree", CONDA_PRUNE_SELECT="orphan")
+        run_in(tmp_path, "check", path, "--extend-select", "foreign-tree", CONDA_PRUNE_EXTEND_SELECT="orphan")
     ) == {"foreign-path", "foreign-tree"}  # fmt: skip
 
 
 def test_a_variable_of_one_command_wins_over_that_of_all(tmp_path: Path) -> None:
     path = STRAY[0].path
-    both = {"CONDA_PRUNE_SELECT": "orphan", "CONDA_PRUNE_CHECK_SELECT": "foreign-tree"}
+    both = {"CONDA_PRUNE_EXTEND_SELECT": "orphan", "CONDA_PRUNE_CHECK_EXTEND_SELECT": "foreign-tree"}
     assert kinds_found(run_in(tmp_path, "check", path, **both)) == {"foreign-path", "foreign-tree"}
     assert run_in(tmp_path, "check", path, CONDA_PRUNE_FORMAT="jsonl").stdout.startswith('{"schema_version"')
 
@@ -214,7 +214,7 @@ def owned(path: Path, user: int) -> Path:
 def test_file_of_another_user_is_an_error(
     tmp_path: Path, owner: int, of_directory: int, sudo: str | None, accepted: bool
 ) -> None:
-    config = owned(write(tmp_path / "shared", HEAD + 'select = "orphan"\n'), owner)
+    config = owned(write(tmp_path / "shared", HEAD + 'extend-select = "orphan"\n'), owner)
     project = tmp_path / "shared" / "project"
     project.mkdir()
     owned(project, of_directory)
@@ -262,7 +262,7 @@ def test_others_trust_their_own_files_and_roots(tmp_path: Path, owner: int, acce
 
 @needs_root
 def test_link_of_another_user_is_an_error(tmp_path: Path) -> None:
-    ours = write(tmp_path / "elsewhere", HEAD + 'select = "foreign-tree"\n')
+    ours = write(tmp_path / "elsewhere", HEAD + 'extend-select = "foreign-tree"\n')
     link = tmp_path / "shared" / "pixi.toml"
     link.parent.mkdir()
     link.symlink_to(ours)
@@ -315,8 +315,8 @@ def test_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_config_option_names_the_file(tmp_path: Path) -> None:
-    write(tmp_path, HEAD + 'select = "orphan"\n')
-    other = write(tmp_path, HEAD + 'select = "foreign-tree"\n', "other.toml")
+    write(tmp_path, HEAD + 'extend-select = "orphan"\n')
+    other = write(tmp_path, HEAD + 'extend-select = "foreign-tree"\n', "other.toml")
     path = STRAY[0].path
     tree = {"foreign-path", "foreign-tree"}
     assert kinds_found(run_in(tmp_path, "check", path)) == {"foreign-path"}

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_other_names_are_no_packages(name: str) -> None:
 
 
 def refused(path: Path, words: str) -> None:
-    for work in (check, fix):
+    for work in (check, partial(fix, in_place=True)):
         with pytest.raises(PruneError, match=words):
             work(path)
 
@@ -90,7 +91,7 @@ def test_a_package_behind_links_is_fixed_where_it_is(tmp_path: Path) -> None:
     first, second = tmp_path / real.name, tmp_path / "second.conda"
     first.symlink_to(real)
     second.symlink_to(first)
-    assert fix(second, backup=".orig").status == "fixed"
+    assert fix(second, in_place=True, backup=".orig").status == "fixed"
     assert (first.is_symlink(), second.is_symlink(), real.is_symlink()) == (True, True, False)
     assert sorted(os.listdir(tmp_path / "store")) == sorted([real.name, f"{real.name}.orig"])
     assert check(real).status == "clean"
@@ -107,7 +108,7 @@ def test_a_read_only_package_is_checked_and_not_fixed(tmp_path: Path, format_: A
     package.chmod(0o444)
     assert check(package).status == "findings"
     with pytest.raises(CannotWrite, match="the file is read-only"):
-        fix(package)
+        fix(package, in_place=True)
     assert fix(package, dry_run=True).status == "findings"
     assert fix(package, output_dir=tmp_path / "out").status == "fixed"
 
@@ -125,13 +126,13 @@ def test_what_is_read_only_is_said_before_the_payload_is_read(tmp_path: Path, wh
     data[middle] ^= 1
     package.write_bytes(data)
     with pytest.raises(Damaged):
-        fix(package)
+        fix(package, in_place=True)
     read_only = package if what == "file" else tmp_path
     mode = read_only.stat().st_mode
     read_only.chmod(mode & ~0o222)
     try:
         with pytest.raises(CannotWrite, match="is read-only"):
-            fix(package)
+            fix(package, in_place=True)
     finally:
         read_only.chmod(mode)
     assert (package.read_bytes(), os.listdir(tmp_path)) == (bytes(data), [package.name])
@@ -150,7 +151,7 @@ def test_inner_names_stay_when_the_file_was_renamed(tmp_path: Path, format_: Any
     os.rename(original, renamed)
     with Archive(str(renamed), Limits()) as archive:
         before = archive.entry_names
-    assert fix(renamed).status == "fixed"
+    assert fix(renamed, in_place=True).status == "fixed"
     with Archive(str(renamed), Limits()) as archive:
         assert archive.entry_names == before
     assert os.listdir(tmp_path) == [renamed.name]

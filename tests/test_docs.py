@@ -285,7 +285,7 @@ def test_an_interruption_has_its_exit_code(number: signal.Signals, code: int) ->
 def test_every_key_of_the_json_is_documented(tmp_path: Path) -> None:
     package = tmp_path / Path(SEED).name
     shutil.copy(REPOSITORY / SEED, package)
-    real = json.loads(json.dumps(as_object(fix(package))))
+    real = json.loads(json.dumps(as_object(fix(package, in_place=True))))
     rows = {key: value for keys, value in table(DOCS / "output.md", "key") for key in _SPAN.findall(keys)}
     assert rows.keys() == real.keys()
     for key, value in real.items():

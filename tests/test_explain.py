@@ -76,8 +76,8 @@ def test_the_command_prints_a_page() -> None:
     ("kind", "how"),
     [
         ("foreign-path", "looked for by default"),
-        ("nested-path", "reported; fixed with --select nested-path"),
-        ("foreign-tree", "on request: --select foreign-tree"),
+        ("nested-path", "reported; fixed with --extend-select"),
+        ("foreign-tree", "on request, with --extend-select"),
     ],
 )
 def test_a_page_says_when_a_kind_applies(kind: str, how: str) -> None:

@@ -63,7 +63,7 @@ def components(path: Path) -> dict[str, bytes]:
 def test_a_clean_package_is_not_written(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     before = package.stat()
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "clean"
     after = package.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
@@ -71,7 +71,7 @@ def test_a_clean_package_is_not_written(seed: Seed, tmp_path: Path) -> None:
 @stray_seeds
 def test_exactly_the_strays_go(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    result = fix(package)
+    result = fix(package, in_place=True)
     assert result.status == "fixed"
     assert sorted(members(seed.path).keys() - members(package).keys()) == seed.stray
     assert sum(name.endswith(".pyc") for name in members(package)) == seed.facts["bytecode"]["own"]
@@ -80,7 +80,7 @@ def test_exactly_the_strays_go(seed: Seed, tmp_path: Path) -> None:
 @stray_seeds
 def test_what_is_kept_is_byte_for_byte_what_it_was(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     before, after = members(seed.path), members(package)
     changed = {name for name in after if after[name] != before[name]}
     records = {name for name in after if name.endswith(".dist-info/RECORD")}
@@ -91,7 +91,7 @@ def test_what_is_kept_is_byte_for_byte_what_it_was(seed: Seed, tmp_path: Path) -
 @stray_seeds
 def test_paths_json_is_true_and_names_exactly_what_is_there(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     files = contents(package)
     listing = json.loads(files["info/paths.json"])
     entries = {entry["_path"]: entry for entry in listing["paths"]}
@@ -105,7 +105,7 @@ def test_paths_json_is_true_and_names_exactly_what_is_there(seed: Seed, tmp_path
 @stray_seeds
 def test_paths_json_keeps_its_text(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     before, files = contents(seed.path)["info/paths.json"], contents(package)
     listing = json.loads(before)
     assert json.dumps(listing, indent=2).encode() == before, "the builder's style, which is to be kept"
@@ -120,7 +120,7 @@ def test_paths_json_keeps_its_text(seed: Seed, tmp_path: Path) -> None:
 @stray_seeds
 def test_no_record_names_a_dropped_file(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     files = contents(package)
     gone = {os.path.basename(path) for path in seed.stray} - {os.path.basename(name) for name in files}
     records = [name for name in files if name.endswith("/RECORD")]
@@ -138,7 +138,7 @@ def test_no_record_names_a_dropped_file(seed: Seed, tmp_path: Path) -> None:
 def test_the_package_keeps_its_compression(seed: Seed, tmp_path: Path) -> None:
     """The kept content, compressed here with the original's settings, gives the very bytes that `fix` wrote."""
     package = seed.copy(tmp_path)
-    result = fix(package)
+    result = fix(package, in_place=True)
     assert result.compression is not None
     assert result.compression.level == seed.facts["level"]
     if package.suffix == ".bz2":
@@ -161,7 +161,7 @@ def test_the_package_keeps_its_compression(seed: Seed, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", ZIPPED, ids=[seed.id for seed in ZIPPED])
 def test_the_zip_keeps_its_shape(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     with zipfile.ZipFile(seed.path) as before, zipfile.ZipFile(package) as after:
         for old, new in zip(before.infolist(), after.infolist(), strict=True):
             assert (old.filename, old.date_time, old.external_attr, old.create_system, old.create_version) == (
@@ -178,16 +178,16 @@ def test_the_zip_keeps_its_shape(seed: Seed, tmp_path: Path) -> None:
 @stray_seeds
 def test_a_second_fix_writes_nothing(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     first = package.read_bytes(), package.stat().st_ino, package.stat().st_mtime_ns
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "clean"
     assert (package.read_bytes(), package.stat().st_ino, package.stat().st_mtime_ns) == first
 
 
 @stray_seeds
 def test_a_level_that_is_asked_for_is_used(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    result = fix(package, level=1)
+    result = fix(package, in_place=True, level=1)
     assert result.compression is not None
     assert (result.compression.level, result.compression.source) == (1, "asked")
     assert members(package).keys() == members(seed.path).keys() - set(seed.stray)
@@ -209,7 +209,7 @@ def test_the_output_directory_holds_every_package_of_the_call(seed: Seed, tmp_pa
 @stray_seeds
 def test_the_backup_is_the_original(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package, backup=".orig")
+    fix(package, in_place=True, backup=".orig")
     assert package.with_name(package.name + ".orig").read_bytes() == seed.path.read_bytes()
     assert len(os.listdir(tmp_path)) == 2
 
@@ -218,7 +218,7 @@ def test_the_backup_is_the_original(seed: Seed, tmp_path: Path) -> None:
 def test_the_mode_is_kept(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     package.chmod(0o640)
-    fix(package)
+    fix(package, in_place=True)
     assert package.stat().st_mode & 0o7777 == 0o640
 
 
@@ -235,7 +235,7 @@ def test_a_dry_run_writes_nothing(seed: Seed, tmp_path: Path) -> None:
 @stray_seeds
 def test_what_a_glob_keeps_is_kept(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package, keep=["lib/python3.10/*"])
+    fix(package, in_place=True, keep=["lib/python3.10/*"])
     assert {name for name in seed.stray if name.startswith("lib/python3.10/")} <= members(package).keys()
     assert not {name for name in seed.stray if not name.startswith("lib/python3.10/")} & members(package).keys()
 
@@ -243,7 +243,7 @@ def test_what_a_glob_keeps_is_kept(seed: Seed, tmp_path: Path) -> None:
 @stray_seeds
 def test_size_and_hash_are_those_of_the_file_before_and_after(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    result = fix(package)
+    result = fix(package, in_place=True)
     for said, content in ((result.before, seed.path.read_bytes()), (result.after, package.read_bytes())):
         assert said == Size(len(content), hashlib.sha256(content).hexdigest())
 
@@ -263,6 +263,6 @@ def test_a_component_in_which_nothing_changes_keeps_its_compressed_bytes(tmp_pat
     odd = zstandard.ZstdCompressor(compression_params=settings).compress(pkg)
     package = tmp_path / f"{spec.stem}.conda"
     package.write_bytes(conda_archive(spec.stem, zstd_frame(info), odd))
-    assert [finding.kind for finding in fix(package).findings] == ["stale-listing"]
+    assert [finding.kind for finding in fix(package, in_place=True).findings] == ["stale-listing"]
     with zipfile.ZipFile(package) as archive:
         assert archive.read(f"pkg-{spec.stem}.tar.zst") == odd

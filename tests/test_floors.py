@@ -27,7 +27,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "operations": ("places", "archive", "compression", "judgement", *SHARED),
     "paths": ("archive", *SHARED),
     "config": ("archive", *SHARED),
-    "__init__": ("operations", "judgement", *SHARED),
+    "arguments": ("operations", "judgement", *SHARED),
+    "__init__": ("operations", "arguments", *SHARED),
     "cli": (
         "cli",
         "archive",
@@ -38,6 +39,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "interruption",
         "isolation",
         "config",
+        "arguments",
         "exit_codes",
         "judgement",
         "__init__",

@@ -188,7 +188,7 @@ def test_fix_leaves_the_file_as_it_is(package: Package, format: PackageFormat, t
     for select in ((), ("all",)):
         result = check(path, deep=True, select=select)
         assert (result.status, [f for f in result.findings if f.action is not Action.REPORT]) == ("clean", [])
-        assert fix(path, select=select).status == "clean"
+        assert fix(path, in_place=True, select=select).status == "clean"
     assert (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns) == before
 
 
@@ -196,5 +196,5 @@ def test_fix_leaves_the_file_as_it_is(package: Package, format: PackageFormat, t
 def test_real_packages_of_rattler_build_stay(seed: Seed, tmp_path: Path) -> None:
     path = seed.copy(tmp_path)
     before = path.read_bytes(), path.stat().st_ino
-    assert fix(path).status == "clean"
+    assert fix(path, in_place=True).status == "clean"
     assert (path.read_bytes(), path.stat().st_ino) == before

@@ -67,7 +67,7 @@ def test_without_the_hook_the_recipes_test_fails_the_build(channel: Channel, tmp
 def test_the_hook_at_the_end_of_the_script_keeps_strays_out(
     channel: Channel, tmp_path: Path, package_format: str
 ) -> None:
-    recipe = write_recipe(tmp_path, hook=["conda-prune prefix --fix --select foreign-tree"], test=IN_TESTS)
+    recipe = write_recipe(tmp_path, hook=["conda-prune prefix --fix --extend-select foreign-tree"], test=IN_TESTS)
     older, newer = build_variants(channel, recipe, tmp_path / "output", package_format=package_format, tests="native")
     assert (older.error, newer.error) == (None, None)
     assert files(newer.path) == OWN
@@ -149,7 +149,7 @@ def test_a_build_that_goes_on_finds_the_fixed_package(channel: Channel, tmp_path
 
 
 def test_from_python_the_packages_of_a_result_can_be_fixed(channel: Channel, tmp_path: Path) -> None:
-    script = "import sys, conda_prune\nfor path in sys.argv[1:]: print(conda_prune.fix(path).status)\n"
+    script = "import sys, conda_prune\nfor path in sys.argv[1:]: print(conda_prune.fix(path, in_place=True).status)\n"
     variants = build_variants(channel, write_recipe(tmp_path), tmp_path / "output")
     paths = [str(variant.path) for variant in variants]
     done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True)

@@ -106,7 +106,7 @@ def test_callers_get_the_reason_and_the_package_stays(hostile: Hostile, tmp_path
     path = hostile.make(tmp_path)
     before, names = state(path), sorted(os.listdir(tmp_path))
     with pytest.raises(PruneError) as refused:
-        fix(path)
+        fix(path, in_place=True)
     assert any(reason in str(refused.value).lower() for reason in hostile.reasons)
     assert (state(path), sorted(os.listdir(tmp_path))) == (before, names)
 
@@ -157,7 +157,7 @@ def test_odd_inputs_come_out_read_alike_by_every_client(odd: Odd, tmp_path: Path
     package = odd.make(tmp_path / "in")
     members = {name: raw for group in read_tar_members(package).values() for name, raw in group}
     original = read_by_libarchive(package)
-    result = fix(package)
+    result = fix(package, in_place=True)
     assert result.status == "fixed"
     assert {finding.path for finding in result.findings if finding.action.value == "drop"} == odd.drops
     kept = {name: data for name, data in original.items() if name not in odd.drops}
@@ -168,7 +168,7 @@ def test_odd_inputs_come_out_read_alike_by_every_client(odd: Odd, tmp_path: Path
     for group in read_tar_members(package).values():
         for name, raw in group:
             assert raw == members[name] or os.path.normpath(name) in listings, "kept members are byte-identical"
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "clean"
 
 
 @odds

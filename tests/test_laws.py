@@ -52,7 +52,7 @@ def test_the_laws_hold(scenario: Scenario, format_: Format, writer: Writer, tmp_
     judged = check(package, deep=True)
     assert state(package) == before, "check writes nothing"
 
-    result = fix(package)
+    result = fix(package, in_place=True)
     assert os.listdir(tmp_path) == [package.name], "nothing else is left in the directory"
     assert [(f.kind, f.path, f.action) for f in result.findings] == [
         (f.kind, f.path, f.action) for f in judged.findings
@@ -91,7 +91,7 @@ def test_the_laws_hold(scenario: Scenario, format_: Format, writer: Writer, tmp_
     again = check(package, deep=True)
     assert again.status == "clean", "a fixed package checks clean"
     assert check(package).status == "clean"
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "clean"
     assert state(package) == fixed, "a second fix writes nothing"
 
 

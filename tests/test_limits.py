@@ -83,7 +83,7 @@ def test_each_limit_stops_the_work_and_names_its_option(
 ) -> None:
     package = write_package(BASE, tmp_path, format=format_)
     before = package.read_bytes()
-    for work in (check, fix):
+    for work in (check, partial(fix, in_place=True)):
         with pytest.raises(LimitExceeded, match=option):
             work(package, limits=limits)
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
@@ -93,11 +93,11 @@ def test_a_zstd_window_above_the_limit_stops_the_work_and_names_its_option(tmp_p
     """conda-package-handling 1.x leaves a window of 128 MiB, however small the content is."""
     package = write_package(BASE, tmp_path, writer="cph1")
     before = package.read_bytes()
-    for work in (check, fix):
+    for work in (check, partial(fix, in_place=True)):
         with pytest.raises(LimitExceeded, match=r"134217728 bytes is larger than 134217727; .* --max-window"):
             work(package, limits=Limits(window=(128 << 20) - 1))
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
-    assert fix(package, limits=Limits(window=128 << 20)).status == "fixed"
+    assert fix(package, in_place=True, limits=Limits(window=128 << 20)).status == "fixed"
 
 
 def in_long_mode(tar: bytes) -> bytes:
@@ -111,11 +111,11 @@ def in_long_mode(tar: bytes) -> bytes:
 def test_a_package_in_long_mode_is_fixed_with_a_window_that_clients_accept(tmp_path: Path, component: str) -> None:
     package = from_frame(in_long_mode, component)(tmp_path)
     with pytest.raises(LimitExceeded, match="268435456 bytes is larger than 134217728, which is what conda clients"):
-        fix(package)
+        fix(package, in_place=True)
     wide = Limits(window=256 << 20)
     judged = check(package, deep=True, limits=wide)
     assert judged.notes == (f"the {component} component's zstd window is larger than conda clients accept",)
-    fixed = fix(package, limits=wide)
+    fixed = fix(package, in_place=True, limits=wide)
     assert (fixed.status, fixed.findings) == ("fixed", judged.findings)
     again = check(package, deep=True)
     assert (again.status, again.notes) == ("clean", ())
@@ -125,7 +125,7 @@ def test_a_package_in_long_mode_is_fixed_with_a_window_that_clients_accept(tmp_p
 
 def test_a_clean_package_in_long_mode_stays_and_is_told(tmp_path: Path) -> None:
     package = from_frame(in_long_mode, "pkg")(tmp_path)
-    fix(package, limits=Limits(window=256 << 20))
+    fix(package, in_place=True, limits=Limits(window=256 << 20))
     with zipfile.ZipFile(package) as file:
         members = [ZipMember(name, file.read(name)) for name in file.namelist()]
     [place] = [place for place, member in enumerate(members) if member.name.startswith("pkg-")]
@@ -133,7 +133,7 @@ def test_a_clean_package_in_long_mode_stays_and_is_told(tmp_path: Path) -> None:
     members[place] = replace(members[place], data=in_long_mode(tar))
     package.write_bytes(zip_archive(members))
     before = package.read_bytes()
-    result = fix(package, limits=Limits(window=256 << 20))
+    result = fix(package, in_place=True, limits=Limits(window=256 << 20))
     assert (result.status, len(result.notes), package.read_bytes()) == ("clean", 1, before)
 
 
@@ -252,7 +252,7 @@ def test_attributes_cannot_fill_the_memory(tmp_path: Path, format_: Format) -> N
     attributes = [pax_header({"comment": "x" * 500_000}) + tar_member(f"share/{number}") for number in range(9)]
     package = from_tar(lambda members: tar_of([*members, *attributes]), format_)(tmp_path)
     with pytest.raises(LimitExceeded, match="--max-text"):
-        fix(package, limits=Limits(text=4_000_000))
+        fix(package, in_place=True, limits=Limits(text=4_000_000))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -260,7 +260,7 @@ def test_deep_directories_cannot_fill_the_memory(tmp_path: Path, format_: Format
     """Of a name with 2000 directories, all the ways to them take 500 times its bytes."""
     deep = [pax_header({"path": f"{number}/" + "a/" * 2000 + "x"}) + tar_member("x") for number in range(10)]
     package = from_tar(lambda members: tar_of([*members, *deep]), format_)(tmp_path)
-    for work in (partial(check, deep=True), fix):
+    for work in (partial(check, deep=True), partial(fix, in_place=True)):
         with pytest.raises(LimitExceeded, match="directories take more than 10000000 bytes; raise --max-text"):
             work(package, limits=Limits(text=10_000_000))
 
@@ -269,7 +269,7 @@ def test_attributes_of_more_than_two_megabytes_are_refused(tmp_path: Path) -> No
     member = pax_header({"comment": "x" * (2 << 20)}) + tar_member("x")
     package = from_tar(lambda members: tar_of([*members, member]), ".conda")(tmp_path)
     with pytest.raises(LimitExceeded, match="name or attributes take"):
-        fix(package)
+        fix(package, in_place=True)
 
 
 PIECES = ["x", "a/", "./", "/", "a\\", "__pycache__/", "a.cpython-310.", "é"]
@@ -294,7 +294,7 @@ def test_a_long_name_takes_time_by_its_length_and_is_refused(
         package = from_tar(lambda members: tar_of([*members, odd]), format_)(tmp_path)
         before = package.read_bytes()
         started = time.process_time()
-        for work in (partial(check, deep=True), fix):
+        for work in (partial(check, deep=True), partial(fix, in_place=True)):
             with pytest.raises(LimitExceeded, match="more than 4095 are unpacked nowhere") as caught:
                 work(package)
             assert len(str(caught.value)) < 300
@@ -312,11 +312,11 @@ def test_names_that_some_system_unpacks_are_no_fault(tmp_path: Path, length: int
     name = "share/" + "a/" * 2044 + "x" * (length - 6 - 2 * 2044)
     package = from_tar(lambda members: tar_of([*members, named(name)]), ".conda", UNLISTED)(tmp_path)
     if length <= 4095:
-        assert fix(package).status == "fixed"
-        assert fix(package).status == "clean"
+        assert fix(package, in_place=True).status == "fixed"
+        assert fix(package, in_place=True).status == "clean"
     else:
         with pytest.raises(LimitExceeded):
-            fix(package)
+            fix(package, in_place=True)
 
 
 @pytest.mark.parametrize(
@@ -436,7 +436,7 @@ def test_work_grows_with_the_number_of_files_and_no_faster(tmp_path: Path, count
     def seconds(number: int) -> float:
         package = large(tmp_path / f"{BASE.stem}.conda", number)
         started = time.process_time()
-        assert fix(package).status == "fixed"
+        assert fix(package, in_place=True).status == "fixed"
         return time.process_time() - started
 
     seconds(100)
@@ -448,8 +448,8 @@ def test_work_grows_with_the_number_of_files_and_no_faster(tmp_path: Path, count
 @linux
 def test_long_a_component_of_more_than_four_gigabytes(tmp_path: Path) -> None:
     package = bomb(tmp_path / f"{BASE.stem}.conda", 5 << 30, stated=True)
-    assert fix(package).status == "fixed"
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "fixed"
+    assert fix(package, in_place=True).status == "clean"
 
 
 @pytest.mark.long
@@ -473,7 +473,7 @@ def test_long_a_package_of_more_than_four_gigabytes_is_read_by_every_client(tmp_
                     frame.write((len(block) << 3).to_bytes(3, "little") + block)
             frame.write(b"\x01\x00\x00")
         file.writestr(small.name, small.data)
-    assert fix(package).status == "fixed"
+    assert fix(package, in_place=True).status == "fixed"
     with zipfile.ZipFile(package) as file:
         assert file.testzip() is None
         assert file.infolist()[1].file_size > 1 << 32
@@ -488,7 +488,7 @@ def test_long_a_package_of_more_than_four_gigabytes_is_read_by_every_client(tmp_
         names.append(sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*")))
         shutil.rmtree(tmp_path / name)
     assert names[0] == names[1] == names[2]
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "clean"
 
 
 def test_errors_are_of_one_family() -> None:

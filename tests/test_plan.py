@@ -74,9 +74,9 @@ def done(result: Result) -> dict[str, str]:
 
 def fixed(path: Path, **options: Any) -> Result:
     """Fix a package; whatever it was, it is clean then, and installers find what the listing names."""
-    result = fix(path, **options)
+    result = fix(path, in_place=True, **options)
     assert check(path, deep=True, **options).status == "clean"
-    assert fix(path, **options).status == "clean"
+    assert fix(path, in_place=True, **options).status == "clean"
     links = {name for name, row in rows(path).items() if row.get("path_type") == "softlink"}
     files = {name for name, row in rows(path).items() if row.get("path_type", "hardlink") == "hardlink"}
     assert files | links <= members(path)
@@ -140,7 +140,7 @@ def test_a_link_is_one_whatever_the_listing_says(
             all_.remove(by[link])
 
     path = make(tmp_path, {link: Symlink(target), STRAY: CONTENT}, paths_json=edit(misled))
-    result = fix(path)
+    result = fix(path, in_place=True)
     assert {link, STRAY} & members(path) == ({link, STRAY} if stays else set())
     told = [finding.path for finding in result.findings]
     assert len(told) == len(set(told)), "what goes is not corrected as well"
@@ -201,7 +201,7 @@ def test_hard_links_that_lead_from_one_to_another_keep_their_content(
     spec = for_311("planned", OWN, paths_json=None)
     path = from_tar(lambda members: tar_of([*members, *linked]), format_, spec)(tmp_path)
     before = contents(path)
-    fix(path)
+    fix(path, in_place=True)
     after = contents(path)
     assert after.keys() == before.keys() - gone
     assert {name: before[name] for name in after} == after
@@ -215,7 +215,7 @@ def test_a_licence_below_info_may_be_a_name_of_what_goes(tmp_path: Path) -> None
     link = tar_member("info/licenses/LICENSE", type=b"1", linkname=licence)
     path = tmp_path / f"{spec.stem}.tar.bz2"
     path.write_bytes(bz2.compress(b"".join([*pkg, *info, link, END])))
-    assert done(fixed(path, select=["foreign-tree"])) == {licence: "drop"}
+    assert done(fixed(path, extend_select=["foreign-tree"])) == {licence: "drop"}
     assert contents(path)["info/licenses/LICENSE"] == b"Permission is granted\n"
 
 
@@ -228,8 +228,8 @@ def test_what_a_symbolic_link_below_info_leads_to_stays(link: str, target: str, 
     path = tmp_path / f"{spec.stem}.tar.bz2"
     member = tar_member(link, type=b"2", linkname=f"../../{OTHER}/{target}")
     path.write_bytes(bz2.compress(b"".join([*pkg, *info, member, END])))
-    foretold = done(check(path, select=["foreign-tree"]))
-    assert done(fixed(path, select=["foreign-tree"])) == foretold == {STRAY: "drop", licence: "report"}
+    foretold = done(check(path, extend_select=["foreign-tree"]))
+    assert done(fixed(path, extend_select=["foreign-tree"])) == foretold == {STRAY: "drop", licence: "report"}
     assert contents(path)[licence] == b"Permission is granted\n"
 
 
@@ -239,13 +239,15 @@ def test_a_hard_link_to_nothing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / f"{spec.stem}.tar.bz2"
     path.write_bytes(bz2.compress(b"".join([*info, *pkg, tar_member("share/x", type=b"1", linkname="gone"), END])))
     with pytest.raises(Unsupported, match="hard link 'share/x' points to 'gone'"):
-        fix(path)
+        fix(path, in_place=True)
 
 
 def test_a_rule_that_finds_what_another_took_goes_on_to_the_next(tmp_path: Path) -> None:
     taken, left = f"{OTHER}/m/__pycache__/a.cpython-310.opt-1.pyc", f"{SITE}/m/__pycache__/a.cpython-311.opt-1.pyc"
     path = make(tmp_path, {taken: CONTENT, left: CONTENT})
-    found = {finding.path: finding.kind for finding in fixed(path, select=["optimized"]).findings if not finding.quiet}
+    found = {
+        finding.path: finding.kind for finding in fixed(path, extend_select=["optimized"]).findings if not finding.quiet
+    }
     assert found == {taken: "foreign-path", left: "optimized"}
 
 
@@ -266,7 +268,7 @@ def test_files_of_an_ignored_kind_are_left_alone(format_: str, tmp_path: Path) -
     before = path.read_bytes()
     assert set(done(check(path, select=["all"]))) >= files.keys()
     for select in ([], ["all"]):
-        result = fix(path, select=select, ignore=["foreign-path", "foreign-tree"])
+        result = fix(path, in_place=True, select=select, ignore=["foreign-path", "foreign-tree"])
         assert (result.status, done(result)) == ("clean", {})
     assert path.read_bytes() == before
 
@@ -295,11 +297,11 @@ def test_a_nested_tree_is_reported_and_dropped_on_request(format_: str, tmp_path
     files = modules(tree, "r/a", tags=("cpython-310", "cpython-311"))
     caches = {path for path in files if path.endswith(".pyc")}
     path = make(tmp_path, files, format=format_)
-    for result in (check(path), check(path, deep=True), fix(path)):
+    for result in (check(path), check(path, deep=True), fix(path, in_place=True)):
         assert (result.status, done(result)) == ("clean", dict.fromkeys(caches, "report"))
         assert {finding.kind for finding in result.findings} == {"nested-path"}
     assert done(check(path, ignore=["nested-path"])) == {}
-    assert done(fixed(path, select=["nested-path"])) == dict.fromkeys(caches, "drop")
+    assert done(fixed(path, extend_select=["nested-path"])) == dict.fromkeys(caches, "drop")
     assert members(path) == OWN.keys() | files.keys() - caches
 
 
@@ -420,7 +422,7 @@ def test_a_correction_that_was_not_asked_for_is_not_made(tmp_path: Path) -> None
     record = f"{SITE}/m-1.dist-info/RECORD"
     names = f"m/a.py,,\nm/__pycache__/{STRAY.rpartition('/')[2]},,\n"
     path = make(tmp_path, {"share/x": b"x", STRAY: CONTENT, record: names.encode()}, paths_json=wrong)
-    assert done(fix(path, ignore=["stale-listing"])) == {STRAY: "drop"}
+    assert done(fix(path, in_place=True, ignore=["stale-listing"])) == {STRAY: "drop"}
     assert rows(path)["share/x"]["size_in_bytes"] == 9
     assert contents(path)[record] == b"m/a.py,,\n", "though entries of files that change are written anew"
     assert rows(path)[record]["size_in_bytes"] == len(b"m/a.py,,\n")
@@ -441,7 +443,7 @@ def test_a_name_that_json_cannot_hold_is_reported_and_left(tmp_path: Path) -> No
     info, pkg = component_tars(spec)
     path = tmp_path / f"{spec.stem}.tar.bz2"
     path.write_bytes(bz2.compress(b"".join([*info, *pkg, tar_member("share/\udce9", b"x"), END])))
-    result = fix(path)
+    result = fix(path, in_place=True)
     assert result.status == "clean"
     assert done(result) == {"share/\udce9": "report"}
 
@@ -453,7 +455,7 @@ def test_the_older_lists_are_corrected_as_well(tmp_path: Path) -> None:
         "info/no_link": b"share/gone\n",
     }
     path = make(tmp_path, {"share/x": b"x"}, paths_json=None, info=lists)
-    result = fix(path)
+    result = fix(path, in_place=True)
     assert done(result) == {"share/gone": "correct", "share/x": "correct"}
     found = contents(path)
     assert found["info/files"].decode().splitlines() == [*OWN, "share/x"]
@@ -465,7 +467,7 @@ def test_the_older_lists_are_corrected_as_well(tmp_path: Path) -> None:
 def test_lists_with_backslashes_name_the_same_files(tmp_path: Path) -> None:
     names = "".join(name.replace("/", "\\") + "\r\n" for name in [*OWN, STRAY])
     path = make(tmp_path, {STRAY: CONTENT}, paths_json=None, info={"info/files": names.encode()})
-    assert done(fix(path)) == {STRAY: "drop"}
+    assert done(fix(path, in_place=True)) == {STRAY: "drop"}
     assert contents(path)["info/files"].decode().split() == [name.replace("/", "\\") for name in OWN]
     assert check(path, deep=True).status == "clean"
 
@@ -473,7 +475,7 @@ def test_lists_with_backslashes_name_the_same_files(tmp_path: Path) -> None:
 def test_lists_that_name_directories_are_right(tmp_path: Path) -> None:
     names = "".join(f"{name}\n" for name in [*OWN, "share/d", "lib/python3.11"]).encode()
     path = make(tmp_path, {"share/d": Directory()}, paths_json=None, info={"info/files": names})
-    assert fix(path).status == "clean"
+    assert fix(path, in_place=True).status == "clean"
 
 
 def test_record_with_the_absolute_names_of_the_build_prefix(tmp_path: Path) -> None:
@@ -493,7 +495,7 @@ def test_on_request_nothing_is_left_but_the_package_s_own_tree(seed: Seed, tmp_p
     path = seed.copy(tmp_path)
     own = f"lib/python{seed.facts['python']}/"
     before = members(path)
-    fixed(path, select=["foreign-tree"])
+    fixed(path, extend_select=["foreign-tree"])
     assert members(path) == {name for name in before if name.startswith(own)}
     assert set(rows(path)) == members(path)
     modules_ = {name.removeprefix(own) for name in members(path) if not name.endswith(".pyc")}
@@ -515,7 +517,7 @@ def test_the_whole_tree_goes_with_directories_and_licences(tmp_path: Path) -> No
         f"{OTHER}/m/dir": Symlink("../m"),
     }
     path = make(tmp_path, files)
-    fixed(path, select=["foreign-tree"])
+    fixed(path, extend_select=["foreign-tree"])
     assert members(path) == OWN.keys() == rows(path).keys()
 
 
@@ -523,20 +525,20 @@ def test_what_remains_of_another_tree_is_said_with_the_way_to_remove_it(tmp_path
     files = modules(OTHER, "m/a", "m/b", tags=("cpython-310",)) | {f"{OTHER}/data": b"x" * 5000}
     size = sum(len(e.data) for p, e in PackageSpec("x", files=files).entries.items()
                if isinstance(e, File) and not p.endswith(".pyc"))  # fmt: skip
-    note = f"3 files of another Python's tree remain ({size / 1024:.1f} KiB): --select foreign-tree"
+    note = f"3 files of another Python's tree remain ({size / 1024:.1f} KiB): --extend-select foreign-tree"
     path = make(tmp_path, files)
     assert check(path).notes == (note,)
-    assert check(path, select=["foreign-tree"]).notes == ()
+    assert check(path, extend_select=["foreign-tree"]).notes == ()
     assert check(path, ignore=["foreign-tree"]).notes == ()
     assert fixed(path).notes == (note,)
     assert check(path).notes == (note,)
-    assert fixed(path, select=["foreign-tree"]).notes == ()
+    assert fixed(path, extend_select=["foreign-tree"]).notes == ()
 
 
 @pytest.mark.parametrize(("size", "text"), [(1, "1 B"), (1 << 10, "1.0 KiB"), (1 << 20, "1.0 MiB")])
 def test_one_file_remains_in_the_singular(size: int, text: str, tmp_path: Path) -> None:
     path = make(tmp_path, {f"{OTHER}/x": bytes(size), cached(f"{OTHER}/x.py", "cpython-310"): CONTENT})
-    assert check(path).notes == (f"1 file of another Python's tree remains ({text}): --select foreign-tree",)
+    assert check(path).notes == (f"1 file of another Python's tree remains ({text}): --extend-select foreign-tree",)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -561,9 +563,9 @@ def test_a_contradiction_refuses_only_where_there_is_bytecode(tmp_path: Path) ->
     depends = ("python_abi 3.11.* *_cp311", "python_abi 3.10.* *_cp310")
     wrong = edit(lambda by, all_: by["share/x"].update(size_in_bytes=9))
     spec = PackageSpec("torn", depends=depends, files={"share/x": b"x"}, paths_json=wrong)
-    assert done(fix(write_package(spec, tmp_path))) == {"share/x": "correct"}
+    assert done(fix(write_package(spec, tmp_path), in_place=True)) == {"share/x": "correct"}
     spec = PackageSpec("torn", depends=depends, files={"share/x": b"x", STRAY: CONTENT}, paths_json=wrong)
-    assert fix(write_package(spec, tmp_path)).status == "refused"
+    assert fix(write_package(spec, tmp_path), in_place=True).status == "refused"
 
 
 def renamed(*files: str) -> PackageSpec:
@@ -584,7 +586,7 @@ def test_weak_evidence_that_no_file_supports_is_a_note(deep: bool, tmp_path: Pat
     package = write_package(renamed(), tmp_path)
     before = package.read_bytes()
     assert (check(package, deep=deep).status, check(package, deep=deep).notes) == ("clean", (NOTE,))
-    assert (fix(package).status, fix(package).notes) == ("clean", (NOTE,))
+    assert (fix(package, in_place=True).status, fix(package, in_place=True).notes) == ("clean", (NOTE,))
     assert package.read_bytes() == before
 
 
@@ -592,7 +594,7 @@ def test_weak_evidence_that_no_file_supports_is_a_note(deep: bool, tmp_path: Pat
 def test_weak_evidence_refuses_a_package_that_would_lose_a_file(deep: bool, tmp_path: Path) -> None:
     package = write_package(renamed(STRAY), tmp_path)
     before = package.read_bytes()
-    for result in (check(package, deep=deep), fix(package)):
+    for result in (check(package, deep=deep), fix(package, in_place=True)):
         assert result.status == "refused"
         assert result.error == (
             "'python_abi 3.11.* *_cp311' contradicts 'build string py310h1234567_0', and 1 file would be dropped, "
@@ -601,13 +603,13 @@ def test_weak_evidence_refuses_a_package_that_would_lose_a_file(deep: bool, tmp_
     assert package.read_bytes() == before
     assert NOTE in check(package, keep=(STRAY,), deep=deep).notes
     assert NOTE in check(package, ignore=("foreign-tag",), deep=deep).notes
-    assert done(fix(package, python="3.11")) == {STRAY: "drop"}
+    assert done(fix(package, in_place=True, python="3.11")) == {STRAY: "drop"}
 
 
 def test_pip_21_2_4_is_clean_with_a_note(tmp_path: Path) -> None:
     """Its dependencies, its tree and all of its 388 tags say 3.9; only the build string says 3.7."""
     scenario = next(scenario for scenario in SCENARIOS if scenario.id == "real-pip-21.2.4-osx-64")
-    result = fix(write_package(scenario.spec, tmp_path))
+    result = fix(write_package(scenario.spec, tmp_path), in_place=True)
     assert result.status == "clean"
     (note,) = result.notes
     assert "contradicts 'build string py37hecd8cb5_0'" in note
@@ -656,6 +658,6 @@ def test_a_plan_that_keeps_asking_for_content_ends(tmp_path: Path, monkeypatch: 
     before = package.read_bytes()
     monkeypatch.setattr(operations, "make_plan", never_content)
     with pytest.raises(PruneError, match="too large to be held in memory"):
-        fix(package)
+        fix(package, in_place=True)
     assert asked == [False, True]
     assert package.read_bytes() == before

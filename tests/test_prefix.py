@@ -141,7 +141,7 @@ def test_fix_removes_what_is_stray_and_the_directories_that_held_nothing_else(tm
 
 def test_a_whole_tree_goes_on_request(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
-    assert hook("--fix", "--select", "foreign-tree", build(prefix)).returncode == 0
+    assert hook("--fix", "--extend-select", "foreign-tree", build(prefix)).returncode == 0
     assert not (prefix / "lib/python3.10").exists()
     assert files(prefix) == set(OWN)
 
@@ -168,7 +168,7 @@ def test_a_record_that_lists_only_files_owns_them(tmp_path: Path) -> None:
 def test_a_directory_that_a_record_owns_stays_when_it_is_emptied(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", OLD_TREE)
     write_record(prefix, "other", ["lib/python3.10"])
-    hook("--fix", "--select", "foreign-tree", build(prefix))
+    hook("--fix", "--extend-select", "foreign-tree", build(prefix))
     assert (prefix / "lib/python3.10").is_dir()
     assert not (prefix / "lib/python3.10/site-packages").exists()
 
@@ -219,7 +219,7 @@ def test_other_prefixes_and_caches_inside_are_not_looked_into(tmp_path: Path) ->
 def test_stamps_are_judged_in_packages_only(tmp_path: Path) -> None:
     """Members get the build's date when they are packed: what a stamp says of a file's date now means nothing."""
     prefix = unpack(tmp_path / "p", OWN)
-    done = hook("--fix", "--select", "stale-stamp", build(prefix))
+    done = hook("--fix", "--extend-select", "stale-stamp", build(prefix))
     assert done.returncode == 0
     assert "stale-stamp is judged in packages only" in done.stdout
     assert hook("--fix", "--select", "all", build(prefix)).returncode == 0
@@ -400,7 +400,7 @@ def test_a_link_to_a_directory_is_not_followed(tmp_path: Path) -> None:
     (prefix / "lib/python3.10").symlink_to(outside / "lib/python3.10")
     (prefix / "inside").symlink_to("lib")
     before = tree(tmp_path)
-    assert hook("--fix", "--select", "foreign-tag", build(prefix)).returncode == 0
+    assert hook("--fix", "--extend-select", "foreign-tag", build(prefix)).returncode == 0
     assert tree(outside) == {k.removeprefix("outside/"): v for k, v in before.items() if k.startswith("outside/")}
 
 
@@ -472,7 +472,9 @@ def test_both_ways_remove_the_same(tmp_path: Path) -> None:
     own = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
     content = {**OWN, **OLD_TREE, **OLD_TAG, own: record(SITE_PACKAGES, {**OWN, **OLD_TAG}, own)}
     prefix = unpack(tmp_path / "p", content)
-    result = judge_prefix(str(prefix), build_of(build(prefix)), Options(select=frozenset({"foreign-tree"})), fix=True)
+    result = judge_prefix(
+        str(prefix), build_of(build(prefix)), Options(extend_select=frozenset({"foreign-tree"})), fix=True
+    )
     assert result.status == "fixed"
     assert files(prefix) == {*OWN, own}
     assert not (prefix / "lib/python3.10").exists()

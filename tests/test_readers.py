@@ -82,7 +82,7 @@ def by_libarchive(package: Path, directory: Path) -> Tree:
 @stray_seeds
 def test_every_reader_finds_the_same(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     readers = (by_rattler, by_conda_package_handling, by_conda_package_streaming, by_libarchive)
     trees = []
     for reader in readers:
@@ -121,7 +121,7 @@ def install(package: Path, prefix: Path) -> Tree:
 @stray_seeds
 def test_rattler_installs_it(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
-    fix(package)
+    fix(package, in_place=True)
     installed = install(package, tmp_path / "prefix")
     expected = by_rattler(package, tmp_path / "extracted")
     payload = {name: digest for name, digest in expected.items() if not name.startswith("info/")}

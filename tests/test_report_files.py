@@ -137,7 +137,7 @@ def test_report_may_go_to_a_pipe_or_a_device(output: Path) -> None:
 
 
 def test_dash_is_standard_output(output: Path) -> None:
-    command = [EXECUTABLE, "check", output, "--format", "json=-"]
+    command = [EXECUTABLE, "check", str(output), "--format", "json=-"]
     done = subprocess.run(command, capture_output=True, cwd=output, check=False)
     assert len(json.loads(done.stdout)) == len(SEEDS)
     assert not (output / "-").exists()

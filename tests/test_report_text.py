@@ -52,7 +52,9 @@ def test_no_number_is_told_that_was_not_measured() -> None:
         assert "would shrink" not in line
 
 
-@pytest.mark.parametrize("extra", [(), ("--select", "foreign-tree"), ("--keep", "a b*", "--ignore", "foreign-tag")])
+@pytest.mark.parametrize(
+    "extra", [(), ("--extend-select", "foreign-tree"), ("--keep", "a b*", "--ignore", "foreign-tag")]
+)
 def test_the_command_that_is_proposed_does_what_was_found(extra: tuple[str, ...], tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     done = run("check", package, *extra)

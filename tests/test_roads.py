@@ -73,7 +73,7 @@ def test_what_a_line_of_a_pth_file_leads_to_stays(text: str, goes: bool, format_
     for result in (check(path), check(path, deep=True)):
         assert dropped(result) == ({STRAY} if goes else set())
     assert ("remain" in " ".join(check(path).notes)) is goes, "what is reachable is no foreign tree"
-    assert fix(path).status == ("fixed" if goes else "clean")
+    assert fix(path, in_place=True).status == ("fixed" if goes else "clean")
     assert (path.read_bytes() == before) is not goes
 
 
@@ -103,7 +103,7 @@ def test_an_absolute_line_without_a_recorded_prefix_leads_nowhere(tmp_path: Path
 
 def test_a_line_is_followed_through_symbolic_links(tmp_path: Path) -> None:
     files: dict[str, AnyEntry] = {f"{SITE}/road.pth": "../../../share/old\n", "share/old": Symlink(f"../{OTHER}")}
-    assert not dropped(check(package_with(tmp_path, files), select=["foreign-tree"]))
+    assert not dropped(check(package_with(tmp_path, files), extend_select=["foreign-tree"]))
 
 
 def test_a_pth_file_may_be_a_link_itself(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_nested_tree_that_a_pth_file_leads_to_is_no_finding(deep: bool, tmp_pa
         (tmp_path / target.replace("/", "-")).mkdir()
         spec = for_311("nested", files | {f"{SITE}/road.pth": f"../../../{target}\n"})
         path = write_package(spec, tmp_path / target.replace("/", "-"))
-        found = check(path, deep=deep, select=["nested-path"]).findings
+        found = check(path, deep=deep, extend_select=["nested-path"]).findings
         assert {finding.kind for finding in found} == kinds
 
 

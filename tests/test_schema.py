@@ -99,7 +99,7 @@ def test_results_of_check_and_fix_validate(scenario: Scenario, format_: str, tmp
     validate_result(check(package))
     judged = validate_result(check(package, deep=True, select=["all"]))
     dry = validate_result(fix(package, dry_run=True))
-    fixed = validate_result(fix(package))
+    fixed = validate_result(fix(package, in_place=True))
     assert judged["deep"] is dry["deep"] is True
     expected = "refused" if scenario.refused else "clean" if scenario.clean else "fixed"
     assert fixed["status"] == expected
@@ -119,7 +119,7 @@ def test_results_of_check_and_fix_validate(scenario: Scenario, format_: str, tmp
 def test_an_error_is_an_object_too(hostile: Hostile, tmp_path: Path) -> None:
     path = hostile.make(tmp_path)
     try:
-        validate_result(fix(path))
+        validate_result(fix(path, in_place=True))
     except (PruneError, OSError) as error:
         object_ = validate_result(Result(str(path), "error", error=str(error)))
         assert object_["package"] is object_["before"] is object_["after"] is None

@@ -24,7 +24,7 @@ def test_sidecar_is_reported_as_invalid_and_stays(tmp_path: Path, ending: str) -
     package = STRAY[0].copy(tmp_path)
     sidecar = tmp_path / (package.name + ending)
     sidecar.write_bytes(b"vouches for the old bytes")
-    result = fix(package)
+    result = fix(package, in_place=True)
     assert result.warnings == (f"{sidecar} is invalid now: it vouches for the old bytes; make it again",)
     assert sidecar.read_bytes() == b"vouches for the old bytes"
 
@@ -33,7 +33,7 @@ def test_sidecar_is_reported_as_invalid_and_stays(tmp_path: Path, ending: str) -
 def test_file_that_only_looks_like_a_sidecar_is_not_reported(tmp_path: Path, ending: str) -> None:
     package = STRAY[0].copy(tmp_path)
     (tmp_path / (package.name + ending)).touch()
-    assert fix(package).warnings == ()
+    assert fix(package, in_place=True).warnings == ()
 
 
 def test_sidecar_is_reported_by_the_command(tmp_path: Path) -> None:

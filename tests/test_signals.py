@@ -219,7 +219,7 @@ def test_an_interruption_while_libarchive_reads_is_not_swallowed(
     previous = signal.signal(number, arrives)
     try:
         with pytest.raises(Arrived):
-            fix(package)
+            fix(package, in_place=True)
     finally:
         time.sleep(0.3)
         signal.signal(number, previous)

@@ -398,8 +398,8 @@ def test_it_works_where_open_files_cannot_be_replaced(target: Path) -> None:
 @pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
 def test_a_package_is_fixed_where_open_files_cannot_be_replaced(tmp_path: Path, format_: str) -> None:
     package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
-    assert fix(package).status == "fixed"
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "fixed"
+    assert fix(package, in_place=True).status == "clean"
     assert os.listdir(tmp_path) == [package.name]
 
 

@@ -85,7 +85,7 @@ HEADERS = [
 @pytest.mark.parametrize(("head", "action"), HEADERS)
 def test_headers(head: bytes, action: str | None, tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: head + CODE if len(head) == 16 else head})
-    found = stamps(check(path, select=["stale-stamp"]))
+    found = stamps(check(path, extend_select=["stale-stamp"]))
     assert found == ({BYTECODE: action} if action else {})
 
 
@@ -120,17 +120,17 @@ def test_the_verdict_is_importlib_s(flags: int, mtime: int, size: int, digest: b
     bytecode = importlib.util.MAGIC_NUMBER + struct.pack("<I", flags) + rest + CODE
     spec = PackageSpec("own", depends=conda_forge(OWN_VERSION), files={OWN_SOURCE: TEXT, OWN_BYTECODE: bytecode})
     with tempfile.TemporaryDirectory() as directory:
-        result = check(write_package(spec, Path(directory), level=1), select=["stale-stamp"])
+        result = check(write_package(spec, Path(directory), level=1), extend_select=["stale-stamp"])
     told = [finding for finding in result.findings if "unchecked" not in finding.detail]
     assert bool(told) == importlib_ignores(bytecode)
 
 
 def test_what_runs_unchecked_is_not_called_ignored(tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: hashed(bytes(8), flags=1) + CODE})
-    (finding,) = check(path, select=["stale-stamp"]).findings
+    (finding,) = check(path, extend_select=["stale-stamp"]).findings
     assert "unchecked" in finding.detail
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: hashed(bytes(8), flags=3) + CODE})
-    (finding,) = check(path, select=["stale-stamp"]).findings
+    (finding,) = check(path, extend_select=["stale-stamp"]).findings
     assert "unchecked" not in finding.detail
 
 
@@ -170,19 +170,19 @@ FILES = [
 @pytest.mark.parametrize("format_", FORMATS)
 def test_files(files: dict[str, AnyEntry], expected: dict[str, str], format_: str, tmp_path: Path) -> None:
     path = package(tmp_path, files, format=format_)
-    assert stamps(check(path, select=["stale-stamp"])) == expected
+    assert stamps(check(path, extend_select=["stale-stamp"])) == expected
 
 
 def test_a_fraction_of_a_second_is_cut_off_as_python_does(tmp_path: Path) -> None:
     source = File(TEXT, mtime=BUILD_TIME + 0.75)
     path = package(tmp_path, {SOURCE: source, BYTECODE: header() + CODE}, writer="conda-build", dialect=PAX)
-    assert stamps(check(path, select=["stale-stamp"])) == {}
+    assert stamps(check(path, extend_select=["stale-stamp"])) == {}
     assert int(BUILD_TIME + 0.75) == BUILD_TIME
 
 
 def test_kept_files_keep_their_stamps(tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: LATE})
-    assert check(path, select=["stale-stamp"], keep=["*/__pycache__/*"]).status == "clean"
+    assert check(path, extend_select=["stale-stamp"], keep=["*/__pycache__/*"]).status == "clean"
 
 
 PYTHONS = [
@@ -197,8 +197,8 @@ def test_headers_of_older_pythons(python: str, tag: str, rest: bytes, actions: s
     head = struct.pack("<H2s", MAGIC_NUMBERS[tag], b"\r\n")
     files: dict[str, AnyEntry] = {source: TEXT, cached(source, tag): head + rest + CODE}
     path = write_package(PackageSpec("old", depends=conda_forge(python), files=files), tmp_path)
-    assert set(stamps(fix(path, select=["stale-stamp"])).values()) == actions
-    assert check(path, select=["stale-stamp"]).status == "clean"
+    assert set(stamps(fix(path, in_place=True, extend_select=["stale-stamp"])).values()) == actions
+    assert check(path, extend_select=["stale-stamp"]).status == "clean"
     assert (
         contents(path)[cached(source, tag)]
         == head + rest.replace(struct.pack("<I", LATER), struct.pack("<I", BUILD_TIME)) + CODE
@@ -209,7 +209,7 @@ def test_python_2_keeps_bytecode_beside_the_source_and_records_no_size(tmp_path:
     source = "lib/python2.7/site-packages/m.py"
     head = struct.pack("<H2sI", MAGIC_NUMBERS["cpython-27"], b"\r\n", LATER)
     spec = PackageSpec("old", depends=("python >=2.7,<2.8.0a0",), files={source: TEXT, source + "c": head + CODE})
-    assert stamps(check(write_package(spec, tmp_path), select=["stale-stamp"])) == {source + "c": "report"}
+    assert stamps(check(write_package(spec, tmp_path), extend_select=["stale-stamp"])) == {source + "c": "report"}
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -228,7 +228,7 @@ def test_only_time_and_size_change(format_: str, tmp_path: Path) -> None:
     files: dict[str, AnyEntry] = {SOURCE: TEXT, BYTECODE: LATE, "share/x": b"x"}
     path = package(tmp_path, files, format=format_, writer="conda-build" if format_ == ".tar.bz2" else "rattler")
     before = {name: split_members(tar) for name, tar in read_components(path).items()}
-    result = fix(path, select=["stale-stamp"])
+    result = fix(path, in_place=True, extend_select=["stale-stamp"])
     assert result.status == "fixed"
     after = {name: split_members(tar) for name, tar in read_components(path).items()}
     changed = {
@@ -244,8 +244,8 @@ def test_only_time_and_size_change(format_: str, tmp_path: Path) -> None:
     assert found[BYTECODE] == header() + CODE
     (entry,) = (row for row in json.loads(found["info/paths.json"])["paths"] if row["_path"] == BYTECODE)
     assert entry["sha256"] == hashlib.sha256(header() + CODE).hexdigest()
-    assert check(path, deep=True, select=["stale-stamp"]).status == "clean"
-    assert fix(path, select=["stale-stamp"]).status == "clean"
+    assert check(path, deep=True, extend_select=["stale-stamp"]).status == "clean"
+    assert fix(path, in_place=True, extend_select=["stale-stamp"]).status == "clean"
 
 
 def test_a_digest_in_record_follows(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_digest_in_record_follows(tmp_path: Path) -> None:
         SOURCE: TEXT, BYTECODE: LATE, f"{SITE}/m.dist-info/RECORD": record,
     }  # fmt: skip
     path = package(tmp_path, files)
-    fix(path, select=["stale-stamp"])
+    fix(path, in_place=True, extend_select=["stale-stamp"])
     found = contents(path)[f"{SITE}/m.dist-info/RECORD"].decode()
     assert found == record.replace(digest(LATE), digest(header() + CODE))
     assert check(path, deep=True).status == "clean"
@@ -269,9 +269,9 @@ def test_two_names_of_one_file_are_stamped_once(tmp_path: Path) -> None:
     files: dict[str, AnyEntry] = {SOURCE: TEXT, BYTECODE: LATE, optimized: Hardlink(BYTECODE)}
     path = package(tmp_path, files, writer="conda-build")
     # conda-build's times have a fraction, which both bytecode and source lose.
-    assert set(stamps(fix(path, select=["stale-stamp"])).values()) == {"restamp"}
+    assert set(stamps(fix(path, in_place=True, extend_select=["stale-stamp"])).values()) == {"restamp"}
     assert contents(path)[BYTECODE] == contents(path)[optimized] == header() + CODE
-    assert check(path, deep=True, select=["stale-stamp"]).status == "clean"
+    assert check(path, deep=True, extend_select=["stale-stamp"]).status == "clean"
 
 
 def test_one_file_cannot_serve_two_sources_of_different_times(tmp_path: Path) -> None:
@@ -281,31 +281,31 @@ def test_one_file_cannot_serve_two_sources_of_different_times(tmp_path: Path) ->
         BYTECODE: LATE, other: Hardlink(BYTECODE),
     }  # fmt: skip
     path = package(tmp_path, files, writer="conda-build")
-    assert sorted(stamps(fix(path, select=["stale-stamp"])).values()) == ["report", "report"]
-    assert check(path, deep=True, select=["stale-stamp"]).status == "clean"
+    assert sorted(stamps(fix(path, in_place=True, extend_select=["stale-stamp"])).values()) == ["report", "report"]
+    assert check(path, deep=True, extend_select=["stale-stamp"]).status == "clean"
 
 
 def test_what_takes_over_a_dropped_content_is_stamped_in_it(tmp_path: Path) -> None:
     foreign = BYTECODE.replace("3.11", "3.10")
     files: dict[str, AnyEntry] = {SOURCE: TEXT, foreign: LATE, BYTECODE: Hardlink(foreign)}
     path = package(tmp_path, files, writer="conda-build")
-    result = fix(path, select=["stale-stamp"])
+    result = fix(path, in_place=True, extend_select=["stale-stamp"])
     assert {f.path: f.action.value for f in result.findings} == {foreign: "drop", BYTECODE: "restamp"}
     assert contents(path)[BYTECODE] == header() + CODE
     assert foreign not in contents(path)
-    assert check(path, deep=True, select=["stale-stamp"]).status == "clean"
+    assert check(path, deep=True, extend_select=["stale-stamp"]).status == "clean"
 
 
 def test_the_note_counts_what_python_ignores_and_names_the_way_out(tmp_path: Path) -> None:
     files: dict[str, AnyEntry] = modules(SITE, "fresh", tags=("cpython-311",))
     files |= {SOURCE: TEXT, BYTECODE: LATE}
     path = package(tmp_path, files)
-    note = "1 of 2 kept bytecode files will be ignored by Python: --select stale-stamp"
+    note = "1 of 2 kept bytecode files will be ignored by Python: --extend-select stale-stamp"
     assert check(path).notes == (), "without the payload, nothing is known"
     assert check(path, deep=True).notes == (note,)
     assert check(path, deep=True, ignore=["stale-stamp"]).notes == ()
-    assert check(path, select=["stale-stamp"]).notes == ()
-    assert fix(path).notes == (note,)
+    assert check(path, extend_select=["stale-stamp"]).notes == ()
+    assert fix(path, in_place=True).notes == (note,)
 
 
 @pytest.mark.parametrize(
@@ -366,10 +366,10 @@ def test_what_this_python_compiles_is_valid(mode: py_compile.PycInvalidationMode
         directory = tmp_path / name
         directory.mkdir()
         spec = PackageSpec("own", depends=conda_forge(OWN_VERSION), files=files | {OWN_SOURCE: changed})
-        found = stamps(check(write_package(spec, directory), select=["stale-stamp"]))
+        found = stamps(check(write_package(spec, directory), extend_select=["stale-stamp"]))
         assert found == ({} if valid else {OWN_BYTECODE: "report"})
 
 
 def test_other_bytecode_of_the_corpus_is_not_touched(tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: pyc("cpython-311", "x", source=TEXT)})
-    assert fix(path, select=["stale-stamp"]).status == "clean"
+    assert fix(path, in_place=True, extend_select=["stale-stamp"]).status == "clean"

@@ -82,24 +82,24 @@ def test_bytecode_that_rattler_build_made_is_ignored_until_it_is_restamped(
     in_channel = into_channel(package, channel)
     judged = check(in_channel, deep=True)
     assert judged.status == "clean"
-    assert judged.notes == ("3 of 3 kept bytecode files will be ignored by Python: --select stale-stamp",)
+    assert judged.notes == ("3 of 3 kept bytecode files will be ignored by Python: --extend-select stale-stamp",)
     reindex(channel)
     install(channel, tmp_path / "before", "demo")
     assert imported(tmp_path / "before") == (MODULES, set())
 
-    result = fix(in_channel, select=["stale-stamp"])
+    result = fix(in_channel, in_place=True, extend_select=["stale-stamp"])
     assert (result.status, result.notes) == ("fixed", ())
     assert {(finding.kind, finding.action.value) for finding in result.findings} == {("stale-stamp", "restamp")}
     reindex(channel)
     install(channel, tmp_path / "after", "demo")
     assert imported(tmp_path / "after") == (set(), BYTECODE)
 
-    assert check(in_channel, select=["stale-stamp"]).status == "clean"
+    assert check(in_channel, extend_select=["stale-stamp"]).status == "clean"
 
 
 def test_the_restamped_package_verifies_as_installed(package: Path, channel: Channel, tmp_path: Path) -> None:
     in_channel = into_channel(package, channel)
-    fix(in_channel, select=["stale-stamp"])
+    fix(in_channel, in_place=True, extend_select=["stale-stamp"])
     reindex(channel)
     install(channel, tmp_path / "prefix", "demo")
     (record,) = (tmp_path / "prefix/conda-meta").glob("demo-*.json")
@@ -118,7 +118,7 @@ def test_what_a_script_compiles_needs_no_stamp(channel: Channel, tmp_path: Path)
     recipe = RECIPE.replace('"$SP_DIR/"', '"$SP_DIR/" && python -m compileall "$SP_DIR"')
     (tmp_path / "recipe.yaml").write_text(recipe)
     package = build(channel, tmp_path / "recipe.yaml", tmp_path / "output")
-    result = check(package, deep=True, select=["stale-stamp"])
+    result = check(package, deep=True, extend_select=["stale-stamp"])
     assert (result.status, result.findings, result.notes) == ("clean", (), ())
     with zipfile.ZipFile(package) as archive:
         (name,) = (name for name in archive.namelist() if name.startswith("pkg-"))

@@ -360,6 +360,6 @@ def test_a_global_header_stays_when_the_member_after_it_goes(gone: list[str], fo
     package = from_tar(dated, format_, spec)(tmp_path)
     before = seen(package)
     assert {name: before[name] for name in named} == named
-    fix(package)
+    fix(package, in_place=True)
     assert seen(package) == {name: time for name, time in before.items() if "__pycache__" not in name}
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "clean"

@@ -129,7 +129,7 @@ def test_a_result_that_does_not_verify_is_never_used(
 
     monkeypatch.setattr(rewriter, "splices_of", one_too_many)
     with pytest.raises(PruneError):
-        fix(package)
+        fix(package, in_place=True)
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
 
 
@@ -161,8 +161,8 @@ def test_kept_compressed_parts_that_do_not_fit_are_compressed_anew(
         return replace(done, reused=1)
 
     monkeypatch.setattr(rewriter, "recompress", misfits)
-    assert fix(package).status == "fixed"
-    assert fix(package).status == "clean"
+    assert fix(package, in_place=True).status == "fixed"
+    assert fix(package, in_place=True).status == "clean"
     assert plains == sorted(plains)
     assert set(plains) == {False, True}
 
@@ -181,7 +181,7 @@ def test_a_result_that_is_spoiled_both_ways_is_never_used(tmp_path: Path, monkey
 
     monkeypatch.setattr(rewriter, "recompress", spoiled)
     with pytest.raises(NotVerified):
-        fix(package)
+        fix(package, in_place=True)
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
 
 
@@ -200,13 +200,13 @@ def test_without_libarchive_the_standard_library_verifies_and_one_line_says_so(t
     assert line.startswith("warning: libarchive is not installed")
     assert "apt install" in line
     for package in packages:
-        verified_by_both = fix(package)
+        verified_by_both = fix(package, in_place=True)
         assert verified_by_both.status == "clean"
 
 
 @pytest.mark.skipif(ctypes.util.find_library("archive") is None, reason="this system has no libarchive")
 def test_with_libarchive_nothing_is_said(tmp_path: Path) -> None:
-    assert fix(write_package(BASE, tmp_path)).warnings == ()
+    assert fix(write_package(BASE, tmp_path), in_place=True).warnings == ()
 
 
 def test_no_memory_is_no_wrong_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_no_memory_is_no_wrong_result(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(verify, "_libarchive_members", exhausted)
     monkeypatch.setattr(verify, "_stdlib_members", exhausted)
     with pytest.raises(PruneError, match="not enough memory"):
-        fix(package)
+        fix(package, in_place=True)
     assert os.listdir(tmp_path) == [package.name]
 
 

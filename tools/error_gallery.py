@@ -14,6 +14,8 @@ from pathlib import Path
 import zstandard
 
 from conda_prune import Limits, PruneError, fix
+from conda_prune.judgement.plan import Options
+from conda_prune.operations import Writing, fix_package
 from conda_prune.report.escape import escaped
 from tests.corpus.crafted import BASE
 from tests.corpus.hostile import HOSTILE
@@ -43,37 +45,38 @@ GROUPS = {
 
 def _read_only(package: Path) -> None:
     package.chmod(0o444)
-    fix(package)
+    fix(package, in_place=True)
 
 
 def _backup(package: Path) -> None:
     package.with_name(package.name + ".orig").write_bytes(b"")
-    fix(package, backup=".orig")
+    fix(package, in_place=True, backup=".orig")
 
 
 def _link(package: Path) -> None:
     package.unlink()
     package.symlink_to("nowhere")
-    fix(package)
+    fix(package, in_place=True)
 
 
 def _renamed(package: Path) -> None:
     os.rename(package, package.with_suffix(".zip"))
-    fix(package.with_suffix(".zip"))
+    fix(package.with_suffix(".zip"), in_place=True)
 
 
 CIRCUMSTANCES: dict[str, Callable[[Path], object]] = {
-    "around-no-file": lambda package: fix(package.with_name("absent.conda")),
-    "around-directory": lambda package: fix(package.parent),
+    "around-no-file": lambda package: fix(package.with_name("absent.conda"), in_place=True),
+    "around-directory": lambda package: fix(package.parent, in_place=True),
     "around-name": _renamed,
     "around-dangling-link": _link,
     "around-read-only": _read_only,
     "around-backup-exists": _backup,
     "around-output-is-input": lambda package: fix(package, output_dir=package.parent),
-    "around-unpacked": lambda package: fix(package, limits=Limits(unpacked=1000)),
-    "around-members": lambda package: fix(package, limits=Limits(members=2)),
-    "around-text": lambda package: fix(package, limits=Limits(text=64)),
-    "around-level": lambda package: fix(package, level=99),
+    "around-unpacked": lambda package: fix(package, in_place=True, limits=Limits(unpacked=1000)),
+    "around-members": lambda package: fix(package, in_place=True, limits=Limits(members=2)),
+    "around-text": lambda package: fix(package, in_place=True, limits=Limits(text=64)),
+    # As the command line does: it may work on packages of both formats.
+    "around-level": lambda package: fix_package(str(package), Options(), Writing(level=99)),
 }
 
 
@@ -82,7 +85,7 @@ def errors() -> Iterator[tuple[str, str]]:
     for id, work in CIRCUMSTANCES.items():
         yield id, _line(lambda directory, work=work: work(write_package(BASE, directory)))  # type: ignore[misc]
     for hostile in HOSTILE:
-        yield hostile.id, _line(lambda directory, make=hostile.make: fix(make(directory)))  # type: ignore[misc]
+        yield hostile.id, _line(lambda directory, make=hostile.make: fix(make(directory), in_place=True))  # type: ignore[misc]
 
 
 def _line(work: Callable[[Path], object]) -> str:

@@ -74,7 +74,7 @@ Environment:
 \b
 Files:
   [tool.conda-prune] in pixi.toml or pyproject.toml, nearest upwards: long options as keys, such as
-  select = ["foreign-tree"]. The command line wins over the environment, which wins over the file.
+  extend-select = ["foreign-tree"]. The command line wins over the environment, which wins over the file.
 """,
 )
 @click.version_option(__version__, "-V", "--version", prog_name="conda-prune")

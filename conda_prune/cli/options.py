@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ def complete_kinds(context: click.Context, parameter: click.Parameter, text: str
 
     # Kinds are separated by commas: what stands before the last one stays.
     before, comma, last = text.rpartition(",")
-    names = (*KINDS, "all") if parameter.name == "select" else KINDS
+    names = KINDS if parameter.name == "ignore" else (*KINDS, "all")
     return [CompletionItem(before + comma + name) for name in names if name.startswith(last)]
 
 
@@ -54,7 +55,9 @@ def judging(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--python", metavar="VERSION",
                          help="What the packages are for: 3.11, 3.13t, pypy3.9, any, none."),
             click.option("--select", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
-                         help="Kinds of findings beyond the defaults, separated by commas; all."),
+                         help="Kinds of findings to repair instead of the defaults, separated by commas; all."),
+            click.option("--extend-select", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
+                         help="Kinds of findings to repair in addition."),
             click.option("--ignore", metavar="KINDS", multiple=True, shell_complete=complete_kinds,
                          help="Kinds of findings to leave alone."),
             click.option("--keep", metavar="GLOB", multiple=True,
@@ -75,7 +78,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
                          shell_complete=_complete_formats,
                          help="text, json, jsonl, github or sarif, to standard output or a file (repeatable)."),
             click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
-                         help="Colours; auto heeds NO_COLOR and FORCE_COLOR."),
+                         help="Colors; auto heeds NO_COLOR and FORCE_COLOR."),
             click.option("-q", "--quiet", is_flag=True, help="Errors only."),
             click.option("-v", "--verbose", is_flag=True, help="Clean packages and harmless findings, too."),
         )
@@ -85,29 +88,23 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def options_of(flags: dict[str, Any]) -> Options:
-    """Return how packages are to be judged; raise click's UsageError for a kind or a Python that is none."""
-    from ..errors import UsageError
-    from ..judgement.plan import KINDS, Options
-    from ..judgement.variant.detect import override_variant
+    """Return how packages are to be judged; raise click's UsageError for a kind or a Python that does not exist."""
+    from ..arguments import judgement_options
 
-    kinds = {}
-    for flag in ("select", "ignore"):
-        names = _names(flags[flag])
-        unknown = [name for name in names if name not in KINDS and (name != "all" or flag != "select")]
-        if unknown:
-            reason = f"there is no kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}"
-            raise click.UsageError(f"{origin(flag)}: {reason}")
-        kinds[flag] = frozenset(names)
-    if flags["python"] is not None:
-        try:
-            override_variant(flags["python"])
-        except UsageError as error:
-            raise click.UsageError(f"{origin('python')}: {error}") from error
-    return Options(flags["python"], kinds["select"], kinds["ignore"], tuple(flags["keep"]))
+    kinds = {flag: _names(flag, flags[flag]) for flag in ("select", "extend_select", "ignore")}
+    try:
+        return judgement_options(flags["python"], **kinds, keep=flags["keep"])
+    except ValueError as error:
+        # The message begins with the argument's name.
+        flag = re.match(r"\w+", str(error))
+        raise click.UsageError(f"{origin(flag[0])}{str(error)[flag.end() :]}" if flag else str(error)) from error
 
 
-def _names(values: tuple[str, ...]) -> list[str]:
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+def _names(flag: str, values: tuple[str, ...]) -> list[str]:
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    if values and not names:
+        raise click.UsageError(f"{origin(flag)}: it names no kind")
+    return names
 
 
 def origin(flag: str) -> str:
@@ -115,10 +112,10 @@ def origin(flag: str) -> str:
     context = click.get_current_context()
     source = context.get_parameter_source(flag)
     if source is ParameterSource.DEFAULT_MAP:
-        return f"{configuration_in_force(context)}: {flag}"
+        return f"{configuration_in_force(context)}: {flag.replace('_', '-')}"
     if source is ParameterSource.ENVIRONMENT:
         return f"CONDA_PRUNE_{flag.upper()}"
-    return f"--{flag}"
+    return f"--{flag.replace('_', '-')}"
 
 
 def open_output(command: str, flags: dict[str, Any], inputs: Sequence[str] = ()) -> Output:
@@ -146,10 +143,10 @@ def _fix_options(flags: dict[str, Any]) -> str:
     """Return the options that make `fix` judge as this command did; none that came from a file, which it reads too."""
     context = click.get_current_context()
     words = []
-    for flag in ("python", "select", "ignore", "keep"):
+    for flag in ("python", "select", "extend_select", "ignore", "keep"):
         if context.get_parameter_source(flag) is ParameterSource.COMMANDLINE:
             values = flags[flag] if isinstance(flags[flag], tuple) else (flags[flag],)
-            words += [word for value in values for word in (f"--{flag}", value)]
+            words += [word for value in values for word in (f"--{flag.replace('_', '-')}", value)]
     if not words:
         return ""
     import shlex

@@ -32,7 +32,7 @@ def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
     Python that it is for come from the build's environment where they are not given.
 
     rattler-build compiles afterwards what sources it finds, in another Python's tree as well: remove those, too, with
-    --select foreign-tree, or fix the package after the build.
+    --extend-select foreign-tree, or fix the package after the build.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ import click
 from ..exit_codes import ExitCode, exit_codes_help
 from .configuration import ConfigurableCommand
 from .limits import limiting, limits_of
-from .options import complete_paths, judging, open_output, options_of, reporting
+from .options import complete_paths, judging, open_output, options_of, origin, reporting
 from .targets import find_targets, refuse_empty, searching, tell_left_out
 
 if TYPE_CHECKING:
@@ -105,14 +105,19 @@ def fix(
     Examples:
       conda-prune fix output/ --in-place
       conda-prune fix output/ -o repaired --jobs 0
-      conda-prune fix output/ --in-place --dry-run --select foreign-tree
+      conda-prune fix output/ --in-place --dry-run --extend-select foreign-tree
     """
     from ..operations import Writing
 
     if in_place is (output_dir is not None) and not (dry_run and not in_place):
         raise click.UsageError("say where the results go: either --in-place or -o DIR")
-    if backup is not None and (not backup or "/" in backup or os.sep in backup):
-        raise click.UsageError("--backup takes a suffix for the file's name, such as .orig")
+    if backup is not None:
+        from ..arguments import check_backup
+
+        try:
+            check_backup(backup)
+        except ValueError as error:
+            raise click.UsageError(str(error).replace("backup=", f"{origin('backup')} ", 1)) from error
     if backup is not None and output_dir is not None:
         raise click.UsageError("--backup goes with --in-place: -o DIR leaves the originals alone")
     writing = Writing(output_dir, _level(level), backup, dry_run)

@@ -27,20 +27,35 @@ KINDS = tuple(rule.kind for rule in RULES)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for: kinds beyond the defaults, kinds left out, files kept, the Python."""
+    """What the user asked for: kinds instead of the defaults, kinds left out, files kept, the Python, more kinds."""
 
     python: str | None = None
     select: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
     keep: tuple[str, ...] = ()
+    extend_select: frozenset[str] = frozenset()
 
     def wants(self, kind: str) -> bool:
-        """Return whether a kind of finding is to be looked for."""
-        return kind not in self.ignore and (rule_of(kind).default or self.asks_for(kind))
+        """Return whether a kind of finding is to be looked for. An empty `select` stands for the defaults."""
+        rule = rule_of(kind)
+        if rule.chosen == "always":
+            return True
+        if kind in self.ignore:
+            return False
+        if rule.chosen == "unless ignored" or self.asks_for(kind):
+            return True
+        return rule.default and not self.select
 
     def asks_for(self, kind: str) -> bool:
         """Return whether the user asked for a kind by name, or for all."""
-        return kind in self.select or "all" in self.select
+        return not {kind, "all"}.isdisjoint(self.select | self.extend_select)
+
+    def owns(self, kind: str) -> bool:
+        """Return whether the files that a kind finds belong to it, so that no later kind finds them again.
+
+        They do even if they are left alone because the kind is ignored or others were selected.
+        """
+        return self.wants(kind) or kind in self.ignore or rule_of(kind).default
 
     def keeps(self, path: str) -> bool:
         """Return whether a file stays, whatever the rules say."""
@@ -123,17 +138,17 @@ def _unread(contents: Contents, variant: Variant, options: Options, drops: Mappi
 
 
 def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[list[Finding], frozenset[str]]:
-    """Return what the rules find, and the files that belong to a kind that is ignored.
+    """Return what the rules find, and the files that belong to a kind that is ignored or was not selected.
 
-    A file belongs to the first rule that would change it or reports it in place of that, and no later rule finds it
-    again, even where the first one's kind is ignored. Rules that nobody asked for have no files.
+    A file belongs to the first rule that would change it or reports it instead, and no later rule finds it again, even
+    where the first one's kind is ignored. Rules that nobody asked for have no files.
     """
     findings: list[Finding] = []
     taken: set[str] = set()
     ignored: set[str] = set()
     for rule in RULES:
         wanted = options.wants(rule.kind)
-        if rule.of_rest or not (wanted or rule.kind in options.ignore):
+        if rule.of_rest or not options.owns(rule.kind):
             continue
         for finding in rule.find(contents, variant):
             if finding.path in taken:
@@ -189,7 +204,7 @@ def _tree_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[
         if left:
             verb = "remains" if len(left) == 1 else "remain"
             size = _size_text(sum(finding.size for finding in left))
-            yield f"{_files_text(len(left))} of another Python's tree {verb} ({size}): --select {kind}"
+            yield f"{_files_text(len(left))} of another Python's tree {verb} ({size}): --extend-select {kind}"
 
 
 def _size_text(size: float) -> str:

@@ -85,7 +85,7 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
     seconds = time.perf_counter() - started
     error = metadata.told(result.error) if result.error else None
     result = replace(result, notes=tuple(map(metadata.told, result.notes)))
-    if _STAMPS in options.select:
+    if _STAMPS in options.select | options.extend_select:
         result = replace(result, notes=(*result.notes, f"{_STAMPS} is judged in packages only: dates come with them"))
     return replace(result, variant=variant, error=error, deep=True, seconds=seconds, members=len(package.files) - 1)
 

@@ -11,9 +11,9 @@ from .documentation import Explanation
 
 def explanation_lines(explanation: Explanation, width: int = 80) -> list[str]:
     """Return the lines of a kind's page. Only examples may be longer than `width` columns."""
-    how = "looked for by default" if explanation.default else f"on request: --select {explanation.kind}"
+    how = "looked for by default" if explanation.default else "on request, with --extend-select"
     if explanation.on_request:
-        how = f"reported; fixed with --select {explanation.kind}"
+        how = "reported; fixed with --extend-select"
     lines = [f"{explanation.kind}   ({how})", *_paragraphs(explanation.meaning, width)]
     for heading, text in explanation.sections:
         lines += ["", f"  {heading}", *_paragraphs(text, width)]

@@ -18,7 +18,7 @@ def build_and_prune(recipe: str, output: str, channels: list[str], pythons: list
     variants = rattler_build.Stage0Recipe.from_file(recipe).render(rattler_build.VariantConfig({"python": pythons}))
     for variant in variants:
         for package in variant.run_build(output_dir=output, channels=channels).packages:
-            results.append(conda_prune.fix(package))
+            results.append(conda_prune.fix(package, in_place=True))
     return results
 
 

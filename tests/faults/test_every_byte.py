@@ -42,7 +42,7 @@ class Victim:
         self.good = package.read_bytes()
         self.path.write_bytes(self.good)
         self._held = held(self.path)
-        fix(self.path)
+        fix(self.path, in_place=True)
         self._fixed = held(self.path)
         self.refused = self.harmless = 0
 
@@ -55,13 +55,13 @@ class Victim:
         except PruneError:
             self.refused += 1
             with pytest.raises(PruneError):
-                fix(self.path)
+                fix(self.path, in_place=True)
             assert (self.path.read_bytes(), self.path.stat().st_ino) == (damaged, inode)
             assert os.listdir(self.path.parent) == [self.path.name]
             return
         self.harmless += 1
         assert held(self.path) == self._held, "a silent corruption"
-        fix(self.path)
+        fix(self.path, in_place=True)
         assert held(self.path) == self._fixed, "a silent corruption"
 
     def is_cut(self, length: int) -> None:

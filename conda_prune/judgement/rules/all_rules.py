@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from ...model import Action, Finding, Variant
 from ..contents import Contents
@@ -225,6 +226,8 @@ class Rule:
 
     `of_rest`: it judges what is left when the files are dropped that the other rules found. `on_request`: what it finds
     is reported, and repaired when it is asked for only. `needs_roads`: it depends on the `.pth` files in the payload.
+    `chosen` says what decides whether it applies: the kinds that the user selects and ignores, only those that are
+    ignored, or nothing.
     """
 
     kind: str
@@ -233,6 +236,7 @@ class Rule:
     of_rest: bool = False
     on_request: bool = False
     needs_roads: bool = False
+    chosen: Literal["by kind", "unless ignored", "always"] = "by kind"
 
 
 RULES = (
@@ -246,11 +250,11 @@ RULES = (
     Rule("leftover", False, leftover),
     Rule("optimized", False, optimized),
     Rule("orphan", False, orphan),
-    Rule("unknown-variant", True, unknown_variant),
+    Rule("unknown-variant", True, unknown_variant, chosen="always"),
     Rule("misnamed", True, misnamed),
     Rule("sourceless", True, sourceless),
     Rule("embedded", True, embedded),
-    Rule("stale-listing", True, stale_listing, of_rest=True),
+    Rule("stale-listing", True, stale_listing, of_rest=True, chosen="unless ignored"),
     Rule("stale-stamp", False, stale_stamp, of_rest=True),
 )
 

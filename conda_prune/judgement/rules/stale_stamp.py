@@ -192,5 +192,5 @@ def ignored_note(contents: Contents) -> str:
     ignored = sum(stamp.is_ignored for stamp in judged)
     if not ignored:
         return ""
-    hint = f": --select {STALE_STAMP}" if any(stamp.is_repairable for stamp in judged) else ""
+    hint = f": --extend-select {STALE_STAMP}" if any(stamp.is_repairable for stamp in judged) else ""
     return f"{ignored} of {len(judged)} kept bytecode files will be ignored by Python{hint}"

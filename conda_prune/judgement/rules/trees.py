@@ -25,9 +25,9 @@ def foreign_path(contents: Contents, variant: Variant) -> Rows:
     Causes: one build directory or host prefix served several variants, and what the earlier ones installed was packed
     with the later ones (prefix-dev/pixi #4878).
 
-    Fix: the files are dropped. Sources and other files of that tree stay; `--select foreign-tree` drops them, too. A
-    free-threaded Python also imports from `lib/python3.13/site-packages`: what its own directory does not shadow is
-    reported and stays.
+    Fix: the files are dropped. Sources and other files of that tree stay; `--extend-select foreign-tree` drops them
+    too. A free-threaded Python also imports from `lib/python3.13/site-packages`: what its own directory does not shadow
+    is reported and stays.
 
     Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link or a `.pth` file of the package
     leads to is kept, and so is one that holds a whole interpreter.
