@@ -325,4 +325,5 @@ def _result(
         deep=deep,
         seconds=seconds,
         error=plan.refusal or None,
+        unused_keep=plan.unused_keep,
     )
