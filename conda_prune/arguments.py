@@ -14,6 +14,7 @@ from .errors import UsageError
 from .judgement.plan import KINDS, Options
 from .judgement.variant.detect import override_variant
 from .model import Format, Limits
+from .suggestions import unknown
 
 if TYPE_CHECKING:
     from .operations import Writing
@@ -138,20 +139,6 @@ def path_of(name: str, path: Any) -> str:
     text = os.fspath(path)
     _require(text, str, name, "a string or os.PathLike[str]")
     return str(text)
-
-
-def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """Return that there is no such thing, with the one that was probably meant, or with all of them."""
-    suggestion = did_you_mean(name, known) or f"choose from {', '.join(known)}"
-    return f"there is no {what} {name!r}; {suggestion}"
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return a suggestion, empty where nothing that is known is similar."""
-    from difflib import get_close_matches
-
-    similar = get_close_matches(name, known, 1)
-    return f"did you mean `{similar[0]}`?" if similar else ""
 
 
 def _strings(name: str, values: Any, what: str) -> tuple[str, ...]:

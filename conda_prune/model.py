@@ -250,7 +250,7 @@ class Plan:
     `status`: `clean`, `findings` (there is something to fix) or `refused` (`refusal` says why).
     `edits` maps paths to edits; it is None while the payload was not read, when the plan is a forecast.
     `needs_payload`: the payload may change the forecast. `needs` are the files whose whole content has to be read
-    before there are edits.
+    before there are edits. `unused_keep` are the globs of `keep` that match no file.
     """
 
     package: Package
@@ -262,6 +262,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     needs: frozenset[str] = frozenset()
     needs_payload: bool = False
+    unused_keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,8 @@ class Result:
 
     `status`: `clean` (nothing to do, nothing written), `findings` (something would be repaired), `fixed`, `refused`
     (contradictory evidence; untouched) or `error` (`error` says why; untouched). `indexed` is a channel's index, whose
-    `records` were refreshed after the packages; from Python, the records are in the package's own result.
+    `records` were refreshed after the packages; from Python, the records are in the package's own result. `unused_keep`
+    are the globs of `keep` that match none of its files.
     """
 
     path: str
@@ -321,3 +323,4 @@ class Result:
     error: str | None = None
     warnings: tuple[str, ...] = field(default=())
     records: tuple[IndexRecord, ...] = ()
+    unused_keep: tuple[str, ...] = ()

@@ -342,4 +342,5 @@ def _result(
         deep=deep,
         seconds=seconds,
         error=plan.refusal or None,
+        unused_keep=plan.unused_keep,
     )

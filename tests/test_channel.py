@@ -534,7 +534,7 @@ def test_form_that_is_a_bomb_is_refused_in_little_memory(subdir: Path, form: str
     del bomb
     before = state(subdir)
     script = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3 << 29, 3 << 29))\n"
-    script += "import conda_prune; conda_prune.fix(sys.argv[1], threads=1)"
+    script += "import conda_prune; conda_prune.fix(sys.argv[1], threads=1, in_place=True)"
     command = [sys.executable, "-c", script, str(subdir / STRAY_CONDA.path.name)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert f"the index next to it cannot be refreshed: {form} is " in done.stderr

@@ -21,6 +21,7 @@ from .corpus.packages import PackageSpec, write_package
 from .seed import CLEAN, SEEDS, STRAY
 from .unreadable import make_unreachable, needs_unreachable
 
+REPOSITORY = Path(__file__).parent.parent
 EXECUTABLE = shutil.which("conda-prune", path=os.path.dirname(sys.executable)) or "conda-prune"
 
 
@@ -388,3 +389,63 @@ def test_whatever_goes_wrong_costs_one_package(
     (line,) = printed.err.splitlines()
     assert line.startswith(f"error: {packages[0]}: {said}")
     assert packages[1].name in printed.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["chekc", "x"], "there is no command 'chekc'; did you mean `check`?"),
+        (["sweep"], "there is no command 'sweep'; choose from check, fix, "),
+        (["testdata"], "there is no command 'testdata'; did you mean `conda-prune check testdata`?"),
+        (["check", "--selct", "orphan", "x"], "there is no option --selct; did you mean `--select`?"),
+        (["fix", "--inplace", "x"], "there is no option --inplace; did you mean `--in-place`?"),
+        (["check", "--zzz", "x"], "there is no option --zzz; see `conda-prune check --help`"),
+        (["--fix"], "there is no option --fix; see `conda-prune --help`"),
+        (["check", "--fix", "x"], "check writes nothing, so it has no --fix; did you mean `conda-prune fix`?"),
+        (["check", "--in-place", "x"], "so it has no --in-place; did you mean `conda-prune fix`?"),
+        (["check", "-o", "y", "x"], "check writes nothing, so it has no -o; did you mean `conda-prune fix`?"),
+        (["check", "--format", "jsno", "x"], "there is no format 'jsno'; did you mean `json`?"),
+        (["check", "--select", "foreign-tre", "x"], "there is no kind 'foreign-tre'; did you mean `foreign-tree`?"),
+        (["explain", "foreign-tre"], "there is no kind 'foreign-tre'; did you mean `foreign-tree`?"),
+    ],
+)  # fmt: skip
+def test_unknown_names_get_a_suggestion(arguments: list[str], said: str) -> None:
+    command = [EXECUTABLE, *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in " ".join(done.stderr.split())
+
+
+def test_help_is_printed_without_arguments() -> None:
+    done = run()
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout == run("--help").stdout
+
+
+# --keep
+
+
+def test_keep_that_matches_nothing_is_a_warning(output: Path) -> None:
+    def warnings(*arguments: object) -> list[str]:
+        done = run(*arguments)
+        assert done.returncode == 1
+        return [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+
+    said = ["warning: --keep shara/** matches no file"]
+    keep = ("--keep", "shara/**", "--keep", "lib/*/site-packages/*.py")
+    assert warnings("check", output, *keep) == said
+    assert warnings("check", output, "-j", "2", *keep) == said
+    assert warnings("fix", "--dry-run", output, *keep) == said
+    # One package of the run is enough.
+    assert warnings("check", output, "--keep", "lib/python3.12/**") == []
+    done = run("check", output, CONDA_PRUNE_KEEP="shara/**")
+    assert "warning: CONDA_PRUNE_KEEP shara/** matches no file\n" in done.stderr
+
+
+def test_keep_may_be_meant_for_a_package_that_failed(output: Path) -> None:
+    broken(output)
+    assert "matches no file" not in run("check", output, "--keep", "shara/**").stderr
+
+
+def test_show_warns_of_keep_that_matches_nothing() -> None:
+    assert "--keep shara/** matches no file" in run("show", STRAY[0].path, "--keep", "shara/**").stderr

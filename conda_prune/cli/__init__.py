@@ -21,7 +21,7 @@ from click.core import ParameterSource  # noqa: E402
 
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
-from ..exit_codes import exit_codes_help  # noqa: E402
+from ..exit_codes import ExitCode, exit_codes_help  # noqa: E402
 from ..report import streams  # noqa: E402
 from .configuration import OWN_FORMAT, configuration_in_force, long_name  # noqa: E402
 
@@ -37,6 +37,7 @@ COMMANDS = {
 }
 """Every command and the module of this package that has it; a module is imported when its command is used."""
 
+_OF_FIX = ("--fix", "--in-place", "-o", "--output-dir", "--backup", "--level", "--dry-run", "-n")
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -58,6 +59,43 @@ class _Commands(click.Group):
                 if parameter.name != OWN_FORMAT:
                     parameter.envvar.append(f"CONDA_PRUNE_{variable}")
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options before the command; without any argument, print the help."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            # Not 0: `conda-prune $COMMAND` with an empty variable checks nothing, and must not pass.
+            ctx.exit(ExitCode.USAGE)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; raise click's UsageError, with a suggestion, where there is none."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            raise click.UsageError(_unknown_command(name), ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _unknown_command(name: str) -> str:
+    from ..suggestions import unknown
+
+    if os.path.lexists(name):
+        return f"there is no command {name!r}; did you mean `conda-prune check {name}`?"
+    return unknown("command", name, tuple(COMMANDS))
+
+
+def _unknown_option(error: click.NoSuchOption) -> str:
+    from ..suggestions import did_you_mean
+
+    name, context = error.option_name, error.ctx
+    if context is None:
+        return f"there is no option {name}"
+    if context.command.name == "check" and name in _OF_FIX:
+        return f"check writes nothing, so it has no {name}; did you mean `conda-prune fix`?"
+    known = [option for parameter in context.command.params for option in parameter.opts]
+    return f"there is no option {name}; {did_you_mean(name, known) or f'see `{context.command_path} --help`'}"
 
 
 @click.group(
@@ -110,7 +148,7 @@ def main() -> NoReturn:
 
         traceback.print_exc()
         click.echo("error: internal error; please report it with the lines above", err=True)
-        code = 3
+        code = ExitCode.FAILED
     interruption.ignore_signals()  # The work is done: there is nothing left to interrupt.
     atexit._run_exitfuncs()
     code = _check_delivery(code)
@@ -129,10 +167,10 @@ def _check_delivery(code: int) -> int:
     if failure is None:
         return code
     if isinstance(failure, BrokenPipeError):
-        return 141 if code in (0, 1) else code
+        return ExitCode.PIPE_CLOSED if code in (ExitCode.OK, ExitCode.FINDINGS) else code
     reason = "it is closed" if failure.errno == errno.EBADF else failure.strerror
     click.echo(f"error: results cannot be written to standard output: {reason}", err=True)
-    return 3 if code in (0, 1) else code
+    return ExitCode.FAILED if code in (ExitCode.OK, ExitCode.FINDINGS) else code
 
 
 def run() -> int:
@@ -142,11 +180,11 @@ def run() -> int:
     """
     interruption.raise_at_signals()
     try:
-        code = cli(standalone_mode=False) or 0
+        code = cli(standalone_mode=False) or ExitCode.OK
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     except click.exceptions.Abort:
-        code = 130
+        code = ExitCode.INTERRUPTED
     except click.ClickException as error:
         _show(error)
         code = error.exit_code
@@ -158,7 +196,7 @@ def run() -> int:
             where = f"{error.filename}: " if isinstance(error.filename, str) else ""
             reason = f"{where}{error.strerror or error}"
         click.echo(f"error: {escaped(reason)}", err=True)
-        code = 3
+        code = ExitCode.FAILED
     except (MemoryError, ImportError) as error:
         if lacks_files(error):
             click.echo("error: too many files are open; allow more (ulimit -n)", err=True)
@@ -166,7 +204,7 @@ def run() -> int:
             click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
         else:
             raise
-        code = 3
+        code = ExitCode.FAILED
     return int(code)
 
 
@@ -179,6 +217,8 @@ def _show(error: click.ClickException) -> None:
         click.echo(f"error: {escaped(message)}", err=True)
         return
     context = error.ctx
+    if isinstance(error, click.NoSuchOption):
+        message = _unknown_option(error)
     if isinstance(error, click.BadParameter) and context is not None and error.param is not None:
         if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
             message += f" (in [tool.conda-prune] of {configuration_in_force(context)})"

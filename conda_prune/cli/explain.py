@@ -29,7 +29,9 @@ def explain(kind: str | None, every: bool) -> None:
     if every is (kind is not None):
         raise click.UsageError(f"name one kind, or say --all; the kinds are {', '.join(known)}")
     if kind is not None and kind not in known:
-        raise click.UsageError(f"there is no kind {kind!r}; the kinds are {', '.join(known)}")
+        from ..suggestions import unknown
+
+        raise click.UsageError(unknown("kind", kind, known))
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
     blocks = [explanation_lines(explanation_of(name), width) for name in (known if kind is None else (kind,))]
     print("\n\n".join("\n".join(lines) for lines in blocks))

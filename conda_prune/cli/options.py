@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..judgement.plan import Options
+    from ..model import Result
     from ..report.output import Output
 
 
@@ -98,6 +99,21 @@ def options_of(flags: dict[str, Any]) -> Options:
         # The message begins with the argument's name.
         flag = re.match(r"\w+", str(error))
         raise click.UsageError(f"{origin(flag[0])}{str(error)[flag.end() :]}" if flag else str(error)) from error
+
+
+def warn_of_unused_keep(results: Sequence[Result]) -> None:
+    """Warn about each `--keep` that matches no file in the whole run: it protects nothing, and is probably mistyped.
+
+    Nothing is said where a package could not be read: the glob may be meant for it.
+    """
+    packages = [result for result in results if result.status != "indexed"]
+    if any(result.status == "error" for result in packages):
+        return
+    for pattern in packages[0].unused_keep if packages else ():
+        if all(pattern in result.unused_keep for result in packages):
+            from ..report.escape import escaped
+
+            click.echo(f"warning: {origin('keep')} {escaped(pattern)} matches no file", err=True)
 
 
 def _names(flag: str, values: tuple[str, ...]) -> list[str]:

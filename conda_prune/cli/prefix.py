@@ -10,7 +10,7 @@ import click
 
 from ..exit_codes import exit_codes_help
 from .configuration import ConfigurableCommand
-from .options import judging, open_output, options_of, reporting
+from .options import judging, open_output, options_of, reporting, warn_of_unused_keep
 from .work import exit_code, failed
 
 _ENVIRONMENT = """\b
@@ -58,4 +58,5 @@ def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
         except OSError as error:
             result = failed(path, f"{error.filename or ''}: {error.strerror or error}".lstrip(": "))
         output.add(result)
+    warn_of_unused_keep([result])
     sys.exit(exit_code([result]))

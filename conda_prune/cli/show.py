@@ -9,7 +9,7 @@ import click
 
 from ..exit_codes import ExitCode, exit_codes_help
 from .configuration import ConfigurableCommand
-from .options import complete_paths, judging, options_of
+from .options import complete_paths, judging, options_of, warn_of_unused_keep
 from .work import failed
 
 
@@ -52,4 +52,5 @@ def show(package: str, deep: bool, format_: str, **flags: Any) -> None:
     else:
         for line in show_lines(result, plan, files):
             print_line(line, sys.stdout, style)
+    warn_of_unused_keep([result])
     sys.exit(ExitCode.FAILED if result.status == "refused" else ExitCode.OK)

@@ -14,7 +14,7 @@ import click
 from ..exit_codes import ExitCode, exit_codes_help
 from .configuration import ConfigurableCommand
 from .limits import limiting, limits_of
-from .options import complete_paths, judging, open_output, options_of, reporting
+from .options import complete_paths, judging, open_output, options_of, reporting, warn_of_unused_keep
 from .targets import find_targets, refuse_empty, searching, tell_left_out
 
 if TYPE_CHECKING:
@@ -254,6 +254,7 @@ def _execute(
         refuse_empty(paths, found, flags, skipped)
     if flags["verbose"]:
         tell_left_out(found, skipped)
+    warn_of_unused_keep(results)
     sys.exit(exit_code(results))
 
 
@@ -291,6 +292,7 @@ def _check_environment(name: str | None, prefix: str | None, deep: bool, flags: 
         except PruneError as error:
             results.append(failed(place, str(error)))
             output.add(results[-1])
+    warn_of_unused_keep(results)
     sys.exit(exit_code(results))
 
 

@@ -60,6 +60,10 @@ class Options:
         """Return whether a file stays, whatever the rules say."""
         return any(fnmatchcase(path, pattern) for pattern in self.keep)
 
+    def unused_keep(self, paths: Collection[str]) -> tuple[str, ...]:
+        """Return the patterns of `keep` that match none of the paths."""
+        return tuple(pattern for pattern in self.keep if not any(fnmatchcase(path, pattern) for path in paths))
+
 
 def variant_of(contents: Contents, options: Options) -> Variant:
     """Return the package's variant, from its metadata or as the user says."""
@@ -74,6 +78,11 @@ def make_plan(package: Package, options: Options) -> Plan:
     Where the plan's `needs` are not empty, it cannot be carried out before they are met. Raises BadMetadata where the
     package's metadata cannot be read.
     """
+    plan = _make_plan(package, options)
+    return replace(plan, unused_keep=options.unused_keep(contents_of(package).files)) if options.keep else plan
+
+
+def _make_plan(package: Package, options: Options) -> Plan:
     contents = contents_of(package)
     variant = variant_of(contents, options)
     if not has_listing(contents) and not package.complete:

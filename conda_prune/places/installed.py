@@ -110,4 +110,5 @@ def result_of(plan: Plan, status: str, index: object, path: str) -> Result:
         findings=plan.findings,
         notes=plan.notes,
         error=plan.refusal or None,
+        unused_keep=plan.unused_keep,
     )

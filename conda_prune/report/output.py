@@ -142,7 +142,9 @@ def _check(wanted: Sequence[tuple[str, str]]) -> None:
     """Raise ValueError for formats that are none, or that would be printed over each other."""
     for name, _ in wanted:
         if name not in FORMATS:
-            raise ValueError(f"--format {name}: there is no such format; the formats are {', '.join(FORMATS)}")
+            from ..suggestions import unknown
+
+            raise ValueError(f"--format {name}: {unknown('format', name, FORMATS)}")
     printed = [name for name, path in wanted if not path]
     if len(printed) != len(set(printed)) or (len(printed) > 1 and not set(printed) <= set(_SHARING)):
         raise ValueError(f"--format {', '.join(printed)}: only one can go to standard output; write FORMAT=FILE")
