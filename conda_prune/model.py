@@ -83,11 +83,11 @@ Source: TypeAlias = Literal["recorded", "reproduced", "assumed", "asked"]
 
 @dataclass(frozen=True, slots=True)
 class CompressionSettings:
-    """The settings that a stream was, or is to be, compressed with, and how they are known.
+    """How a stream was compressed, or will be, and how that is known.
 
-    `source` is `recorded` (the stream or the package says so), `reproduced` (compressing the content again
-    with them gives the original's bytes), `assumed` (a default: nothing else was left) or `asked` (by the user).
-    `threaded`: libzstd's multi-threaded mode, whose output differs from the single-threaded one.
+    `source` is `recorded` (the stream or the package says so), `reproduced` (compressing the content with them gives
+    the original's bytes), `assumed` (nothing better is known) or `asked` (the user asked for them). `threaded` is
+    libzstd's multi-threaded mode: its output does not depend on the number of threads, but differs from the other's.
     """
 
     codec: Literal["zstd", "bzip2"]
@@ -97,13 +97,28 @@ class CompressionSettings:
     checksum: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class BlockInfo:
+    """A block of a bz2 stream that was decompressed once.
+
+    `start` and `stop` are bit offsets in the stream; `block_crc` is the CRC that the block states. `size` is the bytes
+    of content, `crc` their CRC-32 as zlib computes it (bz2's CRC is another one).
+    """
+
+    start: int
+    stop: int
+    block_crc: int
+    size: int
+    crc: int
+
+
 @dataclass(frozen=True)
 class Component:
     """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`.
 
     `spans` tells where each of `files` stands, `size` how long the stream is. `headers` holds the raw headers,
     extension headers included, of the members that an edit could give another content: those kept whole, and hard
-    links.
+    links. `blocks` describes the blocks of a bz2 stream, as far as they were told apart.
     """
 
     name: str
@@ -111,6 +126,7 @@ class Component:
     spans: Sequence[Span]
     size: int
     headers: Mapping[str, bytes] = field(default_factory=dict)
+    blocks: tuple[BlockInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,19 +140,9 @@ def test_kept_compressed_parts_that_do_not_fit_are_compressed_anew(
     package = write_package(BASE, tmp_path, format=format_)
     real, plains = recompress, []
 
-    def misfits(
-        source: Any,
-        splices: Any,
-        recipe: Any,
-        size: int,
-        out: BinaryIO,
-        turns: Any,
-        progress: Any,
-        plain: bool,
-        *rest: Any,
-    ) -> Any:
+    def misfits(stream: Any, splices: Any, out: BinaryIO, budget: Any, progress: Any, plain: bool) -> Any:
         plains.append(plain)
-        done = real(source, splices, recipe, size, out, turns, progress, plain, *rest)
+        done = real(stream, splices, out, budget, progress, plain)
         if plain:
             return done
         out.seek(-40, os.SEEK_END)
@@ -172,8 +162,8 @@ def test_a_result_that_is_spoiled_both_ways_is_never_used(tmp_path: Path, monkey
     before = package.read_bytes()
     real = recompress
 
-    def spoiled(source: Any, splices: Any, recipe: Any, size: int, out: BinaryIO, *rest: Any) -> Any:
-        done = real(source, splices, recipe, size, out, *rest)
+    def spoiled(stream: Any, splices: Any, out: BinaryIO, *rest: Any) -> Any:
+        done = real(stream, splices, out, *rest)
         out.seek(-40, os.SEEK_END)
         out.write(b"misfit")
         out.seek(0, os.SEEK_END)

@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
@@ -20,7 +20,6 @@ from . import system
 from . import zip as zips
 
 if TYPE_CHECKING:
-    from ..compression.bzip2.reuse import BlockInfo
     from .zip_write import NewContent
 
 _METADATA = "metadata.json"
@@ -32,8 +31,7 @@ _CHANGED, _AGAIN = "the file was changed while it was being read", "try again wh
 class Part:
     """One compressed tar stream: `component` is `info`, `pkg` or `tar`; `entry` its name in the zip.
 
-    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `byte_range` holds the compressed bytes;
-    `marks` tell of the blocks of a bz2 stream once it was read.
+    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `byte_range` holds the compressed bytes.
     """
 
     component: str
@@ -41,7 +39,6 @@ class Part:
     codec: Literal["zstd", "bzip2"]
     byte_range: ByteRange
     crc: int | None
-    marks: list[BlockInfo] = field(default_factory=list)
 
 
 class Archive:

@@ -6,11 +6,12 @@ import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..compression.codec import LARGE, decompress
+from ..compression.codec import CODECS, LARGE
 from ..errors import Damaged, LimitExceeded, Unsupported
-from ..model import Component, FileKind, Package
+from ..model import BlockInfo, Component, FileKind, Package
 from .container import Archive, Part
 from .tar import Later, TarReader, now
 from .tar_header import REBUILD
@@ -51,20 +52,23 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
     if (archive.stated_size(part) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
     size = 0
+    blocks: list[BlockInfo] = []
     threaded = threads > 1 and part.byte_range.size >= LARGE
     with (
-        closing(decompress(part.codec, part.byte_range, threads, part.marks)) as pieces,
+        closing(CODECS[part.codec].read(part.byte_range, threads)) as pieces,
         _hashing(threaded) as (later, flush),
     ):
         reader = TarReader(keep, archive.limits, later)
-        for piece in pieces:
+        for piece, block in pieces:
             size += len(piece)
+            if block is not None:
+                blocks.append(block)
             if size > archive.limits.unpacked:
                 raise _too_large(archive)
             reader.feed(piece)
             flush()
             progress(len(piece))
-    return reader.finish(part.component)
+    return replace(reader.finish(part.component), blocks=tuple(blocks))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import IO
 from ..compression import settings as stream_settings
 from ..compression.byte_range import ByteRange
 from ..compression.recompress import Rewritten, recompress
-from ..compression.splicer import CannotReuse
+from ..compression.stream import CannotReuse, Stream
 from ..compression.threads import Submit, ThreadBudget
 from ..errors import NotVerified
 from ..model import (
@@ -133,10 +133,8 @@ def _contents(work: Rewriting, done: dict[str, Rewritten], plain: bool) -> dict[
     """
 
     def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
-        compression = work.compression[component.name]
-        done[component.name] = recompress(
-            part.byte_range, splices, compression, component.size, out, budget, work.progress, plain, part.marks
-        )
+        stream = Stream(part.byte_range, work.compression[component.name], component.size, component.blocks)
+        done[component.name] = recompress(stream, splices, out, budget, work.progress, plain)
 
     def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
         rewrite(component, part, splices, out := io.BytesIO())

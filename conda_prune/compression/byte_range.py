@@ -1,4 +1,4 @@
-"""A range of bytes of an open file, read by position: safe to share between threads, never past its end."""
+"""A range of bytes of an open file, read by position: threads can share it, and nothing reads past its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..archive import system
 from ..errors import Damaged, PruneError
 
 CHUNK = 1 << 20
-"""Bytes read at a time: large enough that Python's own cost disappears, small enough for any machine."""
+"""Bytes read at a time: so many that Python's overhead disappears, and few enough for any machine."""
 
 
 class ByteRange:
@@ -23,9 +23,9 @@ class ByteRange:
         self.size = size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`, fewer only where the range ends.
+        """Return `length` bytes from `offset`, fewer only at the end of the range.
 
-        Raises Damaged when the file is shorter than it was when the range was made, PruneError when it cannot be read.
+        Raises Damaged if the file became shorter than the range, PruneError if it cannot be read.
         """
         length = max(0, min(length, self.size - offset))
         pieces = []
@@ -42,7 +42,7 @@ class ByteRange:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def chunks(self, start: int = 0, stop: int | None = None, length: int = CHUNK) -> Iterator[bytes]:
-        """Yield the bytes from `start` to `stop` (the end) in pieces of at most `length`."""
+        """Yield the bytes from `start` to `stop` (default: the end) in pieces of up to `length`."""
         stop = self.size if stop is None else min(stop, self.size)
         while start < stop:
             piece = self.read(start, min(length, stop - start))
@@ -50,19 +50,19 @@ class ByteRange:
             start += len(piece)
 
     def slice(self, start: int, stop: int) -> ByteRange:
-        """Return the range from `start` to `stop` of this one."""
+        """Return the part of this range from `start` to `stop`."""
         return ByteRange(self.file, self.start + start, max(0, min(stop, self.size) - start))
 
 
 class ByteRangeReader:
-    """An byte_range as a file to read from the front, for libraries that want one; `position` is bytes handed out."""
+    """A byte range as a file object, for libraries that read one front to back; `position` counts the bytes read."""
 
     def __init__(self, byte_range: ByteRange) -> None:
         self.byte_range = byte_range
         self.position = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes (all that remain when negative), none at the end."""
+        """Return up to `size` bytes, or all that remain if it is negative; none at the end."""
         data = self.byte_range.read(self.position, self.byte_range.size if size < 0 else size)
         self.position += len(data)
         return data

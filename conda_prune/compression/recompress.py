@@ -1,30 +1,28 @@
-"""A compressed stream again with some ranges of its content replaced: one function for both codecs.
+"""Writes a compressed stream with splices applied: blocks are reused if they can be, or all of it is compressed again.
 
-What comes out is one zstd frame or one bz2 stream whose content is the input's but for the splices. It is written from
-front to back, so `out` may be the inside of a zip.
+The result is one zstd frame or one bz2 stream. It is written from front to back, so `out` may be an entry of a zip.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ..model import CompressionSettings, Splice
-from .byte_range import ByteRange
-from .bzip2 import reuse as bzip2_reuse
-from .bzip2 import stream as bzip2
-from .codec import decompress
-from .splicer import NothingToKeep, Splicer
+from ..model import Splice
+from .codec import CODECS
+from .splicer import new_size, spliced
+from .stream import NothingToKeep, Stream
 from .threads import ThreadBudget
-from .zstd import frame as zstd
-from .zstd import reuse as zstd_reuse
 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """What a rewriting did: what the new content's size and CRC-32 must be, and how much of it was kept compressed."""
+    """What was written: the size and CRC-32 that the new content must have, and how much of it was copied compressed.
+
+    All sizes are bytes of content; `size` is `reused + recompressed`.
+    """
 
     size: int
     crc: int
@@ -33,74 +31,52 @@ class Rewritten:
 
 
 def recompress(
-    source: ByteRange,
+    stream: Stream,
     splices: Sequence[Splice],
-    settings: CompressionSettings,
-    size: int,
     out: IO[bytes],
     budget: ThreadBudget,
     progress: Callable[[int], None],
     plain: bool = False,
-    marks: Sequence[bzip2_reuse.BlockInfo] = (),
 ) -> Rewritten:
-    """Write the stream in `source`, whose content has `size` bytes, to `out` with the splices made.
+    """Write `stream` with the splices, which are sorted and do not overlap, to `out`.
 
-    `splices` are sorted and do not overlap. `marks` are those of a bz2 stream's blocks, if they are known. `progress`
-    is called with the bytes of content done since the last call. Compressed data that no splice touches is copied; the
-    content is compressed as a whole where nothing can be copied, where the level was asked for, and with `plain`. The
-    result is to be read back: nothing of it was decompressed here.
+    `progress` is called with the bytes of content done since its last call. All content is compressed again if nothing
+    can be copied, if the user asked for a level, or if `plain` is set. The caller must read the result back: copied
+    blocks were not checked here.
 
-    Raises CannotReuse where it only turned out on the way that data cannot be copied: call again with `plain`, and
-    throw away what was written.
+    Raises CannotReuse if it turns out late that blocks cannot be copied: discard `out` and call again with `plain`.
     """
-    new_size = size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)
-    if not plain and settings.source != "asked":
+    size = new_size(stream.size, splices)
+    if not plain and stream.settings.source != "asked":
         try:
-            if settings.codec == "zstd":
-                kept = zstd_reuse.rewrite(source, splices, settings, size, out, budget, progress)
-            else:
-                kept = bzip2_reuse.rewrite(source, splices, size, out, budget, progress, marks)
-            return Rewritten(new_size, kept.crc, kept.reused, new_size - kept.reused)
+            done = CODECS[stream.settings.codec].reuse(stream, splices, out, budget, progress)
+            return Rewritten(size, done.crc, done.reused, size - done.reused)
         except NothingToKeep:
             pass  # Nothing was written.
-    return _whole(source, splices, settings, new_size, out, budget, progress)
+    return _compress_all(stream, splices, out, budget, progress)
 
 
-def _whole(
-    source: ByteRange,
+def _compress_all(
+    stream: Stream,
     splices: Sequence[Splice],
-    settings: CompressionSettings,
-    new_size: int,
     out: IO[bytes],
     budget: ThreadBudget,
     progress: Callable[[int], None],
 ) -> Rewritten:
+    codec = CODECS[stream.settings.codec]
     crc = 0
 
-    def pieces() -> Iterator[bytes]:
+    def old() -> Iterator[bytes]:
+        for piece in codec.read(stream.source, budget.count):
+            progress(len(piece.content))
+            yield piece.content
+
+    def new() -> Iterator[bytes]:
         nonlocal crc
-        content = decompress(settings.codec, source, budget.count, [])
-        for piece in spliced(_watched(content, progress), splices):
+        for piece in spliced(old(), splices):
             crc = zlib.crc32(piece, crc)
             yield piece
 
-    if settings.codec == "zstd":
-        with budget.threads(budget.count if settings.threaded else 1):
-            zstd.compress(pieces(), new_size, settings, budget.count, out)
-    else:
-        bzip2.compress(pieces(), settings.level, out)
-    return Rewritten(new_size, crc, 0, new_size)
-
-
-def spliced(pieces: Iterable[bytes], splices: Sequence[Splice]) -> Iterator[bytes]:
-    """Yield the stream with the splices made, in pieces; raise ValueError where one lies outside of it."""
-    splicer = Splicer(splices)
-    for piece in pieces:
-        yield from splicer.feed(piece)
-    yield from splicer.finish()
-
-
-def _watched(pieces: Iterable[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
-    for piece in pieces:
-        progress(len(piece))
-        yield piece
+    size = new_size(stream.size, splices)
+    codec.write(new(), size, stream.settings, budget, out)
+    return Rewritten(size, crc, 0, size)

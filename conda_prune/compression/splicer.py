@@ -1,32 +1,15 @@
-"""What both codecs need to keep compressed data: splices made piece by piece in a stream."""
+"""Applies splices to content that arrives in pieces."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..model import Splice
 
 
-class CannotReuse(Exception):
-    """The stream is not built as the rewriting took for granted; compress it as a whole."""
-
-
-class NothingToKeep(CannotReuse):
-    """No compressed data can be kept; this was found out before anything was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reused:
-    """A finished stream: the CRC-32 of what its content must be, and how many bytes of that were kept compressed."""
-
-    crc: int
-    reused: int
-
-
 class Splicer:
-    """Makes splices, sorted and apart, in a stream that comes in pieces; `old` is how many bytes came so far."""
+    """Applies splices, sorted and without overlap, to a stream; `old` counts the bytes of it that have arrived."""
 
     def __init__(self, splices: Sequence[Splice]) -> None:
         self.old = 0
@@ -34,7 +17,10 @@ class Splicer:
         self._skip = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield what becomes of the next `piece`: no empty pieces, and the object itself where it stays whole."""
+        """Yield the new content for the next `piece`: no empty pieces, and `piece` itself where nothing in it changes.
+
+        Callers compare with `is` to see whether a block stayed whole.
+        """
         start, self.old = self.old, self.old + len(piece)
         at = min(max(start, self._skip), self.old)
         while self._waiting and self._waiting[0].start < self.old:
@@ -48,12 +34,8 @@ class Splicer:
         if at < self.old:
             yield piece[at - start :] if at > start else piece
 
-    def pass_over(self, size: int) -> None:
-        """Take the next `size` bytes as ones that stay, or go, as a whole, and that no splice begins in."""
-        self.old += size
-
     def expected(self, stop: int) -> int:
-        """Return how many bytes the rest of the stream before `stop` becomes."""
+        """Return the size in bytes of the new content for the old content from here to `stop`."""
         start = max(self.old, self._skip)
         size = max(0, stop - start)
         for splice in self._waiting:
@@ -63,12 +45,25 @@ class Splicer:
         return size
 
     def finish(self) -> Iterator[bytes]:
-        """Yield what is put behind the stream's end; raise ValueError where a splice does not lie in the stream."""
+        """Yield what is inserted at the end; raise ValueError if a splice is not within the stream."""
         if self._skip > self.old:
-            raise ValueError("a splice reaches behind the end of its stream")
+            raise ValueError("a splice reaches beyond the end of its stream")
         for splice in self._waiting:
             if (splice.start, splice.stop) != (self.old, self.old):
-                raise ValueError("a splice lies behind the end of its stream")
+                raise ValueError("a splice lies beyond the end of its stream")
             if splice.new:
                 yield splice.new
         self._waiting.clear()
+
+
+def spliced(pieces: Iterable[bytes], splices: Sequence[Splice]) -> Iterator[bytes]:
+    """Yield the stream with the splices applied, in pieces; raise ValueError if one is not within it."""
+    splicer = Splicer(splices)
+    for piece in pieces:
+        yield from splicer.feed(piece)
+    yield from splicer.finish()
+
+
+def new_size(size: int, splices: Sequence[Splice]) -> int:
+    """Return how many bytes `size` bytes of content become."""
+    return size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)

@@ -1,7 +1,8 @@
-"""Pipes between threads that end: with their producer's result, or with its failure.
+"""Threads that work on one package, and how they end: with a result, or with the first failure.
 
-A consumer that gave up never blocks its producer, so no thread outlives the work that started it. Decompressing,
-hashing and libarchive release Python's lock, so that threads joined like this use as many cores.
+Decompressing, compressing, hashing and libarchive release Python's lock, so each of them on a thread uses a core. All
+threads are those of `concurrent.futures`. `Pipe` is ours: in a `queue.Queue`, a producer whose consumer failed waits
+for room forever.
 """
 
 from __future__ import annotations
@@ -15,98 +16,98 @@ from functools import cache
 from typing import Generic, Protocol, TypeVar, cast
 
 _PATIENCE = 0.5
-"""Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
+"""Seconds after which a wait looks for Ctrl-C on Windows; other systems interrupt the wait itself."""
 
 T = TypeVar("T")
 
 
 class PipeClosed(Exception):
-    """Nobody reads this pipe any more."""
+    """The reader of a pipe gave up, so writing to it is pointless."""
 
 
 class Pipe(Generic[T]):
-    """A queue from one thread to another that holds at most `depth` things."""
+    """A queue from one thread to another that holds at most `depth` items, and that either side can end."""
 
     def __init__(self, depth: int) -> None:
-        self._things: deque[T] = deque()
+        self._items: deque[T] = deque()
         self._depth = depth
         self._changed = threading.Condition()
         self._closed = self._abandoned = False
         self._failure: BaseException | None = None
 
-    def put(self, thing: T) -> None:
-        """Wait for room and append; raise PipeClosed when the reader gave up."""
+    def put(self, item: T) -> None:
+        """Wait for room and append an item; raise PipeClosed if the reader gave up."""
         with self._changed:
-            while len(self._things) >= self._depth and not self._abandoned:
+            while len(self._items) >= self._depth and not self._abandoned:
                 self._changed.wait(_PATIENCE)
             if self._abandoned:
                 raise PipeClosed
-            self._things.append(thing)
+            self._items.append(item)
             self._changed.notify_all()
 
     def close(self, failure: BaseException | None = None) -> None:
-        """End the pipe; its reader gets what is in it, then `failure` is raised there."""
+        """End the pipe: its reader gets the items in it, and then `failure` is raised there."""
         with self._changed:
             self._closed = True
             self._failure = self._failure or failure
             self._changed.notify_all()
 
     def abandon(self) -> list[T]:
-        """Read no more, so that whoever writes gets PipeClosed; return what was waiting."""
+        """Stop reading, so that writing raises PipeClosed; return the items that were waiting."""
         with self._changed:
             self._abandoned = True
-            waiting = list(self._things)
-            self._things.clear()
+            waiting = list(self._items)
+            self._items.clear()
             self._changed.notify_all()
         return waiting
 
     def __iter__(self) -> Iterator[T]:
-        """Yield what is put in until the pipe is closed."""
+        """Yield the items until the pipe is closed."""
         while True:
             with self._changed:
-                while not self._things and not self._closed:
+                while not self._items and not self._closed:
                     self._changed.wait(_PATIENCE)
-                if not self._things:
+                if not self._items:
                     if self._failure is not None:
                         raise self._failure
                     return
-                thing = self._things.popleft()
+                item = self._items.popleft()
                 self._changed.notify_all()
-            yield thing
+            yield item
 
 
-def ahead(things: Iterable[T], depth: int) -> Generator[T, None, None]:
-    """Yield `things`, made by another thread, at most `depth` of them ahead; raise what making them raised.
+def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    """Yield `items`, produced by another thread up to `depth` items ahead; raise what producing them raised.
 
-    The thread has ended when this ends. Close it where not all things are taken.
+    When this ends, so has the thread. Close it if not all items are taken.
     """
-    iterator = iter(things)
+    iterator = iter(items)
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="conda-prune ahead") as pool:
         # One thread runs them in order, so each call of `next` finds the iterator as the call before left it. After a
-        # failure the iterator has ended, and what was asked for in advance comes to nothing.
+        # failure the iterator has ended, and the calls that were submitted in advance return `end`.
         waiting = deque(pool.submit(next, iterator, end) for _ in range(depth))
         try:
-            while (thing := waiting.popleft().result()) is not end:
+            while (item := waiting.popleft().result()) is not end:
                 waiting.append(pool.submit(next, iterator, end))
-                yield cast("T", thing)
+                yield cast("T", item)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
 def sink(take: Callable[[T], object], depth: int) -> Iterator[Callable[[T], None]]:
-    """Give a function that passes things on to `take`, which another thread calls in order, at most `depth` behind.
+    """Give a function that passes items to `take`, which another thread calls in order, up to `depth` items later.
 
-    All are taken when this ends, unless it ends by an error. What `take` raises is raised here.
+    All items are taken when this ends, unless it ends with an exception. What `take` raises is raised here.
     """
     waiting: deque[Future[object]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="conda-prune sink") as pool:
 
-        def put(thing: T) -> None:
+        def put(item: T) -> None:
             if len(waiting) >= depth:
                 waiting.popleft().result()
-            waiting.append(pool.submit(take, thing))
+            waiting.append(pool.submit(take, item))
 
         try:
             yield put
@@ -117,10 +118,10 @@ def sink(take: Callable[[T], object], depth: int) -> Iterator[Callable[[T], None
 
 
 class ThreadBudget:
-    """Lets work that takes much memory run at the same time as long as it needs no more than `count` threads.
+    """Limits compression to `count` threads, each of which may hold hundreds of megabytes.
 
-    Work gets its threads in the order in which it reserved them: later work may wait although there are enough for it.
-    Otherwise, work that needs many threads could wait for ever.
+    Work gets its threads in the order in which it reserved them, even if later work needs fewer and could start.
+    Otherwise work that needs many threads could wait forever.
     """
 
     def __init__(self, count: int) -> None:
@@ -130,7 +131,7 @@ class ThreadBudget:
         self._changed = threading.Condition()
 
     def reserve(self) -> object:
-        """Return a place in the queue; `threads` must be called with it, or all later work waits for that."""
+        """Return a place in the queue. `threads` must be called with it: all later work waits for that."""
         place = object()
         with self._changed:
             self._queue.append(place)
@@ -138,9 +139,7 @@ class ThreadBudget:
 
     @contextmanager
     def threads(self, count: int, place: object = None) -> Iterator[None]:
-        """Wait until `count` threads are free for the work at a place in the queue, or at its end; return them after
-        it.
-        """
+        """Take `count` threads for the block, when they are free and it is the turn of `place` (default: a new one)."""
         place = place or self.reserve()
         with self._changed:
             while self._queue[0] is not place or self._free < count:
@@ -157,16 +156,16 @@ class ThreadBudget:
 
 
 class Submit(Protocol):
-    """Takes work, and returns a function that returns or raises what became of it."""
+    """Starts work, and returns a function that waits for it and returns its result or raises its exception."""
 
     def __call__(self, work: Callable[[], T], /) -> Callable[[], T]: ...
 
 
 @contextmanager
 def worker_pool(threads: int) -> Iterator[Submit]:
-    """Give work to do beside one's own, on one thread less than `threads`; without any, it is done when asked for.
+    """Give a function that submits work to `threads - 1` threads, since the caller's is one, too.
 
-    What was given is done, or was never begun, when this ends.
+    With a single thread, work is done when its result is asked for. When this ends, all work is done or never began.
     """
     if threads <= 1:
         yield cache

@@ -18,7 +18,7 @@ from ..corpus.entries import File
 from ..corpus.packages import FORMATS, Format, Writer, write_package
 from ..corpus.scenarios import SCENARIOS
 from ..seed import STRAY, Seed
-from .zstd.test_reuse import MIB, mixed
+from .zstd.frames import MIB, mixed
 
 ROOT = Path(__file__).parents[2]
 THREADS = (1, 2, 3, 8)

@@ -1,4 +1,4 @@
-"""Levels and modes are recovered from the bytes alone, or from what is nearest where they do not tell."""
+"""Levels and modes are recovered from the bytes alone, or the nearest evidence if those do not decide."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import zstandard
@@ -22,7 +23,7 @@ MIB = 1 << 20
 
 @cache
 def content(size: int) -> bytes:
-    """Text in which levels differ: words, and pieces of what came before at all distances."""
+    """Text that levels compress differently: words, and repetitions at all distances."""
     chance = random.Random(7)
     words = [chance.randbytes(chance.randint(2, 9)) for _ in range(2000)]
     text = bytearray(b" ".join(chance.choices(words, k=20_000)))
@@ -53,7 +54,7 @@ def recovered(
 @pytest.mark.parametrize("threads", [0, 2])
 @pytest.mark.parametrize("level", [-7, 1, 3, 9, 15, 19])
 @pytest.mark.parametrize("checksum", [False, True])
-def test_the_level_and_the_mode_come_back(tmp_path: Path, level: int, threads: int, checksum: bool) -> None:
+def test_the_level_and_the_mode_are_recovered(tmp_path: Path, level: int, threads: int, checksum: bool) -> None:
     data = content(6 * MIB if level <= 1 else 2 * MIB + 1 if level < 16 else 9 * MIB)
     found = recovered(tmp_path, compressed(data, level, threads, checksum=checksum))
     assert (found.level, found.source, found.checksum) == (level, "reproduced", checksum)
@@ -62,7 +63,7 @@ def test_the_level_and_the_mode_come_back(tmp_path: Path, level: int, threads: i
 
 
 @pytest.mark.parametrize(("level", "threads"), [(3, 0), (9, 2), (15, 2), (16, 0), (19, 0)])
-def test_recompressing_by_the_recipe_gives_the_same_bytes(tmp_path: Path, level: int, threads: int) -> None:
+def test_recovered_settings_reproduce_the_bytes(tmp_path: Path, level: int, threads: int) -> None:
     data = content(2 * MIB)
     packed = compressed(data, level, threads)
     found = recovered(tmp_path, packed)
@@ -71,27 +72,27 @@ def test_recompressing_by_the_recipe_gives_the_same_bytes(tmp_path: Path, level:
 
 @pytest.mark.parametrize("size", [0, 1, 100, 5000, 100_000, 400_000])
 @pytest.mark.parametrize("level", [-7, 3, 15, 19, 22])
-def test_small_streams_are_compressed_as_a_whole(tmp_path: Path, size: int, level: int) -> None:
+def test_small_streams_are_compared_as_a_whole(tmp_path: Path, size: int, level: int) -> None:
     packed = compressed(content(MIB)[:size], level, 0)
     found = recovered(tmp_path, packed)
     assert found.source == "reproduced"
     assert compressed(content(MIB)[:size], found.level, int(found.threaded)) == packed
 
 
-def test_levels_that_give_the_same_bytes_are_the_writers_default(tmp_path: Path) -> None:
+def test_the_default_wins_among_equivalent_levels(tmp_path: Path) -> None:
     assert recovered(tmp_path, compressed(b"tiny", 3, 0)).level == 15
     noise = random.Random(1).randbytes(MIB)
     assert recovered(tmp_path, compressed(noise, 19, 0)).level == 15
 
 
-def test_the_other_components_settings_come_first(tmp_path: Path) -> None:
+def test_the_other_components_settings_are_tried_first(tmp_path: Path) -> None:
     prefer = CompressionSettings("zstd", 7, "reproduced", threaded=True)
     found = recovered(tmp_path, compressed(b"tiny", 3, 0), prefer)
     assert (found.level, found.threaded) == (7, True)
     assert recovered(tmp_path, compressed(content(3 * MIB), 19, 0), prefer).level == 19
 
 
-def test_the_recorded_level_comes_next_and_is_what_remains(tmp_path: Path) -> None:
+def test_the_recorded_level_is_tried_next_and_used_last(tmp_path: Path) -> None:
     assert recovered(tmp_path, compressed(b"tiny", 3, 0), recorded=6).level == 6
     # A strategy that no level has at this size: nothing reproduces it.
     settings = zstandard.ZstdCompressionParameters(
@@ -147,7 +148,7 @@ def test_a_stream_without_size_is_level_22_of_old_writers(tmp_path: Path) -> Non
     assert recovered(tmp_path, packed).level == 22
 
 
-def test_what_is_no_stream_is_refused(tmp_path: Path) -> None:
+def test_other_data_is_refused(tmp_path: Path) -> None:
     packed = compressed(content(MIB), 3, 0)
     with pytest.raises(Damaged):
         recovered(tmp_path, b"PK\3\4" + bytes(100))
@@ -157,12 +158,15 @@ def test_what_is_no_stream_is_refused(tmp_path: Path) -> None:
         recovered(tmp_path, packed[:20] + b"\xff" * 2000 + packed[2020:])
 
 
-def test_asked_levels_are_checked() -> None:
+def test_settings_for_an_asked_level() -> None:
     assert stream_settings.asked("zstd", -7) == CompressionSettings("zstd", -7, "asked", threaded=True)
     assert stream_settings.asked("bzip2", 9) == CompressionSettings("bzip2", 9, "asked")
-    for codec, level in (("zstd", 23), ("zstd", -8), ("bzip2", 0), ("bzip2", 10)):
-        with pytest.raises(UsageError, match=f"--level {level}"):
-            stream_settings.asked(codec, level)
+
+
+@pytest.mark.parametrize(("codec", "level"), [("zstd", 23), ("zstd", -8), ("bzip2", 0), ("bzip2", 10)])
+def test_levels_that_do_not_exist_are_refused(codec: Literal["zstd", "bzip2"], level: int) -> None:
+    with pytest.raises(UsageError, match=f"--level {level}"):
+        stream_settings.asked(codec, level)
 
 
 def test_bz2_states_its_level(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Threads end with the work that started them, whichever side gives up, and never wait for each other."""
+"""Threads end with the work that started them, whichever side fails, and never wait for each other forever."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def numbers(count: int, made: list[int] | None = None) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 100])
-def test_what_is_made_ahead_comes_in_order(count: int) -> None:
+def test_items_made_ahead_keep_their_order(count: int) -> None:
     assert list(ahead(numbers(count), 3)) == list(range(count))
 
 
-def test_no_more_is_made_ahead_than_told() -> None:
+def test_no_more_items_are_made_ahead_than_asked() -> None:
     made: list[int] = []
     things = ahead(numbers(100, made), 3)
     assert next(things) == 0
@@ -43,7 +43,7 @@ def test_no_more_is_made_ahead_than_told() -> None:
     things.close()
 
 
-def test_a_failure_comes_behind_what_was_made_before_it() -> None:
+def test_a_failure_follows_the_items_before_it() -> None:
     def failing() -> Iterator[int]:
         yield 1
         raise Broken
@@ -90,7 +90,7 @@ def test_failing_work_ends_the_sink() -> None:
 
 
 def test_threads_are_given_in_the_order_of_reservation() -> None:
-    """Also where there are enough for the second while the first, who needs more, waits."""
+    """Even if there are enough for the second while the first, which needs more, waits."""
     budget = ThreadBudget(2)
     order: list[str] = []
 
@@ -112,7 +112,7 @@ def test_threads_are_given_in_the_order_of_reservation() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_work_beside_ones_own_is_done_once(threads: int) -> None:
+def test_submitted_work_is_done_once(threads: int) -> None:
     done: list[int] = []
 
     def work() -> int:
@@ -126,7 +126,7 @@ def test_work_beside_ones_own_is_done_once(threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_failure_beside_is_raised_where_its_result_is_asked_for(threads: int) -> None:
+def test_a_failure_is_raised_where_the_result_is_asked_for(threads: int) -> None:
     def fail() -> None:
         raise Broken
 

@@ -19,6 +19,7 @@ from conda_prune.archive.zip_write import NewContent, write_zip
 from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.bzip2 import stream as bzip2
 from conda_prune.compression.recompress import recompress
+from conda_prune.compression.stream import Stream
 from conda_prune.compression.threads import ThreadBudget
 from conda_prune.compression.zstd import frame as zstd
 from conda_prune.errors import LimitExceeded, PruneError
@@ -101,7 +102,8 @@ def _rewritten(data: bytes, content: bytes, settings: CompressionSettings, decom
     out = io.BytesIO()
     middle = len(content) // 2
     splices = (Splice(middle, middle + len(content) // 4, b"new"),)
-    recompress(Held(data), splices, settings, len(content), out, ThreadBudget(1), lambda done: None)
+    stream = Stream(Held(data), settings, len(content))
+    recompress(stream, splices, out, ThreadBudget(1), lambda done: None)
     wanted = content[:middle] + b"new" + content[middle + len(content) // 4 :]
     assert decompressor().decompress(out.getvalue()) == wanted  # type: ignore[attr-defined]
 

@@ -1,7 +1,16 @@
-"""The blocks of a bz2 stream, at bit level: where they are, what is in them, and new ones.
+"""The bz2 format bit by bit: finding blocks, decompressing one by itself, and compressing content into blocks.
 
-A block starts at any bit and says nowhere how long it is; it is looked for by its magic number. Whether what follows
-one is a block shows when it is decompressed in a stream of its own, where its CRC is checked.
+A stream is a 4-byte header ("BZh" and the level), blocks, and a footer: a 48-bit magic number and the combined CRC of
+the blocks, padded with zeros to a whole byte. A block starts with another 48-bit magic number, its own CRC (32 bits)
+and a flag. Nothing says how long a block is, and the next one starts at the very next *bit*. So
+
+* blocks are found by searching for the magic number at all eight bit offsets (50 ms for 8 MB). It may occur within a
+  block by chance, about once in 2^48 bits, or on purpose;
+* whether a block really starts there is known after it was decompressed in a stream of its own: it must end exactly
+  where the next one starts, and bz2 checks its CRC;
+* copying a block means shifting all of its bits.
+
+Bits are held as Python integers, which shift megabytes in C.
 """
 
 from __future__ import annotations
@@ -11,20 +20,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..byte_range import CHUNK, ByteRange
-from ..splicer import CannotReuse
+from ..stream import CannotReuse
 
 MAGIC = 0x314159265359
+"""Starts a block: the digits of pi."""
 END = 0x177245385090
+"""Starts the footer: the digits of its square root."""
 HEADER_BITS = 32
 FOOTER_BITS = 80
 _MASK = (1 << 32) - 1
 _LARGEST = 1 << 21
-"""Bytes of content that a block waits with: twice what it can have without runs of one byte."""
+"""Bytes of a block's content that are produced ahead. A block holds up to 900 kB, but that counts runs of one byte as a
+few bytes and a length; so a block of zeros may have 45 MB of content, and several would exhaust the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bits:
-    """`length` bits of whole blocks, the first one in the highest place: `count` blocks with the combined CRC `crc`."""
+    """`length` bits that are `count` whole blocks, the first in the highest bits; `crc` is their combined CRC.
+
+    The combined CRC of one block is the block's own.
+    """
 
     value: int
     length: int
@@ -32,99 +47,115 @@ class Bits:
     crc: int
 
 
-def block_at(source: ByteRange, start: int, stop: int) -> Bits:
-    """Return the block at the bits `start` to `stop`; raise CannotReuse where there cannot be one."""
+def read_block(source: ByteRange, start: int, stop: int) -> Bits:
+    """Return the block at the bits `start` to `stop`; raise CannotReuse if that cannot be one.
+
+    The flag after the CRC marks a randomised block. bzip2 stopped writing them in the 1990s, so they are not supported.
+    """
     first = start >> 3
-    value = bits(source.read(first, (stop + 7 >> 3) - first), start & 7, stop - 8 * first)
+    value = extract(source.read(first, (stop + 7 >> 3) - first), start & 7, stop - 8 * first)
     if stop - start <= FOOTER_BITS + 25 or value >> (stop - start - 81) & 1:
-        raise CannotReuse("a block is randomised, or none")
+        raise CannotReuse("a block is randomised, or is not a block")
     return Bits(value, stop - start, 1, value >> (stop - start - 80) & _MASK)
 
 
-def footer(data: bytes) -> tuple[int, int]:
-    """Return where in the bits of a stream's last bytes its footer starts, and the combined CRC in it."""
+def read_footer(data: bytes) -> tuple[int, int]:
+    """Return where the footer starts, in bits, in the last bytes of a stream, and the combined CRC that it states."""
     for padding in range(8):
         start = 8 * len(data) - padding - FOOTER_BITS
         if start >= 0:
-            footer = bits(data, start, start + FOOTER_BITS)
+            footer = extract(data, start, start + FOOTER_BITS)
             if footer >> 32 == END:
                 return start, footer & _MASK
     raise CannotReuse("the stream has no footer")
 
 
-def positions(source: ByteRange, end: int, chunk: int = CHUNK) -> Iterator[int]:
-    """Yield the bit offsets of all block magic numbers before the bit offset `end`, in order, and `end`."""
+def find_blocks(source: ByteRange, end: int, chunk: int = CHUNK) -> Iterator[int]:
+    """Yield the bit offsets of all block magic numbers before the bit offset `end`, in order, then `end`."""
     for at in range(0, source.size, chunk):
-        for start in find(source.read(at, chunk + 6)):
+        # Six bytes more: a magic number that starts in this chunk may end in the next.
+        for start in find_magic(source.read(at, chunk + 6)):
             if start < 8 * chunk and 8 * at + start < end:
                 yield 8 * at + start
     yield end
 
 
-def find(data: bytes) -> list[int]:
-    """Return the bit offsets of all block magic numbers that lie in `data`, in order."""
+def find_magic(data: bytes) -> list[int]:
+    """Return the bit offsets of all block magic numbers in `data`, in order."""
     found = []
     for shift in range(1, 9):
-        # Wherever it starts, a magic number fills five bytes; they follow the byte that has its first `9 - shift` bits.
+        # Python searches for bytes, not bits. Wherever a magic number starts, it fills five whole bytes; before them is
+        # the byte that ends with its first `8 - shift` bits. So search for the five bytes, then compare all bits.
         core = (MAGIC >> shift & (1 << 40) - 1).to_bytes(5, "big")
         index = data.find(core)
         while index >= 0:
             start = 8 * index - 8 + shift
-            if 0 <= start <= 8 * len(data) - 48 and bits(data, start, start + 48) == MAGIC:
+            if 0 <= start <= 8 * len(data) - 48 and extract(data, start, start + 48) == MAGIC:
                 found.append(start)
             index = data.find(core, index + 1)
     return sorted(found)
 
 
-def bits(data: bytes, start: int, stop: int) -> int:
+def extract(data: bytes, start: int, stop: int) -> int:
     """Return the bits `start` to `stop` of `data` as a number."""
     value = int.from_bytes(data[start >> 3 : (stop + 7) >> 3], "big") >> (-stop & 7)
     return value & (1 << (stop - start)) - 1
 
 
-def rotated(crc: int, count: int) -> int:
-    """Return a combined CRC moved on by `count` blocks, before their own CRCs are added."""
+def combine_crc(combined: int, crc: int, count: int = 1) -> int:
+    """Return a stream's combined CRC after `count` more blocks, whose own combined CRC is `crc`.
+
+    For each block it is rotated left by one bit, and the block's CRC is added (XOR). Both are linear, so it makes no
+    difference whether the CRCs of several blocks were combined before.
+    """
     count %= 32
-    return (crc << count | crc >> (32 - count)) & _MASK
+    return (combined << count | combined >> (32 - count)) & _MASK ^ crc
 
 
-class Unpacking:
-    """A block's content; of one that unpacks to 50 times its size, only the beginning, until the rest is wanted."""
+class BlockContent:
+    """The content of one block, of which only the beginning is decompressed until `all` is called."""
 
     def __init__(self, stream: bytes) -> None:
         self._decompressor = bz2.BZ2Decompressor()
         self._head = self._more(stream, _LARGEST)
 
-    def rest(self) -> bytes:
-        """Return all of the content; raise CannotReuse where the bits were no block."""
+    def all(self) -> bytes:
+        """Return all of it; raise CannotReuse if the bits were not one whole block with the right CRC."""
         if not self._decompressor.eof:
             self._head += self._more(b"", -1)
         if not self._decompressor.eof or self._decompressor.unused_data:
-            raise CannotReuse("a magic number starts no block")
+            raise CannotReuse("a magic number does not start a block")
         return self._head
 
     def _more(self, stream: bytes, most: int) -> bytes:
         try:
             return self._decompressor.decompress(stream, most)
         except OSError as error:
-            raise CannotReuse("a magic number starts no block") from error
+            raise CannotReuse("a magic number does not start a block") from error
 
 
-def unpack(block: Bits, level: int) -> Unpacking:
-    """Return a block's content as far as it was decompressed; raise CannotReuse where it is none."""
+def decompress_block(block: Bits, level: int) -> BlockContent:
+    """Decompress one block in a stream of its own; raise CannotReuse if it is not a block.
+
+    Python's bz2 releases the lock meanwhile, so threads do this in parallel.
+    """
     padding = -(block.length + FOOTER_BITS) & 7
     value = (block.value << FOOTER_BITS | END << 32 | block.crc) << padding
-    return Unpacking(b"BZh%d" % level + value.to_bytes((block.length + FOOTER_BITS + padding) >> 3, "big"))
+    return BlockContent(b"BZh%d" % level + value.to_bytes((block.length + FOOTER_BITS + padding) >> 3, "big"))
 
 
-def pack(content: bytes, level: int) -> Bits:
-    """Return content as blocks; raise CannotReuse where it cannot be told where they begin."""
+def compress_blocks(content: bytes, level: int) -> Bits:
+    """Compress content into blocks; raise CannotReuse if it is unclear how many blocks they are.
+
+    The number of blocks is needed to combine CRCs. It is that of the magic numbers, and then the combined CRC of the
+    CRCs that follow them is the one in the footer; if it is not, one of them is content that looks like a block.
+    """
     packed = bz2.compress(content, level)
-    end, combined = footer(packed)
-    starts = [start for start in find(packed) if start < end]
+    end, combined = read_footer(packed)
+    starts = [start for start in find_magic(packed) if start < end]
     crc = 0
     for start in starts:
-        crc = rotated(crc, 1) ^ bits(packed, start + 48, start + 80)
+        crc = combine_crc(crc, extract(packed, start + 48, start + 80))
     if crc != combined:
-        raise CannotReuse("a magic number in new data starts no block")
-    return Bits(bits(packed, HEADER_BITS, end), end - HEADER_BITS, len(starts), crc)
+        raise CannotReuse("a magic number in new data does not start a block")
+    return Bits(extract(packed, HEADER_BITS, end), end - HEADER_BITS, len(starts), crc)

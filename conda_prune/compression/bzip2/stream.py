@@ -1,4 +1,7 @@
-"""One bz2 stream, read completely or not at all: rattler stops after the first of several and reports success."""
+"""One bz2 stream, read completely or refused, and written by Python's bz2 in one thread.
+
+One stream only: of two that follow each other, rattler reads the first and reports success.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,24 @@ from ..byte_range import CHUNK, ByteRange
 _AGAIN = "build or download it again"
 
 
-def read_level(byte_range: ByteRange) -> int:
-    """Return the block size in 100 kB that the stream's header states; raise NotAPackage where there is none."""
-    head = byte_range.read(0, 4)
+def read_level(source: ByteRange) -> int:
+    """Return the level that the header states, the block size in 100 kB; raise NotAPackage if there is no header."""
+    head = source.read(0, 4)
     if head[:3] != b"BZh" or not b"1" <= head[3:4] <= b"9":
         raise NotAPackage("it is not bz2-compressed, as a .tar.bz2 must be (CEP 35)", "check how it was downloaded")
     return head[3] - ord("0")
 
 
-def decompress(byte_range: ByteRange) -> Generator[bytes, None, None]:
-    """Yield the whole content, at most 1 MiB at a time; raise Damaged or Unsupported unless it is one whole stream."""
-    read_level(byte_range)
+def decompress(source: ByteRange) -> Generator[bytes, None, None]:
+    """Yield the whole content, up to 1 MiB at a time; raise Damaged or Unsupported unless it is one complete stream."""
+    read_level(source)
     decompressor = bz2.BZ2Decompressor()
     at = 0
     try:
         while not decompressor.eof:
             packed = b""
             if decompressor.needs_input:
-                packed = byte_range.read(at, 1 << 18)
+                packed = source.read(at, 1 << 18)
                 at += len(packed)
                 if not packed:
                     raise Damaged("the bz2 stream is truncated", _AGAIN)
@@ -37,16 +40,16 @@ def decompress(byte_range: ByteRange) -> Generator[bytes, None, None]:
                 yield piece
     except OSError as error:
         raise Damaged(f"the bz2 data is damaged: {error}", _AGAIN) from error
-    behind = len(decompressor.unused_data) + byte_range.size - at
-    if behind:
+    rest = len(decompressor.unused_data) + source.size - at
+    if rest:
         raise Unsupported(
-            f"{behind} bytes follow the bz2 stream; rattler would stop there and conda read on",
+            f"{rest} bytes follow the bz2 stream; rattler would stop there and conda read on",
             "compress the package again as one stream",
         )
 
 
 def compress(pieces: Iterable[bytes], level: int, out: IO[bytes]) -> None:
-    """Write one stream to `out`."""
+    """Compress content into one stream."""
     compressor = bz2.BZ2Compressor(level)
     for piece in pieces:
         out.write(compressor.compress(piece))

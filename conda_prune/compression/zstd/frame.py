@@ -1,8 +1,9 @@
-"""One zstd frame, read completely or not at all, and written as every conda client can read it.
+"""One zstd frame, read completely or refused, and written so that every conda client can read it (RFC 8878).
 
-libzstd's streaming readers end silently where the input does; so a frame's blocks are walked first (three bytes each,
-no entropy decoding) and must fill the stream exactly: one frame, nothing before, between or behind. Specified in RFC
-8878.
+A frame is a header (window, content size, checksum flag), blocks, and a 4-byte checksum if the flag is set. A block has
+a 3-byte header: last flag (1 bit), type (2 bits), size (21 bits). libzstd's streaming readers end without an error
+where their input ends. So the blocks are walked first, by their headers alone, and must fill the stream exactly: one
+frame, nothing before, between or after.
 """
 
 from __future__ import annotations
@@ -18,25 +19,27 @@ from ...model import CompressionSettings
 from ..byte_range import CHUNK, ByteRange, ByteRangeReader
 
 MAGIC = b"\x28\xb5\x2f\xfd"
+WINDOW_DESCRIPTOR = 5
+"""Offset of the byte that states the window, in the header of a frame that is not a single segment."""
 MAX_WINDOW = 1 << 27
 """Bytes of window that every client of conda packages accepts."""
 _LARGEST_WINDOW = 1 << 31
-"""Bytes of window that libzstd can be told to accept."""
+"""Bytes of window that libzstd accepts at most, when it is told to."""
 
 RLE = 1
-"""The type of a block that is one byte, to be repeated; all others are as long as their header says."""
+"""The type of a block that is one byte, to be repeated as often as its size says. Others are as long as it says."""
 MAX_BLOCK = 1 << 17
-"""Bytes of content that a block holds at most."""
+"""Bytes of content that a block has at most."""
 _RESERVED = 3
 _MAX_HEADER = 18
 _AGAIN = "build or download it again"
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A frame's header: its length in bytes and what it says. `content_size` is None if it is not stated.
+class FrameHeader:
+    """What a frame's header says, and its length in bytes (`header`). `content_size` is None if it is not stated.
 
-    A reader that decompresses in pieces holds `window` bytes. For a frame in a single segment that is all the content.
+    A streaming reader holds `window` bytes. If the frame is a single segment, that is all of the content.
     """
 
     header: int
@@ -48,18 +51,18 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block: its 3-byte header at `start`, the next block at `stop` (offsets in the compressed stream)."""
+    """One block: its header is at `start`, the next block at `stop` (offsets in the compressed stream)."""
 
     start: int
     stop: int
 
 
-def read_frame(byte_range: ByteRange) -> Frame:
-    """Return the frame header at the start; raise Damaged or Unsupported where libzstd could not read on."""
-    raw = byte_range.read(0, _MAX_HEADER)
+def read_frame(source: ByteRange) -> FrameHeader:
+    """Return the header of the frame; raise Damaged or Unsupported if libzstd could not read what follows."""
+    raw = source.read(0, _MAX_HEADER)
     if raw[:4] != MAGIC:
         if raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
-            raise Unsupported("a skippable zstd frame stands before the data", "build the package again")
+            raise Unsupported("a skippable zstd frame comes before the data", "build the package again")
         raise Damaged("the data is not zstd-compressed", _AGAIN)
     try:
         parameters = zstandard.get_frame_parameters(raw)
@@ -71,11 +74,13 @@ def read_frame(byte_range: ByteRange) -> Frame:
     single = bool(raw[4] & 0x20)
     window = parameters.window_size
     stated = parameters.content_size != zstandard.CONTENTSIZE_UNKNOWN
-    return Frame(header, window, single, parameters.content_size if stated else None, bool(parameters.has_checksum))
+    return FrameHeader(
+        header, window, single, parameters.content_size if stated else None, bool(parameters.has_checksum)
+    )
 
 
-def check_window(frame: Frame, limit: int = MAX_WINDOW) -> None:
-    """Raise LimitExceeded where more than `limit` bytes have to be held to read a frame."""
+def check_window(frame: FrameHeader, limit: int = MAX_WINDOW) -> None:
+    """Raise LimitExceeded if a reader has to hold more than `limit` bytes."""
     if frame.window > limit:
         accepted = ", which is what conda clients accept" if limit == MAX_WINDOW else ""
         raise LimitExceeded(
@@ -85,45 +90,45 @@ def check_window(frame: Frame, limit: int = MAX_WINDOW) -> None:
 
 
 def decompressor() -> zstandard.ZstdDecompressor:
-    """Return a decompressor for frames whose window was looked at before."""
+    """Return a decompressor that accepts every window: callers check it first, against their own limit."""
     return zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
 
 
-def walk_blocks(byte_range: ByteRange, frame: Frame) -> Iterator[Block]:
-    """Yield the frame's blocks; raise Damaged where it is cut, Unsupported where something follows it."""
+def walk_blocks(source: ByteRange, frame: FrameHeader) -> Iterator[Block]:
+    """Yield the frame's blocks in order; raise Damaged if it is truncated, Unsupported if anything follows it."""
     at = frame.header
     last = False
     while not last:
-        bits = int.from_bytes(byte_range.read(at, 3), "little")
+        bits = int.from_bytes(source.read(at, 3), "little")
         last, kind, size = bool(bits & 1), bits >> 1 & 3, bits >> 3
         if kind == _RESERVED or size > min(MAX_BLOCK, frame.window):
             raise Damaged("a zstd block header is damaged", _AGAIN)
         stop = at + 3 + (1 if kind == RLE else size)
-        if stop > byte_range.size:
+        if stop > source.size:
             raise Damaged("the zstd frame is truncated", _AGAIN)
         yield Block(at, stop)
         at = stop
     at += 4 * frame.checksum
-    if at > byte_range.size:
+    if at > source.size:
         raise Damaged("the zstd frame is truncated", _AGAIN)
-    if at < byte_range.size:
+    if at < source.size:
         raise Unsupported(
-            f"{byte_range.size - at} bytes follow the zstd frame; clients would read them differently",
+            f"{source.size - at} bytes follow the zstd frame; clients would read them differently",
             "build the package again",
         )
 
 
-def decompress(byte_range: ByteRange) -> Generator[bytes, None, None]:
-    """Yield the whole content in pieces of at most 1 MiB; raise Damaged unless all of it is there and true.
+def decompress(source: ByteRange) -> Generator[bytes, None, None]:
+    """Yield the whole content in pieces of up to 1 MiB; raise Damaged unless it is complete and intact.
 
-    The window is the caller's to look at before.
+    Callers check the window first: a reader holds that much.
     """
-    frame = read_frame(byte_range)
-    for _ in walk_blocks(byte_range, frame):
+    frame = read_frame(source)
+    for _ in walk_blocks(source, frame):
         pass
     size = 0
     reader = decompressor().stream_reader(
-        cast("IO[bytes]", ByteRangeReader(byte_range)), read_size=1 << 18, read_across_frames=False
+        cast("IO[bytes]", ByteRangeReader(source)), read_size=1 << 18, read_across_frames=False
     )
     try:
         while piece := reader.read(CHUNK):
@@ -136,7 +141,11 @@ def decompress(byte_range: ByteRange) -> Generator[bytes, None, None]:
 
 
 def parameters(settings: CompressionSettings, size: int, threads: int = 1) -> zstandard.ZstdCompressionParameters:
-    """Return libzstd's parameters for content of `size` bytes; the number of threads does not change the output."""
+    """Return libzstd's parameters for `size` bytes of content.
+
+    `threads` counts only in the multi-threaded mode, and does not change the output there: any number gives the same
+    bytes. But the mode does, so a single thread is asked for as one thread or none.
+    """
     return zstandard.ZstdCompressionParameters.from_level(
         settings.level,
         source_size=size,
@@ -147,9 +156,9 @@ def parameters(settings: CompressionSettings, size: int, threads: int = 1) -> zs
 
 
 def compress(pieces: Iterable[bytes], size: int, settings: CompressionSettings, threads: int, out: IO[bytes]) -> None:
-    """Write one frame with the content size to `out`. `threads` counts only where the settings is multi-threaded.
+    """Write one frame that states its content size to `out`.
 
-    Raises NotVerified where the content has not `size` bytes.
+    Raises NotVerified if the content does not have `size` bytes.
     """
     compressor = zstandard.ZstdCompressor(compression_params=parameters(settings, size, threads))
     try:
@@ -158,3 +167,12 @@ def compress(pieces: Iterable[bytes], size: int, settings: CompressionSettings, 
                 writer.write(piece)
     except zstandard.ZstdError as error:
         raise NotVerified(f"the content cannot be compressed: {error}") from error
+
+
+def with_last_flag(blocks: bytes, at: int, last: bool) -> bytes:
+    """Return blocks with the last flag set or cleared in the block header at `at`."""
+    if bool(blocks[at] & 1) == last:
+        return blocks
+    changed = bytearray(blocks)
+    changed[at] ^= 1
+    return bytes(changed)

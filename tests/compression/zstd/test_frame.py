@@ -1,4 +1,4 @@
-"""A zstd frame is walked to its end and read whole, or refused; what is written is what libzstd's own tools write."""
+"""A zstd frame is read completely or refused, and written as libzstd's own tools would."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_by_libzstd(packed: bytes) -> bytes:
 
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("sized", [False, True])
-def test_a_frame_is_read_whole(path: Path, checksum: bool, sized: bool) -> None:
+def test_a_frame_is_read_completely(path: Path, checksum: bool, sized: bool) -> None:
     packed = zstandard.ZstdCompressor(write_checksum=checksum, write_content_size=sized).compress(CONTENT)
     assert read(path, packed) == CONTENT
     whole = byte_range(path, packed)
@@ -58,7 +58,7 @@ def test_a_frame_is_read_whole(path: Path, checksum: bool, sized: bool) -> None:
         frame = zstd.read_frame(whole)
         assert (frame.checksum, frame.content_size) == (checksum, len(CONTENT) if sized else None)
         found = [(0, frame.header), *((block.start, block.stop) for block in zstd.walk_blocks(whole, frame))]
-    assert [start for start, _ in found[1:]] == [stop for _, stop in found[:-1]], "one stands behind the other"
+    assert [start for start, _ in found[1:]] == [stop for _, stop in found[:-1]], "blocks follow each other"
     assert found[-1][1] == len(packed) - 4 * checksum
 
 
@@ -75,7 +75,7 @@ def test_blocks_of_every_kind_are_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1 << 10, 5 << 24, zstd.MAX_WINDOW])
-def test_the_window_and_the_size_are_those_of_the_header(path: Path, size: int) -> None:
+def test_window_and_size_are_read_from_the_header(path: Path, size: int) -> None:
     log, eighths = size.bit_length() - 1, 0 if not size & size - 1 else 2
     for window, single in ((bytes([log - 10 << 3 | eighths]), 0), (b"", SINGLE)):
         whole = byte_range(path, zstd.MAGIC + bytes([0x80 | single]) + window + size.to_bytes(4, "little"))
@@ -86,19 +86,19 @@ def test_the_window_and_the_size_are_those_of_the_header(path: Path, size: int) 
 
 @pytest.mark.parametrize("limit", [1 << 10, 1 << 20, zstd.MAX_WINDOW, 5 << 28])
 def test_a_window_above_the_limit_is_refused(limit: int) -> None:
-    zstd.check_window(zstd.Frame(6, limit, False, None, False), limit)
+    zstd.check_window(zstd.FrameHeader(6, limit, False, None, False), limit)
     with pytest.raises(LimitExceeded, match=f"window of {limit + 1} bytes is larger than {limit}.*--max-window"):
-        zstd.check_window(zstd.Frame(6, limit + 1, False, None, False), limit)
+        zstd.check_window(zstd.FrameHeader(6, limit + 1, False, None, False), limit)
 
 
-def test_the_limit_is_what_clients_accept_unless_another_is_given() -> None:
-    zstd.check_window(zstd.Frame(6, 1 << 27, False, None, False))
+def test_the_default_limit_is_what_clients_accept() -> None:
+    zstd.check_window(zstd.FrameHeader(6, 1 << 27, False, None, False))
     with pytest.raises(LimitExceeded, match="134217728, which is what conda clients accept"):
-        zstd.check_window(zstd.Frame(6, 5 << 25, False, None, False))
+        zstd.check_window(zstd.FrameHeader(6, 5 << 25, False, None, False))
 
 
-def test_the_window_of_content_in_one_segment_is_all_of_it(path: Path) -> None:
-    """A reader that decompresses in pieces would hold it all; libzstd refuses that like a window of this size."""
+def test_the_window_of_a_single_segment_is_its_content(path: Path) -> None:
+    """A streaming reader holds all of it, so libzstd refuses it like a window of that size."""
     packed = header(0x80 | SINGLE, rest=((1 << 27) + 1).to_bytes(4, "little")) + block(RLE, 1 << 17, b"x", last=False)
     whole = byte_range(path, packed)
     with whole.file, pytest.raises(LimitExceeded, match="134217729 bytes"):
@@ -127,7 +127,7 @@ REFUSED = {
     "no last block": (header() + block(RAW, 1, b"x", last=False), Damaged, "truncated"),
     "a checksum that is cut": (header(CHECKSUM) + block(RAW, 1, b"x") + b"abc", Damaged, "truncated"),
     "a wrong checksum": (header(CHECKSUM) + block(RAW, 1, b"x") + b"abcd", Damaged, "damaged"),
-    "a byte behind": (header() + block(RAW, 1, b"x") + b"!", Unsupported, "1 bytes follow"),
+    "a byte after it": (header() + block(RAW, 1, b"x") + b"!", Unsupported, "1 bytes follow"),
     "a second frame": (2 * (header() + block(RAW, 1, b"x")), Unsupported, "10 bytes follow"),
     "a reserved kind": (header() + block(RESERVED, 1, b"x"), Damaged, "block header"),
     "no compressed data": (header() + block(COMPRESSED, 9, b"compressed"[:9]), Damaged, "data is damaged"),
@@ -136,7 +136,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("packed", "error", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_no_client_reads_or_not_all_alike_is_refused(
+def test_frames_that_clients_disagree_about_are_refused(
     path: Path, packed: bytes, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -145,9 +145,7 @@ def test_what_no_client_reads_or_not_all_alike_is_refused(
 
 @pytest.mark.parametrize("kind", [RAW, RLE])
 @pytest.mark.parametrize(("window", "largest"), [(0x00, 1 << 10), (0x38, 1 << 17), (0x40, 1 << 17)])
-def test_a_block_holds_no_more_than_the_window_and_128_kibibytes(
-    path: Path, kind: int, window: int, largest: int
-) -> None:
+def test_a_block_holds_at_most_a_window_and_128_kib(path: Path, kind: int, window: int, largest: int) -> None:
     good, bad = (
         header(window=window) + block(kind, size, b"a" if kind == RLE else b"a" * size)
         for size in (largest, largest + 1)
@@ -159,8 +157,8 @@ def test_a_block_holds_no_more_than_the_window_and_128_kibibytes(
         read_by_libzstd(bad)
 
 
-def test_a_frame_that_is_written_to_while_it_is_read_does_not_pass_for_whole(path: Path) -> None:
-    """libzstd waits for more of a block that is cut, and its reader then ends without a word."""
+def test_a_frame_changed_while_being_read_is_noticed(path: Path) -> None:
+    """libzstd waits for the rest of an incomplete block, and its reader ends without an error."""
     content = random.Random(1).randbytes(3 << 19).hex().encode()
     whole = byte_range(path, zstandard.ZstdCompressor().compress(content))
     with whole.file:
@@ -180,7 +178,7 @@ def written_by_libzstd(content: bytes, level: int, threads: int, checksum: bool)
     settings = zstandard.ZstdCompressionParameters.from_level(
         level, source_size=len(content), threads=threads, write_checksum=checksum
     )
-    # What is streamed, as packages are, is not cut into blocks as what is compressed at once.
+    # Streaming, as package writers do, cuts blocks elsewhere than compressing everything at once.
     compressor = zstandard.ZstdCompressor(compression_params=settings).compressobj(size=len(content))
     return compressor.compress(content) + compressor.flush()
 
@@ -188,18 +186,18 @@ def written_by_libzstd(content: bytes, level: int, threads: int, checksum: bool)
 @pytest.mark.parametrize("level", [-3, 1, 6])
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("threads", [0, 1, 2, 3])
-def test_what_is_written_is_what_libzstd_writes(level: int, checksum: bool, threads: int) -> None:
-    """The number of threads makes no difference, but whether there are any does."""
+def test_written_frames_are_those_that_libzstd_writes(level: int, checksum: bool, threads: int) -> None:
+    """The number of threads makes no difference, but the multi-threaded mode does."""
     content = random.Random(1).randbytes(1000) + CONTENT * 40
     expected = written_by_libzstd(content, level, min(threads, 1), checksum)
     assert expected != written_by_libzstd(content, level, int(not threads), checksum)
     out = io.BytesIO()
-    recipe = CompressionSettings("zstd", level, "recorded", threaded=bool(threads), checksum=checksum)
-    zstd.compress([content[:7], content[7:]], len(content), recipe, max(threads, 1), out)
+    settings = CompressionSettings("zstd", level, "recorded", threaded=bool(threads), checksum=checksum)
+    zstd.compress([content[:7], content[7:]], len(content), settings, max(threads, 1), out)
     assert out.getvalue() == expected
 
 
 @pytest.mark.parametrize("wrong", [-1, 1])
-def test_content_of_another_size_than_said_is_noticed(wrong: int) -> None:
+def test_content_of_the_wrong_size_is_noticed(wrong: int) -> None:
     with pytest.raises(NotVerified, match="cannot be compressed"):
         zstd.compress([b"x" * 100], 100 + wrong, CompressionSettings("zstd", 3, "recorded"), 1, io.BytesIO())
