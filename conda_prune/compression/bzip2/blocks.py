@@ -1,7 +1,7 @@
 """Decides which blocks of a bz2 stream are copied and which content is compressed again. Pure: it sees only numbers.
 
-A block depends on no other block. So one without a splice is copied, whatever happens around it, and only the parts
-of the others that remain are compressed.
+A block depends on no other block. So a block without a splice is copied, even if all blocks around it change. Of the
+others, the content that remains is compressed.
 """
 
 from __future__ import annotations

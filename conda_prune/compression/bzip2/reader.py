@@ -1,6 +1,7 @@
 """Decompresses a bz2 stream block by block on several threads, and describes the blocks on the way.
 
-1.6 s became 1.0 s for 47 MB of content on two busy cores. Whoever wants to copy blocks later needs their description.
+Measured on two busy cores: 1.0 s instead of 1.6 s for 47 MB of content. With the descriptions, blocks can be copied
+later without decompressing them again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .bits import (
 def decompress(source: ByteRange, threads: int) -> Generator[Piece, None, None]:
     """Yield what `stream.decompress` yields, and raise what it raises, but use `threads` cores.
 
-    The last piece of each block has its description. If blocks cannot be told apart, the rest comes without.
+    The last piece of each block has its description. If blocks cannot be told apart, the rest follows without.
     """
     given = 0
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="conda-prune bz2") as pool:

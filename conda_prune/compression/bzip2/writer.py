@@ -32,7 +32,7 @@ class StreamWriter:
         self._content = bytearray()
         self._waiting: deque[Future[Bits]] = deque()
         self._blocks_crc = 0
-        # Bits that are not written yet, after a one that marks where they start: zeros count.
+        # Bits that are not written yet, after a leading one: without it, leading zeros would be lost.
         self._bits = int.from_bytes(b"\1BZh%d" % level, "big")
         self._drain()
 

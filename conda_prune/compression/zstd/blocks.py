@@ -37,7 +37,7 @@ TRIAL_DISTANCE = 1 << 16
 """Bytes of content between two trials: each copies a window, and blocks may be as small as a byte."""
 _MIN_JOB = 1 << 20
 _MIN_THREADED = 1 << 19
-"""libzstd compresses content of up to this size in one thread, whatever it was asked for."""
+"""libzstd compresses content of up to this size in one thread, even in its multi-threaded mode."""
 _MIN_WINDOW = 1 << 16
 """With smaller windows, blocks are so short that trying them costs more than compressing them."""
 _MAX_SEARCHED = 1 << 26
@@ -116,7 +116,7 @@ def job_layout(frame: FrameHeader, settings: CompressionSettings, size: int) -> 
         reach >>= _overlap_shift(chosen.strategy)
     window = frame.window if frame.window >= _MIN_WINDOW and min(frame.window, size) <= _MAX_SEARCHED else 0
     if not settings.threaded or frame.window & (frame.window - 1) or size <= _MIN_THREADED:
-        # One job: a single-threaded writer, or a window that is no power of two, which libzstd never writes.
+        # One job: a single-threaded writer, or a window that is not a power of two, which libzstd never writes.
         return JobLayout(max(size, 1), reach, window)
     if long:
         # Long mode sizes jobs by the chain table (512 MiB at level 22) and finds matches in the whole window.

@@ -24,7 +24,7 @@ WINDOW_DESCRIPTOR = 5
 MAX_WINDOW = 1 << 27
 """Bytes of window that every client of conda packages accepts."""
 _LARGEST_WINDOW = 1 << 31
-"""Bytes of window that libzstd accepts at most, when it is told to."""
+"""The largest window, in bytes, that libzstd accepts if it is asked to."""
 
 RLE = 1
 """The type of a block that is one byte, to be repeated as often as its size says. Others are as long as it says."""

@@ -1,6 +1,6 @@
 """Writes a zstd frame from parts: runs of old blocks, which are copied, and ranges that are still being compressed.
 
-One frame comes out, with the old one's window, checksum flag and block order. Nothing is decoded here.
+The result is one frame with the old one's window, checksum flag and order of content. Nothing is decoded here.
 """
 
 from __future__ import annotations

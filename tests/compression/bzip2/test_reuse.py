@@ -211,7 +211,7 @@ def test_blocks_that_do_not_add_up_are_not_copied(tmp_path: Path, wrong: int) ->
         reuse.rewrite(stream, [Splice(0, 1)], io.BytesIO(), ThreadBudget(1), lambda done: None)
 
 
-def test_a_block_that_changed_since_it_was_read_is_not_copied(tmp_path: Path) -> None:
+def test_a_block_changed_since_reading_is_not_copied(tmp_path: Path) -> None:
     old = originals()["noise"]
     source = open_range(tmp_path, old.packed)
     with source.file:

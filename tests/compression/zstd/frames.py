@@ -61,7 +61,10 @@ def frame(
     job_size: int = 0,
     flushes: tuple[int, ...] = (),
 ) -> bytes:
-    """A frame that libzstd writes; with a small window, jobs have 1 MiB at every level."""
+    """A frame that libzstd writes; with a small window, jobs have 1 MiB at every level.
+
+    It takes many parameters, because every one of libzstd's that packages use changes where blocks end.
+    """
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level,
         source_size=len(content),

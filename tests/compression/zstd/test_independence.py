@@ -44,7 +44,7 @@ def test_both_states_detect_tables_of_an_earlier_block(level: int) -> None:
         assert not decodes_identically(b"\x40", state, window, [(block, content[start:stop])])
 
 
-def test_a_block_may_refer_to_the_first_byte_of_its_window() -> None:
+def test_a_block_may_refer_to_its_whole_window() -> None:
     size = 256 * KIB
     content = random.Random(2).randbytes(size) * 2
     [(_, stop, block), *_] = [found for found in blocks(frame(content, 9, 0, 18)) if found[0] == size]

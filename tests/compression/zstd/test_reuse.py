@@ -295,7 +295,7 @@ def test_overlapping_splices_are_noticed(tmp_path: Path) -> None:
         reuse_only(open_range(tmp_path, old.packed), old, [Splice(5, 10), Splice(7, 12)], io.BytesIO())
 
 
-def test_a_disk_that_is_full_at_once_ends_the_work_early(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_work_early(tmp_path: Path) -> None:
     """Long before everything was read, and with the disk's error, not that of the parts that it did not take."""
     content = random.Random(1).randbytes(24 * MIB)
     source = open_range(tmp_path, frame(content, 1, 2, 19))
