@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from conda_prune.archive import directory as directory_module
+from conda_prune.archive import system
 from conda_prune.archive.directory import Directory
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.judgement.plan import Options
@@ -720,6 +721,21 @@ def test_an_interrupted_run_undoes_what_it_did(tmp_path: Path) -> None:
         assert files(prefix) == before
         undone += 1
     assert undone >= 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are flock's")
+def test_a_run_says_that_it_waits_for_another(tmp_path: Path) -> None:
+    prefix = a_full_prefix(tmp_path)
+    path = str(prefix / "conda-meta/.conda-prune-prefix.tmp")
+    lock = os.fdopen(system.create_locked(path), "r+b")
+    command = [sys.executable, "-m", "conda_prune", "prefix", "--fix", str(prefix), "--python", "3.11"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    line = run.stderr.readline()
+    system.discard(lock, path)
+    assert line.startswith("waiting for ")
+    assert line.endswith(f", which is working on {prefix}\n")
+    assert (run.communicate()[1], run.returncode) == ("", 0)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="locks are flock's")
