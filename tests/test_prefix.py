@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from conda_prune.archive import directory as directory_module
+from conda_prune.archive import system
 from conda_prune.archive.directory import Directory
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.judgement.plan import Options
@@ -699,6 +702,42 @@ def test_a_read_only_conda_meta_is_an_error(tmp_path: Path, locked: str) -> None
     assert done.returncode == 3
     assert "conda-meta cannot be written to: its directory is read-only (mode 0555); make" in done.stderr
     assert tree(prefix) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_an_interrupted_run_undoes_what_it_did(tmp_path: Path) -> None:
+    cache = "lib/python3.10/site-packages/own/__pycache__"
+    prefix = unpack(tmp_path / "p", {f"{cache}/m{number}.cpython-310.pyc": "" for number in range(1500)})
+    before = files(prefix)
+    command = [sys.executable, "-m", "conda_prune", "prefix", "--fix", str(prefix), "--python", "3.11"]
+    undone = 0
+    for number, code in [(signal.SIGINT, 130), (signal.SIGTERM, 143)] * 3:
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Not at a time, but at a place: some of the files have been moved.
+        while run.poll() is None and len(os.listdir(prefix / cache) if (prefix / cache).is_dir() else []) == 1500:
+            time.sleep(0.001)
+        run.send_signal(number)
+        if run.wait() == 0:
+            break  # It was done already.
+        assert run.returncode == code
+        assert files(prefix) == before
+        undone += 1
+    assert undone >= 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are flock's")
+def test_a_run_says_that_it_waits_for_another(tmp_path: Path) -> None:
+    prefix = a_full_prefix(tmp_path)
+    path = str(prefix / "conda-meta/.conda-prune-prefix.tmp")
+    lock = os.fdopen(system.create_locked(path), "r+b")
+    command = [sys.executable, "-m", "conda_prune", "prefix", "--fix", str(prefix), "--python", "3.11"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    line = run.stderr.readline()
+    system.discard(lock, path)
+    assert line.startswith("waiting for ")
+    assert line.endswith(f", which is working on {prefix}\n")
+    assert (run.communicate()[1], run.returncode) == ("", 0)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="locks are flock's")

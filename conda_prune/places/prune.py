@@ -25,6 +25,7 @@ from typing import BinaryIO
 from ..archive import system
 from ..archive.attributes import read_attributes, set_attributes
 from ..archive.directory import Directory
+from ..archive.waiting import announced
 from ..errors import CannotWrite, Changed
 from ..model import Drop, Edit, Rewrite
 from .records import CONDA_META
@@ -135,7 +136,8 @@ def _locked(root: Directory) -> Iterator[Directory]:
 def _take_lock(meta: Directory, opened: ExitStack) -> None:
     at = meta.at(_LOCK)
     while True:
-        system.remove_abandoned(at, meta.descriptor)  # Waits while another run is at work.
+        with announced(os.path.join(meta.path, _LOCK), os.path.dirname(meta.path)):
+            system.remove_abandoned(at, meta.descriptor)  # Waits while another run is at work.
         with system.uninterrupted():
             try:
                 lock = os.fdopen(system.create_locked(at, meta.descriptor), "r+b")
