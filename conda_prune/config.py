@@ -45,6 +45,7 @@ KEYS = {
     "max-unpacked": TEXT,
     "max-members": COUNT,
     "max-text": TEXT,
+    "max-ratio": COUNT,
     "max-window": TEXT,
     "format": TEXTS,
     "color": TEXT,

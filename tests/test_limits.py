@@ -28,6 +28,7 @@ from conda_prune import Limits, PruneError, check, fix
 from conda_prune.errors import BadMetadata, LimitExceeded
 from conda_prune.judgement.contents import content_wanted
 
+from .corpus.bombs import BOMBS, RECIPE, MemberBomb, TextBomb, write_bomb
 from .corpus.crafted import BASE, SITE, conda_members, from_frame, from_tar, pax_header, tar_of
 from .corpus.packages import FORMATS, GNU, Format, component_tars, tar_member, write_package, zstd_frame
 from .corpus.tars import END
@@ -64,7 +65,8 @@ def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.C
         ("lib/m.so", 0), ("info/licenses/LICENSE", 0), ("info/recipe/build.sh", 0), ("share/RECORD", 0),
         ("info/recipe/meta.yaml", 0), ("info/recipe/conda_build_config.yaml", 0),
         ("lib/__pycache__/m.cpython-311.pyc", 16), ("lib/m.pyc", 16),
-        ("info/paths.json", None), ("info/recipe/rendered_recipe.yaml", None), ("lib/m-1.dist-info/RECORD", None),
+        ("info/paths.json", None), ("lib/m-1.dist-info/RECORD", None),
+        ("info/index.json", 4 << 20), ("info/hash_input.json", 1 << 20), ("info/recipe/rendered_recipe.yaml", 2 << 20),
     ],
 )  # fmt: skip
 def test_of_a_file_no_more_is_held_than_says_what_it_is(path: str, held: int | None) -> None:
@@ -247,10 +249,111 @@ def test_deflated_entries_cannot_burst_the_disk(tmp_path: Path) -> None:
     assert peak < 300 << 20
 
 
+@linux
+@pytest.mark.parametrize("size", [64 << 20, 3 << 20], ids=["beyond", "within"])
+@pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.id)
+def test_metadata_of_a_small_package_takes_little_memory(
+    tmp_path: Path, bomb: TextBomb | MemberBomb, size: int
+) -> None:
+    """Without limits of its own, metadata takes up to 30 times its bytes: 13 GB from a package of 47 KiB."""
+    package = write_bomb(bomb, size, tmp_path / f"{BASE.stem}.conda")
+    assert package.stat().st_size < 200 << 10
+    before = package.read_bytes()
+    done, peak = run("fix", "--in-place", package)
+    assert done.returncode in (0, 3), done.stderr
+    assert "Traceback" not in done.stderr
+    assert peak < 250 << 20
+    if done.returncode == 3:
+        assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
+
+
+def test_metadata_out_of_proportion_is_refused_and_the_option_allows_it(tmp_path: Path) -> None:
+    [bomb] = [bomb for bomb in BOMBS if bomb.id == "record-lines"]
+    package = write_bomb(bomb, 8 << 20, tmp_path / f"{BASE.stem}.conda")
+    with pytest.raises(LimitExceeded, match=r"metadata and names take more than .* bytes; raise --max-ratio"):
+        fix(package)
+    assert fix(package, limits=Limits(ratio=10_000)).status == "fixed"
+    done, _ = run("check", "--deep", package, "--max-ratio=1")
+    assert (done.returncode, "--max-ratio" in done.stderr) == (3, True)
+    done, _ = run("check", "--deep", package, "--max-ratio=10000")
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize("format_", FORMATS)
-def test_attributes_cannot_fill_the_memory(tmp_path: Path, format_: Format) -> None:
+@pytest.mark.parametrize("name", ["info/files", "info/has_prefix", "info/no_link", "info/paths.json"])
+def test_a_listing_of_more_files_than_members_may_be_is_refused(tmp_path: Path, format_: Format, name: str) -> None:
+    entries = [{"_path": f"share/{number}"} for number in range(50)]
+    lines = "".join(f"share/{number}\n" for number in range(50)).encode()
+    content = json.dumps({"paths": entries, "paths_version": 1}).encode() if name.endswith("json") else lines
+    package = write_package(replace(UNLISTED, info={name: content}), tmp_path, format=format_)
+    with pytest.raises(LimitExceeded, match=f"{name} lists more than 40 files; raise --max-members"):
+        check(package, limits=Limits(members=40))
+    assert check(package, limits=Limits(members=50)).status == "findings"
+
+
+@pytest.mark.parametrize(("size", "known"), [(2 << 20, True), ((2 << 20) + 1, False)], ids=["within", "beyond"])
+def test_a_recipe_of_more_than_two_megabytes_is_not_read(tmp_path: Path, size: int, known: bool) -> None:
+    recipe = json.dumps(
+        {"finalized_dependencies": {"host": {
+            "specs": [{"source": "python 3.11.*"}],
+            "resolved": [{"name": "python", "version": "3.11.9", "build": "h1_0_cpython"}],
+        }}}
+    ).encode()  # fmt: skip
+    spec = replace(BASE, depends=("python",), info={RECIPE: recipe.ljust(size)})
+    result = check(write_package(spec, tmp_path))
+    assert result.variant is not None
+    assert (result.variant.python == "3.11") == known
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(4 << 20, True), ((4 << 20) + 1, False)], ids=["within", "beyond"])
+def test_an_index_of_more_than_four_megabytes_is_refused(tmp_path: Path, size: int, is_read: bool) -> None:
+    index = json.dumps({"name": "crafted", "version": "1", "build": "0", "depends": ["python 3.11.*"]}).encode()
+    package = write_package(replace(BASE, info={"info/index.json": index.ljust(size)}), tmp_path)
+    if is_read:
+        assert check(package).status == "findings"
+    else:
+        with pytest.raises(LimitExceeded, match=f"info/index.json takes {size} bytes, and more than 4194304"):
+            check(package)
+
+
+def test_more_than_a_hundred_dependencies_on_python_are_refused(tmp_path: Path) -> None:
+    """rattler takes up to 14 ms for each: an index of 4 MiB would take an hour."""
+    for count in (98, 99):
+        depends = (*BASE.depends, *(f"python >=3.11.0.{number}" for number in range(count)))
+        package = write_package(replace(BASE, depends=depends), tmp_path)
+        if count + len(BASE.depends) <= 100:
+            assert check(package).status == "findings"
+        else:
+            with pytest.raises(BadMetadata, match="101 dependencies on Python"):
+                check(package)
+
+
+@pytest.mark.parametrize("value", ["[" * 900 + "]" * 900, '{"x":' * 900 + "1" + "}" * 900], ids=["list", "object"])
+def test_values_of_another_type_are_shown_in_short(tmp_path: Path, value: str) -> None:
+    index = f'{{"name": {value}, "version": "1", "build": "0"}}'.encode()
+    package = write_package(replace(BASE, info={"info/index.json": index}), tmp_path)
+    with pytest.raises(BadMetadata, match=r"has a name that is not a string: |nested too deeply") as caught:
+        check(package)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_attributes_that_are_not_kept_take_no_memory(tmp_path: Path, format_: Format) -> None:
+    """conda-build writes each member's time as an attribute: a kilobyte each, for half a million members 512 MiB."""
     attributes = [pax_header({"comment": "x" * 500_000}) + tar_member(f"share/{number}") for number in range(9)]
-    package = from_tar(lambda members: tar_of([*members, *attributes]), format_)(tmp_path)
+    package = from_tar(lambda members: tar_of([*members, *attributes]), format_, UNLISTED)(tmp_path)
+    assert fix(package, limits=Limits(text=1_000_000)).status == "fixed"
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_attributes_of_hard_links_cannot_fill_the_memory(tmp_path: Path, format_: Format) -> None:
+    """A hard link may become a file, and its headers are kept for that."""
+    links = [
+        pax_header({"comment": "x" * 500_000})
+        + tar_member(f"share/{number}", type=tarfile.LNKTYPE, linkname=f"{SITE}/m/a.py")
+        for number in range(9)
+    ]
+    package = from_tar(lambda members: tar_of([*members, *links]), format_, UNLISTED)(tmp_path)
     with pytest.raises(LimitExceeded, match="--max-text"):
         fix(package, in_place=True, limits=Limits(text=4_000_000))
 
@@ -262,7 +365,16 @@ def test_deep_directories_cannot_fill_the_memory(tmp_path: Path, format_: Format
     package = from_tar(lambda members: tar_of([*members, *deep]), format_)(tmp_path)
     for work in (partial(check, deep=True), partial(fix, in_place=True)):
         with pytest.raises(LimitExceeded, match="directories take more than 10000000 bytes; raise --max-text"):
-            work(package, limits=Limits(text=10_000_000))
+            work(package, limits=Limits(text=10_000_000, ratio=1_000_000))
+
+
+def test_deep_directories_of_a_listing_cannot_fill_the_memory(tmp_path: Path) -> None:
+    entries = [{"_path": f"{number}/" + "a/" * 2000 + "x"} for number in range(3)]
+    listing = json.dumps({"paths": entries, "paths_version": 1}).encode()
+    package = write_package(replace(BASE, paths_json=listing), tmp_path)
+    with pytest.raises(LimitExceeded, match=r"directories take more than .* bytes; raise --max-ratio"):
+        check(package)
+    assert check(package, limits=Limits(ratio=1_000_000)).status == "clean"
 
 
 def test_attributes_of_more_than_two_megabytes_are_refused(tmp_path: Path) -> None:

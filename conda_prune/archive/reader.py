@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..compression.codec import CODECS, LARGE
 from ..errors import Damaged, LimitExceeded, Unsupported
-from ..model import BlockInfo, Component, FileKind, Package
+from ..model import BlockInfo, Component, FileKind, Limits, Package
 from .container import Archive, Part
 from .tar import Later, TarReader, now
 from .tar_header import REBUILD
@@ -39,9 +39,19 @@ def read_package(
     for part in archive.parts:
         if part.component != "pkg" or payload:
             components.append(_read_component(archive, part, keep, progress, threads))
-    _check_names(components, archive.limits.text)
+    limits = archive.limits.within(sum(_packed_size(archive, part) for part in archive.parts))
+    _check_names(components, limits)
     complete = payload or archive.part("pkg") is None
-    return Package(archive.path, archive.format, archive.identity, tuple(components), complete, tuple(archive.notes))
+    info = archive.part("info")
+    return Package(
+        archive.path,
+        archive.format,
+        archive.identity,
+        tuple(components),
+        complete,
+        tuple(archive.notes),
+        limits=limits if info is None else archive.limits.within(_packed_size(archive, info)),
+    )
 
 
 def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress, threads: int) -> Component:
@@ -58,7 +68,7 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
         closing(CODECS[part.codec].read(part.byte_range, threads)) as pieces,
         _hashing(threaded) as (later, flush),
     ):
-        reader = TarReader(keep, archive.limits, later)
+        reader = TarReader(keep, archive.limits.within(_packed_size(archive, part)), later)
         for piece, block in pieces:
             size += len(piece)
             if block is not None:
@@ -69,6 +79,11 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
             flush()
             progress(len(piece))
     return replace(reader.finish(part.component), blocks=tuple(blocks))
+
+
+def _packed_size(archive: Archive, part: Part) -> int:
+    """Return the compressed size of a component: that of the file, where the zip compressed it a second time."""
+    return min(part.byte_range.size, archive.whole.size)
 
 
 @contextmanager
@@ -104,10 +119,10 @@ def _too_large(archive: Archive) -> LimitExceeded:
     )
 
 
-def _check_names(components: list[Component], limit: int) -> None:
+def _check_names(components: list[Component], limits: Limits) -> None:
     """Raise Unsupported for names with which what is unpacked depends on the reader, or on the order.
 
-    Raises LimitExceeded where the directories' names take more than `limit` characters.
+    Raises LimitExceeded where the directories' names take more characters than metadata may take bytes.
     """
     seen: set[str] = set()
     for component in components:
@@ -124,14 +139,14 @@ def _check_names(components: list[Component], limit: int) -> None:
         if component.name == "pkg" and (read := names & _READ_FROM_INFO):
             raise Damaged(f"the pkg component holds {min(read)!r}, which belongs into the info component (CEP 35)")
     files = {file.path for component in components for file in component.files if file.kind is not FileKind.DIRECTORY}
-    if below := _directories(seen, limit) & files:
+    if below := _directories(seen, limits) & files:
         raise Unsupported(f"{min(below)!r} is no directory, and there are members below it", REBUILD)
 
 
-def _directories(names: Iterable[str], limit: int) -> set[str]:
+def _directories(names: Iterable[str], limits: Limits) -> set[str]:
     """Return every directory that the names are in, at any depth.
 
-    Raises LimitExceeded where they take more than `limit` characters: some deep names have more than all members have.
+    Raises LimitExceeded where they take too many characters: those of a deep name take a thousand times its own.
     """
     found: set[str] = set()
     held = 0
@@ -139,9 +154,10 @@ def _directories(names: Iterable[str], limit: int) -> set[str]:
         while (name := os.path.dirname(name)) and name not in found:
             found.add(name)
             held += len(name)
-            if held > limit:
+            if held > limits.text:
                 raise LimitExceeded(
-                    f"the names of its directories take more than {limit} bytes", "raise --max-text if you trust it"
+                    f"the names of its directories take more than {limits.text} bytes",
+                    f"raise {limits.text_option} if you trust it",
                 )
     return found
 

@@ -176,8 +176,7 @@ class TarReader:
         self._take_name(path)
         if kind is FileKind.HARDLINK and (target := posixpath.normpath(link)) not in self._names:
             self._linked[target] = path
-        raw = b"".join(member.headers)
-        self._hold(len(raw) - BLOCK)
+        self._hold(len(stored) + len(link))
         content_at = self._position
         content = b""
         if kind is FileKind.FILE:
@@ -187,7 +186,8 @@ class TarReader:
         whole = size if kind is FileKind.FILE else None
         self._files.append(File(path, kind, whole, None, link, pax_mtime(member.pax, header), content))
         if kind is FileKind.HARDLINK or (content and len(content) == size):
-            self._headers[path] = raw
+            self._headers[path] = b"".join(member.headers)
+            self._hold(len(self._headers[path]))
         self._spans.append(stored, member.start, content_at, self._position)
 
     def _take_name(self, path: str) -> None:
@@ -200,11 +200,12 @@ class TarReader:
             raise LimitExceeded(f"more than {self._limits.members} files", "raise --max-members if you trust it")
 
     def _hold(self, size: int) -> None:
-        """Take note of bytes that stay in memory: texts, and what long names and attributes take."""
+        """Count bytes that stay in memory: texts, names, and the headers of what may get another content."""
         self._texts += size
         if self._texts > self._limits.text:
             raise LimitExceeded(
-                f"more than {self._limits.text} bytes of metadata to hold in memory", "raise --max-text if you trust it"
+                f"its metadata and names take more than {self._limits.text} bytes",
+                f"raise {self._limits.text_option} if you trust it",
             )
 
     def _content(self, size: int, keep: int) -> Generator[int, Piece, bytes]:

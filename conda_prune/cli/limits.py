@@ -36,6 +36,9 @@ def limiting(command: Callable[..., None]) -> Callable[..., None]:
                          help="Refuse packages with more files."),
             click.option("--max-text", type=_Size(), metavar="SIZE", default="512M", show_default=True,
                          help="Refuse packages with more metadata and names to hold in memory."),
+            click.option("--max-ratio", type=click.IntRange(1), metavar="N", default=200, show_default=True,
+                         help="Refuse packages whose metadata and names take more than 4M and N times their compressed "
+                              "size."),
             click.option("--max-window", type=_Size(), metavar="SIZE", default="128M", show_default=True,
                          help="Refuse packages for which zstd holds more; clients refuse more than 128M."),
         )
@@ -45,7 +48,8 @@ def limiting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def limits_of(flags: dict[str, Any]) -> Limits:
-    """Return the bounds that the options say."""
+    """Return the limits that the options set."""
     from ..model import Limits
 
-    return Limits(flags["max_unpacked"], flags["max_members"], flags["max_text"], flags["max_window"])
+    names = ("unpacked", "members", "text", "window", "ratio")
+    return Limits(**{name: flags[f"max_{name}"] for name in names})

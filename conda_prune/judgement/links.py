@@ -207,10 +207,15 @@ def parents(path: str) -> Iterator[str]:
 
 def directories(paths: Iterable[str]) -> set[str]:
     """Return every directory that one of the paths is in, without the root."""
+    return set(each_directory(paths))
+
+
+def each_directory(paths: Iterable[str]) -> Iterator[str]:
+    """Yield every directory that one of the paths is in once, without the root."""
     found: set[str] = set()
     for path in paths:
         for parent in parents(path):
             if parent in found:
                 break
             found.add(parent)
-    return found
+            yield parent

@@ -57,20 +57,21 @@ def edit_lines(
     begin with.
     """
     name_of = _name_reader(path, prefix)
-    kept = []
+    kept = bytearray()  # not a list: of two bytes, a line would take 40 there
     for line in _lines(path, raw):
         name = name_of(_text(line))
         if name and (name in dropped or name.replace("\\", "/") in dropped):
             continue
         match = _DIGEST.search(line)
         content = changed(name) if match else None
-        kept.append(_with_digest(line, match, content) if match and content is not None else line)
+        kept += _with_digest(line, match, content) if match and content is not None else line
     if added:
         end = b"\r\n" if raw.partition(b"\n")[0].endswith(b"\r") else b"\n"
-        if kept and not kept[-1].endswith(b"\n"):
-            kept[-1] += end
-        kept += [name.encode("utf-8", "surrogateescape") + end for name in added]
-    return b"".join(kept)
+        if kept and not kept.endswith(b"\n"):
+            kept += end
+        for name in added:
+            kept += name.encode("utf-8", "surrogateescape") + end
+    return bytes(kept)
 
 
 def _name_reader(path: str, prefix: str) -> Callable[[str], str]:

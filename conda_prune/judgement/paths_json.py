@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -131,7 +132,7 @@ def parse_listing(raw: bytes) -> Listing:
             raise _bad(f"it has no {key!r}")
     version, listed = document["paths_version"], document["paths"]
     if type(version) is not int or version != 1:
-        reason = f"its paths_version is {version!r}, and only 1 is defined (CEP 34)"
+        reason = f"its paths_version is {reprlib.repr(version)}, and only 1 is defined (CEP 34)"
         raise _bad(reason, text, _value_at(text, "paths_version"))
     if not isinstance(listed, list):
         raise _bad("'paths' is not a list", text, _value_at(text, "paths"))
@@ -157,7 +158,7 @@ def _entry_fault(row: Any) -> str:
         return "an entry has no _path"
     kind = row.get("path_type", "hardlink")
     if not isinstance(kind, str) or kind not in KINDS:
-        return f"an entry has the unknown path_type {kind!r}"
+        return f"an entry has the unknown path_type {reprlib.repr(kind)}"
     path: str = row["_path"]
     if not path or path.startswith("/") or "\0" in path or (".." in path and ".." in path.split("/")):
         return f"the path {path!r} is outside the package"
@@ -185,9 +186,11 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _exact_float(literal: str) -> float:
+    value = float(literal)
+    if repr(value) == literal:
+        return value
     from decimal import Decimal, InvalidOperation  # here, as listings hold no fractions
 
-    value = float(literal)
     try:
         exact = Decimal(literal) == Decimal(repr(value))
     except InvalidOperation:

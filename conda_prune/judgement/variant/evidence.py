@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import BadMetadata
 from .pythons import FIRST_FREE_THREADED, known_version, version_of
 from .specs import UNKNOWN, Constraint, build_constraint, constraint_of, only, split_spec
 
@@ -26,6 +27,8 @@ _TOKEN = re.compile(r"(?<![a-z])py([23])(\d{1,2})(?!\d)", re.ASCII)
 _GRAALPY_RELEASE = re.compile(r"(\d+)\.(\d)(?!\d)", re.ASCII)
 _RENDERED = "info/recipe/rendered_recipe.yaml"
 _DEEPEST = 64
+_MOST = 100
+"""Dependencies on Python that are read: packages have two or three, and parsing one takes up to a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,15 @@ def dependency_evidence(index: Mapping[str, Any], *, constrained: bool = False) 
     specs = _strings(index.get("depends"))
     if constrained:
         specs += [spec for spec in _strings(index.get("constrains")) if split_spec(spec)[0] == "python_abi"]
+    named = [(spec, *split_spec(spec)) for spec in specs]
+    named = [(spec, name, rest) for spec, name, rest in named if _NAMES.fullmatch(name)]
+    if len(named) > _MOST:
+        raise BadMetadata(
+            f"info/index.json has {len(named)} dependencies on Python, and more than {_MOST} are not read"
+        )
     said = [
         (name, Evidence(" ".join(spec.split()), says))
-        for spec in specs
-        for name, rest in [split_spec(spec)]
+        for spec, name, rest in named
         if (says := constraint_of(name, rest)) is not None
     ]
     return [evidence for _, evidence in sorted(said, key=lambda pair: pair[0] != "python_abi")]
