@@ -52,6 +52,7 @@ class _Commands(click.Group):
             return None
         module = importlib.import_module(f".{COMMANDS[name]}", __package__)
         command: click.Command = getattr(module, name)
+        _restore_help(command)
         for parameter in command.params:
             if isinstance(parameter, click.Option) and parameter.envvar is None:
                 variable = long_name(parameter).replace("-", "_").upper()
@@ -76,6 +77,14 @@ class _Commands(click.Group):
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(_unknown_command(name), ctx)
         return super().resolve_command(ctx, args)
+
+
+def _restore_help(command: click.Command) -> None:
+    """Give a command the help that Python stripped (`python -OO`)."""
+    if command.help is None and command.callback is not None:
+        from ..docstrings import docstring_of
+
+        command.help = docstring_of(command.callback)
 
 
 def _unknown_command(name: str) -> str:
@@ -127,6 +136,9 @@ def cli() -> None:
       conda-prune prefix --fix                the last line of a recipe's build script
       conda-prune explain foreign-path        what a kind of finding means, and how to prevent it
     """
+
+
+_restore_help(cli)
 
 
 def main() -> NoReturn:

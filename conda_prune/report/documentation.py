@@ -6,10 +6,10 @@ A docstring starts with a paragraph on the meaning, followed by sections that `C
 
 from __future__ import annotations
 
-import inspect
 import re
 from dataclasses import dataclass
 
+from ..docstrings import docstring_of
 from ..judgement.rules.all_rules import RULES, Rule
 
 HEADINGS = {
@@ -48,7 +48,7 @@ def kinds() -> tuple[str, ...]:
 
 
 def _explanation(rule: Rule) -> Explanation:
-    meaning, *rest = _OPENING.split(inspect.cleandoc(rule.find.__doc__ or ""))
+    meaning, *rest = _OPENING.split(docstring_of(rule.find))
     sections = zip(rest[::2], rest[1::2], strict=True)
     texts = ((HEADINGS[opening], text.strip("\n ")) for opening, text in sections)
     told = tuple((head, _sentence(text)) for head, text in texts)
