@@ -15,7 +15,8 @@ ROOT = Path(conda_prune.__file__).parent
 SHARED = ("errors", "model")
 FLOORS: dict[str, tuple[str, ...]] = {
     "errors": (),
-    "model": (),
+    "limits": (),
+    "model": ("limits",),
     "exit_codes": (),
     "suggestions": (),
     "docstrings": (),
