@@ -120,7 +120,7 @@ def check_limits(limits: Any) -> Limits | None:
     if limits is None:
         return None
     _require(limits, Limits, "limits", "of the type Limits")
-    for name in limits.__slots__:
+    for name in ("unpacked", "members", "text", "window", "ratio"):
         value = getattr(limits, name)
         _require(value, int, f"limits.{name}", "a number")
         if value <= 0:
