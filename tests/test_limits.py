@@ -631,6 +631,7 @@ def test_too_few_open_files_are_named_as_the_reason(tmp_path: Path, format_: For
             assert "oo many" in line, line
             assert "open" in line, line
             assert "report" not in line, line
+            assert ".py" not in line, "a module that could not be imported is not the reason"
         assert (done.returncode == 3) is bool(done.stderr)
         for package in packages:
             assert os.listdir(package.parent) == [package.name]
