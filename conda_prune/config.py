@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .archive.system import NotRegular, open_regular
-from .errors import UsageError
+from .errors import UsageError, lacks_files
 
 FILES = ("pixi.toml", "pyproject.toml")
 TABLE = "conda-prune"
@@ -112,6 +112,8 @@ def _find_table(path: str, start: str) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError, NotRegular):
         return None
     except (OSError, ValueError) as error:
+        if lacks_files(error):
+            raise
         if not os.path.lexists(path):  # What cannot even be looked at is no project's file.
             return None
         reason = getattr(error, "strerror", None) or error

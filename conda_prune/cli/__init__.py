@@ -200,24 +200,27 @@ def run() -> int:
     except click.ClickException as error:
         _show(error)
         code = error.exit_code
-    except (PruneError, OSError) as error:
-        from ..report.escape import escaped
-
-        reason = str(error)
-        if isinstance(error, OSError):
-            where = f"{error.filename}: " if isinstance(error.filename, str) else ""
-            reason = f"{where}{error.strerror or error}"
-        click.echo(f"error: {escaped(reason)}", err=True)
-        code = ExitCode.FAILED
-    except (MemoryError, ImportError) as error:
-        if lacks_files(error):
-            click.echo("error: too many files are open; allow more (ulimit -n)", err=True)
-        elif lacks_memory(error):
-            click.echo("error: there is not enough memory to go on; allow more (ulimit -v)", err=True)
-        else:
-            raise
+    except (PruneError, OSError, MemoryError, ImportError) as error:
+        click.echo(f"error: {_reason(error)}", err=True)
         code = ExitCode.FAILED
     return int(code)
+
+
+def _reason(error: Exception) -> str:
+    """Return in one line why a run ended. Raises an ImportError that is a defect again."""
+    from ..report.escape import escaped
+
+    # These first: they can come from the import of a module, which would be named otherwise.
+    if lacks_files(error):
+        return "too many files are open; allow more (ulimit -n)"
+    if lacks_memory(error):
+        return "there is not enough memory to go on; allow more (ulimit -v)"
+    if isinstance(error, ImportError):
+        raise error
+    if not isinstance(error, OSError):
+        return escaped(str(error))
+    where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+    return escaped(f"{where}{error.strerror or error}")
 
 
 def _show(error: click.ClickException) -> None:
