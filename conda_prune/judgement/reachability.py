@@ -18,6 +18,8 @@ from .locations import foreign_tree_of, nested_tree_of, root_tree
 
 _SITE = re.compile(r"(?:lib(?:64)?/[^/]+|Lib)/(?:site|dist)-packages/[^/]+\.pth", re.ASCII)
 _SITE_WINDOWS = re.compile(_SITE.pattern, re.ASCII | re.IGNORECASE)
+_MANY = 100
+"""Links to one directory that are tried for each file in it."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/", re.ASCII)
 
 
@@ -40,6 +42,7 @@ class Roads:
     def __init__(self, contents: Contents, variant: Variant) -> None:
         self._contents = contents
         self._variant = variant
+        self._around: dict[tuple[str, str], bool] = {}
 
     def lead_to(self, path: str, tree: str) -> bool:
         """Return whether a symbolic link or a `.pth` file makes a file reachable from outside the foreign tree that it
@@ -50,13 +53,27 @@ class Roads:
     def _is_linked(self, path: str, tree: str) -> bool:
         """Return whether a link leads to a directory around a path, so that the path has a name outside of such trees.
 
-        Behind `lib64 -> lib`, another Python's tree is still one.
+        Behind `lib64 -> lib`, another Python's tree is still one. If thousands of links lead to a directory, they are
+        not tried for each of its files, which would be quadratic. Around the tree, what the path is called behind the
+        link depends only on the end of the tree's name; inside the tree, many links count as a road, so files stay.
         """
-        return bool(self._links) and any(
-            self._is_outside(link + path[len(parent) :], tree)
-            for parent in parents(path)
-            for link in self._links.get(parent, ())
-        )
+        for parent in parents(path) if self._links else ():
+            links = self._links.get(parent, ())
+            if len(parent) < len(tree):
+                if links and self._is_linked_around(parent, tree):
+                    return True
+            elif len(links) > _MANY or any(self._is_outside(link + path[len(parent) :], tree) for link in links):
+                return True
+        return False
+
+    def _is_linked_around(self, parent: str, tree: str) -> bool:
+        """Return whether a link to a directory around a tree gives the tree a name that is no such tree's."""
+        end = "/".join(tree[len(parent) + 1 :].split("/")[-2:])  # `python3.10`, or `lib/python3.10`
+        is_linked = self._around.get((parent, end))
+        if is_linked is None:
+            is_linked = any(self._is_outside(f"{link}/{end}/", tree) for link in self._links[parent])
+            self._around[parent, end] = is_linked
+        return is_linked
 
     def _is_outside(self, path: str, tree: str) -> bool:
         if foreign_tree_of(path, self._contents, self._variant) is not None:
