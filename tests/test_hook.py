@@ -98,7 +98,7 @@ def replace(*arguments, **more):
         os.kill(os.getpid(), signal.SIGKILL)
 
 os.replace = replace
-sys.argv = ["conda-prune", "prefix", "--fix", "--select", "foreign-tree"]
+sys.argv = ["conda-prune", "prefix", "--fix", "--extend-select", "foreign-tree"]
 from conda_prune.cli import run
 run()
 """
