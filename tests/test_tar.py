@@ -104,9 +104,9 @@ def test_only_the_asked_leading_bytes_are_kept() -> None:
     [
         pytest.param(Limits(members=2), True, id="as-many-members"),
         pytest.param(Limits(members=1), False, id="a-member-more"),
-        # A name of one character and one of 150; three bytes of content, and the header that may be edited with it.
-        pytest.param(Limits(text=1 + 150 + 3 + BLOCK), True, id="as-much-text"),
-        pytest.param(Limits(text=150 + 3 + BLOCK), False, id="a-byte-more"),
+        # A name of one character and one of 151; three bytes of content, and the header that may be edited with it.
+        pytest.param(Limits(text=1 + 151 + 3 + BLOCK), True, id="as-much-text"),
+        pytest.param(Limits(text=151 + 3 + BLOCK), False, id="a-byte-more"),
     ],
 )
 def test_a_limit_is_the_most_that_passes(limits: Limits, within: bool) -> None:
