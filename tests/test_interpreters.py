@@ -222,7 +222,7 @@ def test_a_third_pythons_tag_in_a_nested_tree_is_foreign() -> None:
     assert {files["39"], files["311"]} <= paths_found("nested-path", "3.11", contents)
 
 
-def test_several_tags_in_a_nested_tree_make_it_nested_even_with_landmarks() -> None:
+def test_several_tags_count_more_than_landmarks_in_a_nested_tree() -> None:
     tree = "share/blender/4.2/python/lib/python3.10"
     files = {cached(tree, f"x.cpython-{tag}.pyc") for tag in ("310", "311")}
     contents = contents_with(*stdlib(tree), *files)

@@ -56,7 +56,7 @@ def test_what_nothing_shadows_stays_and_is_reported(own: Collection[str], module
     contents = contents_with(*own, *files)
     findings = {finding.path: finding for finding in found("foreign-path", "3.13t", contents)}
     assert findings[files[1]].action is Action.REPORT
-    assert "3.13t looks" in findings[files[1]].detail
+    assert "3.13t also searches" in findings[files[1]].detail
     assert files[0] not in paths_found("foreign-tree", "3.13t", contents)
 
 

@@ -34,7 +34,7 @@ TESTED_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "paths_json": ("paths_json", "paths_edit", "json_style"),
         "plan": ("plan", "consequences", "contents", "stale_listing"),
         "interpreters": ("interpreters", "landmarks"),
-        "roads": ("roads",),
+        "reachability": ("reachability",),
         "rules": ("rules", "places", "reports", "trees"),
         "shadowing": ("shadowing",),
         "stamps": ("stamps", "source_hash"),

@@ -56,7 +56,7 @@ class Interpreters:
         self._own = own[:3] if own is not None else None
         self._around: dict[str, tuple[str, ...]] = {}
 
-    def hold(self, path: str, tag: str = "") -> bool:
+    def contains(self, path: str, tag: str = "") -> bool:
         """Return whether a file is below a whole interpreter.
 
         Where several Pythons' bytecode is there, only that with a tag that the landmarks agree with counts.
@@ -69,32 +69,32 @@ class Interpreters:
                 return True
         return False
 
-    def read(self, bytecode: Bytecode) -> bool:
-        """Return whether an interpreter inside the package reads the file: it is below one, or in a directory whose
+    def imports(self, bytecode: Bytecode) -> bool:
+        """Return whether an interpreter inside the package imports the file: it is below one, or in a directory whose
         name says the Python that its tag says.
         """
-        if self.hold(bytecode.path, bytecode.tag):
+        if self.contains(bytecode.path, bytecode.tag):
             return True
         if not bytecode.tag:
             return False
         python = tag_python(bytecode.tag)
         return self._is_named(bytecode.directory, python.version if python is not None else None)
 
-    def have_tree_for(self, bytecode: Bytecode) -> bool:
+    def is_nested_tree_of(self, bytecode: Bytecode) -> bool:
         """Return whether the file is below a `lib/pythonX.Y` of another install prefix, and its tag agrees with it."""
         python = tag_python(bytecode.tag)
         names = self._all_names(bytecode.directory)
         return any(name.is_tree and (python is None or name.version == python.version) for name in names)
 
-    def are_around(self, path: str, version: Version) -> bool:
+    def is_around(self, path: str, version: Version) -> bool:
         """Return whether a file is below a whole interpreter, or in a directory that is named after one of this
         version, whatever else it holds.
         """
         directory = path[: path.rfind("/") + 1]
         names = self._all_names(directory)
-        return self.hold(path) or any(name.version in (version, _ANY) for name in names)
+        return self.contains(path) or any(name.version in (version, _ANY) for name in names)
 
-    def are_named(self, path: str, version: Version | None) -> bool:
+    def is_named(self, path: str, version: Version | None) -> bool:
         """Return whether a directory around a file is named after an interpreter of this version, and holds the
         bytecode of one Python only. `lib/pythonX.Y` is no such name where the package is for one Python.
         """

@@ -142,7 +142,7 @@ def _unread(contents: Contents, variant: Variant, options: Options, drops: Mappi
         return
     from .reachability import pth_files
 
-    if any(rule_of(kind).needs_roads for kind in drops.values()) and (pth := pth_files(contents, variant)):
+    if any(rule_of(kind).needs_pth for kind in drops.values()) and (pth := pth_files(contents, variant)):
         files = "file was not read (what it leads" if len(pth) == 1 else "files were not read (what they lead"
         yield f"{len(pth)} .pth {files} to stays)"
     if links := sum(parse_bytecode(path) is None or options.keeps(path) for path in every_link(contents)):

@@ -36,15 +36,15 @@ def pth_files(contents: Contents, variant: Variant) -> list[str]:
     ]
 
 
-class Roads:
-    """The roads into other Pythons' trees, looked for when the first file is asked about."""
+class Reachability:
+    """What leads into other Pythons' trees, looked for when the first file is asked about."""
 
     def __init__(self, contents: Contents, variant: Variant) -> None:
         self._contents = contents
         self._variant = variant
         self._around: dict[tuple[str, str], bool] = {}
 
-    def lead_to(self, path: str, tree: str) -> bool:
+    def reaches(self, path: str, tree: str) -> bool:
         """Return whether a symbolic link or a `.pth` file makes a file reachable from outside the foreign tree that it
         is in. Every file is, where a `.pth` file of the payload is too large to be read.
         """

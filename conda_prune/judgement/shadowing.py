@@ -30,7 +30,7 @@ class Shadows:
         self._own = next(threaded, "")
         self._other = self._own[:-1] if self._own[:-1] not in (variant.trees or ()) else ""
 
-    def spare(self, path: str) -> bool:
+    def is_importable(self, path: str) -> bool:
         """Return whether a file is in the other directory, and nothing in the own one shadows its module."""
         match = _SITE.match(path) if self._other else None
         return match is not None and match[1] == self._other and not self._is_shadowed(path[match.end() :])

@@ -64,10 +64,10 @@ def foreign_tag(contents: Contents, variant: Variant) -> Rows:
         return
     interpreters = interpreters_in(contents, variant)
     for bytecode in tagged:
-        if not (interpreters.read(bytecode) or interpreters.have_tree_for(bytecode)):
+        if not (interpreters.imports(bytecode) or interpreters.is_nested_tree_of(bytecode)):
             yield _drop("foreign-tag", contents, bytecode.path, bytecode.tag)
     for bytecode, header, writer in legacy:
-        if not interpreters.are_around(bytecode.path, writer.version):
+        if not interpreters.is_around(bytecode.path, writer.version):
             detail = f"magic number {header.magic} of {writer.implementation} {writer.major}.{writer.minor}"
             yield _drop("foreign-tag", contents, bytecode.path, detail)
 
@@ -105,7 +105,7 @@ def noarch_bytecode(contents: Contents, variant: Variant) -> Rows:
     if cached := [found for found in contents.bytecode if found.tag and has_source(found, contents)]:
         interpreters = interpreters_in(contents, variant)
         for bytecode in cached:
-            if not interpreters.read(bytecode):
+            if not interpreters.imports(bytecode):
                 yield _drop("noarch-bytecode", contents, bytecode.path, bytecode.tag)
 
 
@@ -135,7 +135,7 @@ def no_variant(contents: Contents, variant: Variant) -> Rows:
         return
     interpreters = interpreters_in(contents, variant)
     for bytecode in lonely:
-        if not interpreters.read(bytecode):
+        if not interpreters.imports(bytecode):
             path, tag = bytecode.path, bytecode.tag
             if in_python_tree(path, contents):
                 yield _drop("no-variant", contents, path, tag)
@@ -168,7 +168,7 @@ def foreign_extension(contents: Contents, variant: Variant) -> Rows:
         if python is not None and decides(variant, path):
             certain = "threading" not in variant.inferred or versioned_tree(path) is not None
             threads = certain and {own.free_threaded, python.free_threaded} == {True, False}
-            if (python[:3] != own[:3] or threads) and not interpreters.are_around(path, python.version):
+            if (python[:3] != own[:3] or threads) and not interpreters.is_around(path, python.version):
                 yield _drop("foreign-extension", contents, path, f"of {python}")
 
 
@@ -207,7 +207,7 @@ def optimized(contents: Contents, variant: Variant) -> Rows:
     """
     interpreters = interpreters_in(contents, variant)
     for bytecode in contents.bytecode:
-        if bytecode.optimized and not bytecode.leftover and not interpreters.read(bytecode):
+        if bytecode.optimized and not bytecode.leftover and not interpreters.imports(bytecode):
             if bytecode.cached or has_source(bytecode, contents):
                 yield _drop("optimized", contents, bytecode.path, bytecode.optimized)
 
@@ -240,7 +240,7 @@ class Rule:
     """One kind of finding: whether it is looked for without being asked for, and the function that finds it.
 
     `of_rest`: it judges what is left when the files are dropped that the other rules found. `on_request`: what it finds
-    is reported, and repaired when it is asked for only. `needs_roads`: it depends on the `.pth` files in the payload.
+    is reported, and repaired when it is asked for only. `needs_pth`: it depends on the `.pth` files in the payload.
     `chosen` says what decides whether it applies: the kinds that the user selects and ignores, only those that are
     ignored, or nothing.
     """
@@ -250,17 +250,17 @@ class Rule:
     find: Callable[[Contents, Variant], Rows]
     of_rest: bool = False
     on_request: bool = False
-    needs_roads: bool = False
+    needs_pth: bool = False
     chosen: Literal["by kind", "unless ignored", "always"] = "by kind"
 
 
 RULES = (
-    Rule("foreign-path", True, foreign_path, needs_roads=True),
+    Rule("foreign-path", True, foreign_path, needs_pth=True),
     Rule("foreign-tag", True, foreign_tag),
     Rule("noarch-bytecode", True, noarch_bytecode),
     Rule("no-variant", True, no_variant),
-    Rule("nested-path", True, nested_path, on_request=True, needs_roads=True),
-    Rule("foreign-tree", False, foreign_tree, needs_roads=True),
+    Rule("nested-path", True, nested_path, on_request=True, needs_pth=True),
+    Rule("foreign-tree", False, foreign_tree, needs_pth=True),
     Rule("foreign-extension", False, foreign_extension),
     Rule("leftover", False, leftover),
     Rule("optimized", False, optimized),

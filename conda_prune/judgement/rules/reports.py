@@ -42,7 +42,7 @@ def _undecided(contents: Contents, variant: Variant) -> Iterator[Bytecode]:
     foreign = [file for file in foreign if not fits(file.tag, variant)]
     if foreign:
         interpreters = interpreters_in(contents, variant)
-        yield from (file for file in foreign if not interpreters.read(file))
+        yield from (file for file in foreign if not interpreters.imports(file))
 
 
 def misnamed(contents: Contents, variant: Variant) -> Rows:
@@ -93,7 +93,7 @@ def embedded(contents: Contents, variant: Variant) -> Rows:
     if foreign := [found for found in contents.bytecode if found.tag and not fits(found.tag, variant)]:
         interpreters = interpreters_in(contents, variant)
         for bytecode in foreign:
-            if interpreters.read(bytecode):
+            if interpreters.imports(bytecode):
                 yield _report("embedded", contents, bytecode.path, bytecode.tag, quiet=True)
 
 

@@ -43,7 +43,7 @@ def foreign_path(contents: Contents, variant: Variant) -> Rows:
         contents, variant, ((file.path, file.tag) for file in contents.bytecode)
     ):
         if is_imported:
-            detail = f"{tree}/site-packages, where Python {own_python(variant)} looks, too"
+            detail = f"{tree}/site-packages, which Python {own_python(variant)} also searches"
             yield Finding("foreign-path", path, contents.size(path), detail)
         else:
             yield Finding("foreign-path", path, contents.size(path), tree, Action.DROP)
@@ -90,14 +90,14 @@ def nested_path(contents: Contents, variant: Variant) -> Rows:
     ]
     if not nested:
         return
-    from ..reachability import Roads
+    from ..reachability import Reachability
 
-    interpreters, roads = interpreters_in(contents, variant), Roads(contents, variant)
+    interpreters, reachability = interpreters_in(contents, variant), Reachability(contents, variant)
     for bytecode, tree in nested:
         path = bytecode.path
-        if interpreters.hold(path, bytecode.tag) or interpreters.are_named(path, tree_version(tree)):
+        if interpreters.contains(path, bytecode.tag) or interpreters.is_named(path, tree_version(tree)):
             continue
-        if not roads.lead_to(path, tree):
+        if not reachability.reaches(path, tree):
             yield Finding("nested-path", path, contents.size(path), tree, Action.DROP)
 
 
@@ -118,11 +118,11 @@ def _below_foreign_trees(
     ]
     if not foreign:
         return
-    from ..reachability import Roads
+    from ..reachability import Reachability
     from ..shadowing import Shadows
 
-    interpreters, roads = interpreters_in(contents, variant), Roads(contents, variant)
+    interpreters, reachability = interpreters_in(contents, variant), Reachability(contents, variant)
     shadows = Shadows(contents, variant)
     for path, tag, tree in foreign:
-        if not interpreters.hold(path, tag) and not roads.lead_to(path, tree):
-            yield path, tree, shadows.spare(path)
+        if not interpreters.contains(path, tag) and not reachability.reaches(path, tree):
+            yield path, tree, shadows.is_importable(path)

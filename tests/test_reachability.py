@@ -277,7 +277,7 @@ def test_no_module_goes_that_site_puts_on_the_path(lines: list[str]) -> None:
     } <= gone
 
 
-def test_a_link_below_a_foreign_tree_makes_no_road() -> None:
+def test_a_link_below_a_foreign_tree_leads_nowhere() -> None:
     contents: Contents = contents_with(STRAY, links={"lib/python3.9": "python3.10"})
     assert contents.links["lib/python3.9"].kind is FileKind.SYMLINK
     assert paths_found("foreign-path", "3.11", contents) == {STRAY}
