@@ -22,7 +22,7 @@ ABOUT_LOSS = (
     "test_links", "test_listings", "test_never_imported", "test_output_directory",
     "test_paths_json", "test_plan", "test_prefix", "test_readers",
     "test_real", "test_recipe_evidence", "test_regular_files", "test_report_escape",
-    "test_roads", "test_rules", "test_shadowing", "test_signals",
+    "test_reachability", "test_rules", "test_shadowing", "test_signals",
     "test_staging", "test_streams", "test_tar", "test_variant",
     "test_verify", "test_zip",
 )  # fmt: skip
