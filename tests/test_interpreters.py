@@ -277,11 +277,11 @@ def test_a_package_with_many_interpreters_takes_linear_time() -> None:
                 files += [f"e{number}/pyvenv.cfg", cached(f"e{number}/a/b/c", "m.cpython-310.pyc")]
                 files += [*stdlib(f"s{number}/lib"), cached(f"p/lib/python3.9/d{number}", "m.cpython-39.pyc")]
             contents = contents_with(*files)
-            started = time.perf_counter()
+            started = time.process_time()
             for rule in RULES:
                 if not rule.of_rest:
                     list(rule.find(contents, variant))
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     assert seconds(3200) < 64 * max(seconds(200), 1e-3)

@@ -614,11 +614,11 @@ def test_judging_takes_time_in_proportion_to_the_files(python: str) -> None:
         best = 9.0
         for _ in range(3):
             contents = package_of(count)
-            started = time.perf_counter()
+            started = time.process_time()
             for rule in RULES:
                 if not rule.of_rest:
                     list(rule.find(contents, variant))
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     # Sixteen times the files: a quadratic rule takes 256 times as long.
@@ -640,11 +640,11 @@ def test_a_name_of_a_megabyte_is_judged_in_linear_time(part: str) -> None:
                 f"{start}/m.py",
             ]
             contents = contents_with(*names, heads={f"{start}/m.pyc": head(MAGIC_310)})
-            started = time.perf_counter()
+            started = time.process_time()
             for rule in RULES:
                 if not rule.of_rest:
                     list(rule.find(contents, variant))
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     # Sixteen times the length: a quadratic rule takes 256 times as long. Below a few milliseconds the clock decides.

@@ -248,9 +248,9 @@ def test_a_spec_of_a_megabyte_takes_linear_time(part: str) -> None:
         best = 9.0
         for attempt in range(3):
             spec = f"python {part * (size // len(part))}{attempt}"
-            started = time.perf_counter()
+            started = time.process_time()
             constraint_of(*split_spec(spec))
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     seconds(16)
