@@ -17,6 +17,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "limits": (),
     "model": ("limits",),
+    "differences": ("differences_reading",),
+    "differences_reading": ("errors",),
     "exit_codes": (),
     "suggestions": (),
     "docstrings": (),
@@ -55,7 +57,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
 """Which top-level modules each may import; a name that is not a key has no place in the architecture."""
 
 DOORS: dict[str, tuple[str, ...]] = {
-    "zstandard": ("compression/zstd/", "compression/settings.py", "archive/verify.py", "places/channel/compressed.py"),
+    "zstandard": (
+        "differences_reading.py",
+        "compression/zstd/",
+        "compression/settings.py",
+        "archive/verify.py",
+        "places/channel/compressed.py",
+    ),
     "libarchive": ("archive/verify.py",),
     "rattler": ("judgement/variant/specs.py", "places/channel/indexer.py"),
     "msgpack": ("places/channel/shards.py",),
