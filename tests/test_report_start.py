@@ -35,7 +35,7 @@ def test_a_check_costs_little_more_than_importing_click(tmp_path: Path) -> None:
         cost(command, environment, tmp_path)
     rounds = [(cost(click, environment, tmp_path), cost(check, environment, tmp_path)) for _ in range(ROUNDS)]
     ratio = statistics.median(ours for _, ours in rounds) / statistics.median(theirs for theirs, _ in rounds)
-    # The goal is 2, and 1.94 was reached before the sound judgement and the argument checks came in; 2.1 is measured now.
+    # The goal is 2. It was 1.94 before the newer judgement and argument checks; 2.1 is measured now.
     assert ratio <= 2.3, f"{ratio:.2f} times the time of `import click`: see what python -X importtime shows"
 
 
