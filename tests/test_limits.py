@@ -608,24 +608,28 @@ def test_errors_are_of_one_family() -> None:
 
 
 def open_files(count: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process that may have so many files open."""
-    command = ["sh", "-c", f'ulimit -n {count} && exec "$@"', "sh", EXECUTABLE, *map(str, arguments)]
+    """Run a command in a process that may have `count` files open."""
+    command = ["sh", "-c", f'ulimit -n {count} && exec "$@"', "sh", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def python_starts(count: int) -> bool:
+    """Python reads the .pth files of its environment first, and needs more files where one of them imports a module."""
+    return open_files(count, sys.executable, "-c", "pass").returncode == 0
 
 
 @linux
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("options", [("check", "--deep"), ("fix", "--in-place"), ("fix", "--in-place", "-j", "2")])
 def test_too_few_open_files_are_named_as_the_reason(tmp_path: Path, format_: Format, options: tuple[str, ...]) -> None:
-    """From the least with which Python starts to enough."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     packages = [write_package(BASE, tmp_path / name, format=format_) for name in ("a", "b")]
     before = packages[0].read_bytes()
-    for count in (4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 40):
+    for count in filter(python_starts, (4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 40)):
         for package in packages:
             package.write_bytes(before)
-        done = open_files(count, *options, *packages)
+        done = open_files(count, EXECUTABLE, *options, *packages)
         assert done.returncode in (0 if options[0] == "fix" else 1, 3), done
         for line in done.stderr.splitlines():
             assert "oo many" in line, line
