@@ -10,7 +10,16 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from .errors import PruneError
-from .model import Action, Compression, Finding, Format, Limits, Result, Size, Variant
+from .model import (
+    Action,
+    Compression,
+    Finding,
+    Format,
+    Limits,
+    Result,
+    Size,
+    Variant,
+)
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,12 +57,17 @@ def check(
 
     Raises TypeError or ValueError for an argument that means nothing, PruneError where the package cannot be read.
     """
-    from .arguments import check_flag, check_limits, judgement_options, path_of
+    from .operations.arguments import (
+        check_flag,
+        check_limits,
+        judgement_options,
+        path_of,
+    )
 
     options = judgement_options(python, select, extend_select, ignore, keep)
     deep, limits, package = check_flag("deep", deep), check_limits(limits), path_of("path", path)
 
-    from .operations import check_package
+    from .operations.check import check_package
 
     with _naming(package):
         return check_package(package, options, deep=deep, limits=limits)
@@ -91,17 +105,23 @@ def fix(
     Raises TypeError or ValueError for an argument that means nothing, PruneError where the package cannot be read or
     written; it is then as it was.
     """
-    from .arguments import check_limits, check_reindex, fix_options, judgement_options, path_of
+    from .operations.arguments import (
+        check_limits,
+        check_reindex,
+        fix_options,
+        judgement_options,
+        path_of,
+    )
 
     package = path_of("path", path)
     options = judgement_options(python, select, extend_select, ignore, keep)
     writing = fix_options(package, output_dir, in_place, level, backup, threads, dry_run)
     reindex, limits = check_reindex(reindex), check_limits(limits)
 
-    from .operations import fix_in_channel
+    from .operations.fix_and_reindex import fix_and_reindex
 
     with _naming(package):
-        return fix_in_channel(package, options, writing, reindex, limits=limits)
+        return fix_and_reindex(package, options, writing, reindex, limits=limits)
 
 
 @contextmanager

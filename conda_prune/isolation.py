@@ -35,7 +35,7 @@ runpy.run_module({module!a}, run_name="__main__", alter_sys=True)
 def command(module: str, *arguments: str) -> list[str]:
     """Return the command that runs a module of this package as `__main__`, with `sys.argv[1:]` being `arguments`.
 
-    `module` is its full name, such as `conda_prune.places.channel`. The command does not depend on the environment
+    `module` is its full name, such as `conda_prune.channel.indexer`. The command does not depend on the environment
     (`PYTHON*` variables); what they set for this process is passed on where it matters: where bytecode is written, and
     UTF-8 mode, so that both sides agree on the names of files.
     """

@@ -22,11 +22,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import conda_prune.cli
+import conda_prune.cli.check
+import conda_prune.cli.fix
 import conda_prune.cli.prefix
-import conda_prune.cli.work
-import conda_prune.operations
-import conda_prune.places.prefix
-import conda_prune.places.prune
+import conda_prune.environment.prefix
+import conda_prune.environment.prune
+import conda_prune.operations.fix
 import conda_prune.report.output
 
 Attack = Callable[[Path, Path], None]

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from conda_prune import Limits, PruneError, check, fix
+from conda_prune import (
+    Limits,
+    PruneError,
+    check,
+    fix,
+)
 
 from .seed import CLEAN, STRAY
 from .test_cli import run

@@ -187,13 +187,13 @@ def test_a_file_system_that_fails_is_an_error(tmp_path: Path, call: str, monkeyp
 AS_ANOTHER_USER = """
 import os, sys
 import libarchive, zstandard
-import conda_prune.archive.target, conda_prune.archive.rewriter, conda_prune.archive.staging
-import conda_prune.archive.verify, conda_prune.archive.zip_write, conda_prune.places.surroundings
+import conda_prune.rewrite.target, conda_prune.rewrite.rewriter, conda_prune.rewrite.staging
+import conda_prune.rewrite.verify, conda_prune.archive.zip_write, conda_prune.channel.caches
 from conda_prune.judgement.plan import Options
-from conda_prune.operations import Writing, fix_package
+from conda_prune.operations.fix import FixOptions, fix_package
 
 os.setgroups([4321]), os.setgid(1234), os.setuid(1234)
-fix_package(sys.argv[1], Options(), Writing(output_dir=sys.argv[2]))
+fix_package(sys.argv[1], Options(), FixOptions(output_dir=sys.argv[2]))
 """
 
 

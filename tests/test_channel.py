@@ -27,10 +27,10 @@ import zstandard
 
 import conda_prune
 from conda_prune import Result
+from conda_prune.channel import files
+from conda_prune.channel.refresh import refresh_index, refresh_indexes
+from conda_prune.channel.rewrite import write_index
 from conda_prune.errors import CannotWrite, IndexNotRefreshed, NotAPackage
-from conda_prune.places.channel import files
-from conda_prune.places.channel.refresh import refresh_index, refresh_indexes
-from conda_prune.places.channel.rewrite import write_index
 
 from .channels import (
     SUBDIR,

@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 
 import conda_prune
-from conda_prune import PruneError
-from conda_prune.archive import system
-from conda_prune.places.channel.refresh import refresh_index
+from conda_prune import PruneError, system
+from conda_prune.channel.refresh import refresh_index
 
 from .channels import SUBDIR, assert_true, documents, each_record, index_with_rattler, read, write_stray
 from .corpus.entries import PackageSpec
@@ -263,7 +262,7 @@ def test_forms_that_are_links_to_one_file_are_written_once(repaired: Path, tmp_p
 
 HOLD = """
 import sys, time
-from conda_prune.places.channel.files import locked
+from conda_prune.channel.files import locked
 with locked(sys.argv[1]):
     print("locked", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.config import KEYS, find_settings
+from conda_prune.cli.config_file import KEYS, find_settings
 from conda_prune.errors import UsageError
 
 from .seed import STRAY
@@ -235,7 +235,7 @@ def test_file_of_another_user_is_an_error(
 
 AS_ANOTHER_USER = """
 import os, sys
-from conda_prune.config import UsageError, find_settings
+from conda_prune.cli.config_file import UsageError, find_settings
 
 try:
     find_settings(sys.argv[2])  # Imports what the other user may not be able to read.

@@ -16,10 +16,15 @@ from typing import Any
 
 import pytest
 
-from conda_prune import PruneError, check, fix
-from conda_prune.archive import system
+from conda_prune import PruneError, check, fix, system
 from conda_prune.archive.container import Archive, format_of
-from conda_prune.errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage
+from conda_prune.errors import (
+    BadMetadata,
+    CannotWrite,
+    Changed,
+    Damaged,
+    NotAPackage,
+)
 from conda_prune.model import Format, Limits
 
 from .corpus.crafted import BASE, from_zip

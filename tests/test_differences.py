@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from conda_prune import Action, check, fix
-from conda_prune.differences import Difference, compare
 from conda_prune.errors import PruneError
+from conda_prune.operations.diff import Difference, compare
 
 from .seed import CLEAN, SEEDS, STRAY, Seed
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from conda_prune import fix
-from conda_prune.archive import directory as directories
-from conda_prune.archive.directory import Directory, make_directory
 from conda_prune.errors import CannotWrite
+from conda_prune.rewrite import directory as directories
+from conda_prune.rewrite.directory import Directory, make_directory
 
 from .corpus.crafted import BASE
 from .corpus.packages import write_package
@@ -133,7 +133,7 @@ def test_flags_are_in_the_way(frozen: Path, flag: str, what: str) -> None:
 
 AS_ANOTHER_USER = """
 import os, sys
-from conda_prune.archive.directory import Directory
+from conda_prune.rewrite.directory import Directory
 os.setgid(1234), os.setuid(1234)
 with Directory.open(sys.argv[1]) as directory:
     print(directory.obstacle("theirs"), directory.obstacle("ours"), sep="|")

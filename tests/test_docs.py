@@ -25,9 +25,14 @@ from typing import get_args, get_type_hints
 import click
 import pytest
 
-from conda_prune import Action, Result, check, fix
+from conda_prune import (
+    Action,
+    Result,
+    check,
+    fix,
+)
 from conda_prune.cli import cli
-from conda_prune.exit_codes import ExitCode
+from conda_prune.cli.exit_codes import ExitCode
 from conda_prune.judgement.plan import KINDS
 from conda_prune.judgement.rules.all_rules import RULES
 from conda_prune.model import Source
@@ -269,7 +274,7 @@ def test_an_interruption_has_its_exit_code(number: signal.Signals, code: int) ->
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stderr is not None
         # It now waits for paths: this module is the last that it needs for that.
-        while "conda_prune.paths" not in process.stderr.readline():
+        while "conda_prune.cli.package_search" not in process.stderr.readline():
             pass
         # Python itself swallows one that comes within its import machinery's callbacks.
         for _ in range(100):

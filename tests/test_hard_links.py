@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conda_prune import PruneError, check, fix
-from conda_prune.archive import verify
 from conda_prune.archive.tar import TarReader
 from conda_prune.archive.tar_header import BLOCK, with_link
 from conda_prune.model import Component, FileKind, Limits
+from conda_prune.rewrite import verify
 
 from .corpus.bytecode import modules, pyc
 from .corpus.crafted import from_tar, tar_of

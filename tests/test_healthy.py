@@ -16,7 +16,12 @@ from conda_prune import check, fix
 from conda_prune.judgement.contents import Contents
 from conda_prune.judgement.rules.all_rules import RULES
 from conda_prune.judgement.variant.detect import detect_variant
-from conda_prune.model import Action, File, Finding, Variant
+from conda_prune.model import (
+    Action,
+    File,
+    Finding,
+    Variant,
+)
 
 from .corpus.packages import FORMATS, PackageSpec, write_package
 from .corpus.packages import Format as PackageFormat

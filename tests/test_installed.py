@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from conda_prune.environment.installed import check_installed
 from conda_prune.judgement.plan import Options
 from conda_prune.model import Action
-from conda_prune.places.installed import check_installed
 
 from .corpus.bytecode import header, modules
 from .corpus.entries import AnyEntry, Directory, File, Hardlink, Listing, PackageSpec, Symlink, file_at

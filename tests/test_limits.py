@@ -24,7 +24,12 @@ import pytest
 import rattler.package_streaming
 import zstandard
 
-from conda_prune import Limits, PruneError, check, fix
+from conda_prune import (
+    Limits,
+    PruneError,
+    check,
+    fix,
+)
 from conda_prune.errors import BadMetadata, LimitExceeded
 from conda_prune.judgement.contents import content_wanted
 

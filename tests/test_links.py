@@ -13,7 +13,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conda_prune.errors import Unsupported
-from conda_prune.judgement.links import SymlinkResolver, directories, opened_file, regular_file
+from conda_prune.judgement.links import (
+    SymlinkResolver,
+    directories,
+    opened_file,
+    regular_file,
+)
 from conda_prune.model import File, FileKind
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="how many links are followed is Linux's number")

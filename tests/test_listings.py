@@ -13,7 +13,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conda_prune.judgement.listings import FILES, HAS_PREFIX, NO_LINK, edit_lines, is_installed_list, names, prefixes
+from conda_prune.judgement.listings.line_lists import (
+    FILES,
+    HAS_PREFIX,
+    NO_LINK,
+    edit_lines,
+    is_installed_list,
+    names,
+    prefixes,
+)
 
 RECORD = "lib/python3.11/site-packages/m-1.dist-info/RECORD"
 EGG = "lib/python3.11/site-packages/m.egg-info/installed-files.txt"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.paths import find_packages
+from conda_prune.cli.package_search import find_packages
 
 from .corpus.packages import PackageSpec, Position, write_package
 from .seed import CLEAN, SEEDS, STRAY

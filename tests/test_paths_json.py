@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from conda_prune import check, fix
 from conda_prune.errors import BadMetadata
-from conda_prune.judgement.json_style import RATTLER_BUILD
-from conda_prune.judgement.paths_edit import edit_listing
-from conda_prune.judgement.paths_json import parse_listing
+from conda_prune.judgement.listings.json_style import RATTLER_BUILD
+from conda_prune.judgement.listings.paths_edit import edit_listing
+from conda_prune.judgement.listings.paths_json import parse_listing
 from conda_prune.model import File, FileKind
 
 from .corpus.crafted import BASE

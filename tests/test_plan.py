@@ -11,11 +11,28 @@ from typing import Any
 
 import pytest
 
-from conda_prune import Result, check, fix, model, operations
+from conda_prune import (
+    Result,
+    check,
+    fix,
+    model,
+    operations,
+)
 from conda_prune.errors import PruneError, Unsupported
 from conda_prune.judgement.plan import KINDS, Options, _check
 from conda_prune.judgement.rules.all_rules import RULES, rule_of
-from conda_prune.model import Action, Component, Drop, FileKind, Format, Identity, Package, Plan, Rewrite, Variant
+from conda_prune.model import (
+    Action,
+    Component,
+    Drop,
+    FileKind,
+    Format,
+    Identity,
+    Package,
+    Plan,
+    Rewrite,
+    Variant,
+)
 
 from .corpus.bytecode import cached, modules, pyc
 from .corpus.crafted import from_tar, tar_of

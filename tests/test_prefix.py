@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from conda_prune.archive import directory as directory_module
-from conda_prune.archive import system
-from conda_prune.archive.directory import Directory
+from conda_prune import system
+from conda_prune.environment.prefix import build_of, judge_prefix
+from conda_prune.environment.prune import Seen, prune
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.judgement.plan import Options
 from conda_prune.model import Drop, Edit, Rewrite
-from conda_prune.places.prefix import build_of, judge_prefix
-from conda_prune.places.prune import Seen, prune
+from conda_prune.rewrite import directory as directory_module
+from conda_prune.rewrite.directory import Directory
 
 from .corpus.bytecode import modules, pyc, record
 from .corpus.entries import AnyEntry, File, Symlink

@@ -14,12 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conda_prune import Result, check, fix
+from conda_prune.environment.installed import check_installed
+from conda_prune.environment.prefix import Build, judge_prefix
 from conda_prune.judgement.contents import Contents
 from conda_prune.judgement.plan import Options, make_plan
-from conda_prune.model import Action, Component, FileKind, Format, Identity, Package
+from conda_prune.model import (
+    Action,
+    Component,
+    FileKind,
+    Format,
+    Identity,
+    Package,
+)
 from conda_prune.model import File as ModelFile
-from conda_prune.places.installed import check_installed
-from conda_prune.places.prefix import Build, judge_prefix
 
 from .corpus.bytecode import modules
 from .corpus.entries import AnyEntry, File, Symlink

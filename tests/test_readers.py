@@ -13,7 +13,7 @@ from conda_package_handling import api as conda_package_handling
 from conda_package_streaming import package_streaming
 
 from conda_prune import fix
-from conda_prune.archive.verify import has_libarchive
+from conda_prune.rewrite.verify import has_libarchive
 
 from .seed import STRAY, Seed
 

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from conda_prune.judgement.plan import Options, make_plan
-from conda_prune.model import Action, Component, File, Finding, Format, Identity, Package, Plan
+from conda_prune.model import (
+    Action,
+    Component,
+    File,
+    Finding,
+    Format,
+    Identity,
+    Package,
+    Plan,
+)
 
 TESTDATA = Path(__file__).parent.parent / "testdata"
 

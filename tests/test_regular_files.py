@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.archive.system import NotRegular, open_named, open_regular
+from conda_prune.system import NotRegular, open_named, open_regular
 
 from .test_cli import run
 

@@ -30,11 +30,16 @@ from conda_prune.model import (
     Size,
     Variant,
 )
-from conda_prune.operations import show_package
+from conda_prune.operations.show import show_package
 from conda_prune.report import merged
 from conda_prune.report.escape import encodable, escaped
 from conda_prune.report.github import GithubReport, summary
-from conda_prune.report.json_report import JsonLinesReport, JsonReport, as_object, dumps
+from conda_prune.report.json_report import (
+    JsonLinesReport,
+    JsonReport,
+    as_object,
+    dumps,
+)
 from conda_prune.report.output import Style, TextReport
 from conda_prune.report.sarif import SarifReport
 from conda_prune.report.show import show_lines, show_object

@@ -10,7 +10,13 @@ import pytest
 
 from conda_prune import check, fix
 from conda_prune.model import Result
-from conda_prune.report.github import SHOWN, SUMMARY_BYTES, GithubReport, markdown, summary
+from conda_prune.report.github import (
+    SHOWN,
+    SUMMARY_BYTES,
+    GithubReport,
+    markdown,
+    summary,
+)
 from conda_prune.report.output import Style
 
 from .seed import CLEAN, SEED, STRAY

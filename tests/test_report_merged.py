@@ -11,7 +11,14 @@ import pytest
 from conda_prune import check, fix
 from conda_prune.model import Result
 from conda_prune.report.json_report import as_object, dumps
-from conda_prune.report.merged import COLUMNS, as_html, as_markdown, as_text, merge, read_results
+from conda_prune.report.merged import (
+    COLUMNS,
+    as_html,
+    as_markdown,
+    as_text,
+    merge,
+    read_results,
+)
 
 from .seed import CLEAN, SEED, SEEDS, STRAY
 from .test_cli import run

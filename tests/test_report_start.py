@@ -48,5 +48,5 @@ def test_a_check_does_not_import_what_it_does_not_need(module: str, tmp_path: Pa
     command = [sys.executable, "-X", "importtime", "-m", "conda_prune", "check", str(conda.path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     imported = {line.rsplit("|", 1)[1].strip() for line in done.stderr.splitlines() if line.count("|") == 2}
-    assert "conda_prune.operations" in imported
+    assert "conda_prune.operations.check" in imported
     assert module not in imported

@@ -16,7 +16,14 @@ from pathlib import Path
 import pytest
 
 from conda_prune import check, fix
-from conda_prune.model import Action, Finding, Format, IndexRecord, Result, Size
+from conda_prune.model import (
+    Action,
+    Finding,
+    Format,
+    IndexRecord,
+    Result,
+    Size,
+)
 from conda_prune.report import text
 from conda_prune.report.output import FORMATS, Output, Style
 

@@ -14,7 +14,13 @@ import pytest
 from conda_prune.judgement.contents import Contents
 from conda_prune.judgement.rules.all_rules import RULES, rule_of
 from conda_prune.judgement.variant.detect import override_variant
-from conda_prune.model import Action, File, FileKind, Finding, Variant
+from conda_prune.model import (
+    Action,
+    File,
+    FileKind,
+    Finding,
+    Variant,
+)
 from conda_prune.report.documentation import HEADINGS, explain
 
 SITE = "lib/python3.11/site-packages/p"

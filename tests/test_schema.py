@@ -12,7 +12,12 @@ import pytest
 
 from conda_prune import PruneError, check, fix
 from conda_prune.model import IndexRecord, Result
-from conda_prune.report.json_report import SCHEMA_VERSION, as_object, dumps, schema_text
+from conda_prune.report.json_report import (
+    SCHEMA_VERSION,
+    as_object,
+    dumps,
+    schema_text,
+)
 
 from .corpus.hostile import HOSTILE, Hostile
 from .corpus.packages import FORMATS, write_package

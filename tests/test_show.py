@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conda_prune.judgement.plan import Options
-from conda_prune.operations import Writing, fix_package, show_package
+from conda_prune.operations.fix import FixOptions, fix_package
+from conda_prune.operations.show import show_package
 from conda_prune.report.show import fates as fates_of
 
 from .corpus.packages import read_tar_members, write_package
@@ -117,7 +118,7 @@ def test_it_says_of_every_scenario_what_fix_will_do(scenario: Scenario, tmp_path
     before = read_tar_members(path)
     _, plan, files = show_package(str(path), Options())
     told = {fate.path: fate.action for fate in fates_of(plan, files)}
-    fix_package(str(path), Options(), Writing())
+    fix_package(str(path), Options(), FixOptions())
     after = read_tar_members(path)
     for component, members in before.items():
         left = dict(after[component])

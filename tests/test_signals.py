@@ -197,7 +197,7 @@ def test_an_interruption_while_libarchive_reads_is_not_swallowed(
 ) -> None:
     """Whatever a handler raises inside of a callback from C is lost: so handlers never run there."""
     from conda_prune import fix
-    from conda_prune.archive import verify
+    from conda_prune.rewrite import verify
 
     package = write_package(BASE, tmp_path)
     before = package.read_bytes()

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune import check, fix
-from conda_prune.archive import directory, system
+from conda_prune import check, fix, system
 from conda_prune.archive.container import identity_of
-from conda_prune.archive.staging import Staging, remove_leftover, temporary_of
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.model import Identity
+from conda_prune.rewrite import directory
+from conda_prune.rewrite.staging import Staging, remove_leftover, temporary_of
 
 from .corpus.crafted import BASE
 from .corpus.packages import write_package
@@ -281,7 +281,7 @@ def abandoned(target: Path) -> Path:
     """The temporary file of a run that was killed."""
     code = (
         "import os, sys\n"
-        "from conda_prune.archive.staging import Staging\n"
+        "from conda_prune.rewrite.staging import Staging\n"
         "staging = Staging(sys.argv[1], sys.argv[1]).__enter__()\n"
         "staging.file.write(b'half')\n"
         "staging.file.flush()\n"

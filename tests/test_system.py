@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.archive import system
-from conda_prune.archive.staging import Staging
-from conda_prune.archive.waiting import holder_of
+from conda_prune import system
+from conda_prune.rewrite.lock_wait import holder_of
+from conda_prune.rewrite.staging import Staging
 
 
 def test_files_are_swapped_or_left_alone(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_files_are_swapped_or_left_alone(tmp_path: Path) -> None:
 
 def test_waiting_for_another_run_is_announced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "a\x1b[31m.conda"
-    script = "import sys, time; from conda_prune.archive.staging import Staging\n"
+    script = "import sys, time; from conda_prune.rewrite.staging import Staging\n"
     script += "with Staging(sys.argv[1], sys.argv[1]): print(flush=True); time.sleep(1.7)"
     holder = subprocess.Popen([sys.executable, "-c", script, target], stdout=subprocess.PIPE)
     assert holder.stdout

@@ -26,7 +26,12 @@ from conda_prune.archive.tar_header import (
     pax_size,
     with_size,
 )
-from conda_prune.errors import Damaged, LimitExceeded, PruneError, Unsupported
+from conda_prune.errors import (
+    Damaged,
+    LimitExceeded,
+    PruneError,
+    Unsupported,
+)
 from conda_prune.model import Component, FileKind, Limits
 
 from .corpus.crafted import BASE, from_tar, pax_header, pax_record, tar_of

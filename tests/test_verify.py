@@ -16,13 +16,14 @@ from typing import Any, BinaryIO, TypeAlias
 import pytest
 
 from conda_prune import PruneError, fix
-from conda_prune.archive import rewriter, verify
 from conda_prune.archive.container import Archive
 from conda_prune.archive.reader import read_package
-from conda_prune.archive.verify import INSTALL_HINT, Expected
 from conda_prune.compression.recompress import recompress
 from conda_prune.errors import NotVerified
 from conda_prune.model import Format, Limits
+from conda_prune.rewrite import rewriter, verify
+from conda_prune.rewrite.splices import expected_members, splices_of
+from conda_prune.rewrite.verify import INSTALL_HINT, Expected
 
 from .corpus.crafted import BASE, from_file, from_frame, from_spec, from_tar, from_zip, pax_header, tar_of
 from .corpus.packages import FORMATS, tar_member, write_package, zstd_frame
@@ -43,7 +44,7 @@ def plan_of(package: Path) -> tuple[Format, dict[str, list[Expected]], tuple[str
     """What the verification of this package must be told to accept it."""
     with Archive(str(package), Limits()) as archive:
         found = read_package(archive, lambda name: 0, payload=True)
-        expected = {component.name: list(rewriter.expected_members(component, {})) for component in found.components}
+        expected = {component.name: list(expected_members(component, {})) for component in found.components}
         return archive.format, expected, archive.entry_names
 
 
@@ -120,7 +121,7 @@ def test_a_result_that_does_not_verify_is_never_used(
 ) -> None:
     package = write_package(BASE, tmp_path, format=format_)
     before = package.read_bytes()
-    real = rewriter.splices_of
+    real = splices_of
 
     def one_too_many(component: Any, edits: Any) -> Any:
         # A defect as it could be: the last splice reaches one block too far.

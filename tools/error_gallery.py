@@ -15,7 +15,7 @@ import zstandard
 
 from conda_prune import Limits, PruneError, fix
 from conda_prune.judgement.plan import Options
-from conda_prune.operations import Writing, fix_package
+from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.report.escape import escaped
 from tests.corpus.crafted import BASE
 from tests.corpus.hostile import HOSTILE
@@ -76,7 +76,7 @@ CIRCUMSTANCES: dict[str, Callable[[Path], object]] = {
     "around-members": lambda package: fix(package, in_place=True, limits=Limits(members=2)),
     "around-text": lambda package: fix(package, in_place=True, limits=Limits(text=64)),
     # As the command line does: it may work on packages of both formats.
-    "around-level": lambda package: fix_package(str(package), Options(), Writing(level=99)),
+    "around-level": lambda package: fix_package(str(package), Options(), FixOptions(level=99)),
 }
 
 

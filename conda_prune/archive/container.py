@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
+from .. import system
 from ..compression.byte_range import ByteRange
 from ..compression.zstd import frame as zstd
-from ..errors import BadMetadata, CannotWrite, Changed, Damaged, NotAPackage, PruneError, Unsupported
+from ..errors import (
+    BadMetadata,
+    CannotWrite,
+    Changed,
+    Damaged,
+    NotAPackage,
+    PruneError,
+    Unsupported,
+)
 from ..model import Format, Identity, Limits
-from . import system
 from . import zip as zips
 
 if TYPE_CHECKING:

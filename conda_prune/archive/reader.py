@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 
 from ..compression.codec import CODECS, LARGE
 from ..errors import Damaged, LimitExceeded, Unsupported
-from ..model import BlockInfo, Component, FileKind, Limits, Package
+from ..model import (
+    BlockInfo,
+    Component,
+    FileKind,
+    Limits,
+    Package,
+)
 from .container import Archive, Part
 from .tar import Later, TarReader, now
 from .tar_header import REBUILD

@@ -14,7 +14,7 @@ import tarfile
 from typing import BinaryIO, cast
 
 from ..errors import LimitExceeded
-from .system import open_regular
+from ..system import open_regular
 
 _MARKS = {"info/index.json", "info/paths.json", "info/files"}
 """Files of packages; one without its index.json is a damaged package, not a source archive."""

@@ -14,7 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, overload
 
 from ..errors import Damaged, LimitExceeded, Unsupported
-from ..model import Component, File, FileKind, Limits, Span
+from ..model import (
+    Component,
+    File,
+    FileKind,
+    Limits,
+    Span,
+)
 from .tar_header import (
     BLOCK,
     REBUILD,

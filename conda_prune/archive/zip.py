@@ -14,7 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..compression.byte_range import ByteRange
-from ..errors import Damaged, LimitExceeded, NotAPackage, Unsupported
+from ..errors import (
+    Damaged,
+    LimitExceeded,
+    NotAPackage,
+    Unsupported,
+)
 
 STORED, DEFLATED = 0, 8
 _ENCRYPTED, DESCRIPTOR, _UTF8 = 1, 8, 1 << 11

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import IO, BinaryIO
 
 from ..compression.byte_range import ByteRange
-from .zip import CENTRAL, Entry, Zip, inflate
+from .zip import (
+    CENTRAL,
+    Entry,
+    Zip,
+    inflate,
+)
 
 _MAY_BE_LARGE = 2_000_000_000
 """Bytes of content from which on an entry gets room for 64-bit sizes, which must be decided before it is compressed.

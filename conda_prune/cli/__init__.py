@@ -21,13 +21,13 @@ from click.core import ParameterSource  # noqa: E402
 
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
-from ..exit_codes import ExitCode, exit_codes_help  # noqa: E402
 from ..report import streams  # noqa: E402
-from .configuration import OWN_FORMAT, configuration_in_force, long_name  # noqa: E402
+from .configurable_command import OWN_FORMAT, configuration_in_force, long_name  # noqa: E402
+from .exit_codes import ExitCode, exit_codes_help  # noqa: E402
 
 COMMANDS = {
-    "check": "work",
-    "fix": "work",
+    "check": "check",
+    "fix": "fix",
     "show": "show",
     "prefix": "prefix",
     "explain": "explain",
@@ -82,7 +82,7 @@ class _Commands(click.Group):
 def _restore_help(command: click.Command) -> None:
     """Give a command the help that Python stripped (`python -OO`)."""
     if command.help is None and command.callback is not None:
-        from ..docstrings import docstring_of
+        from ..report.docstrings import docstring_of
 
         command.help = docstring_of(command.callback)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .configuration import configuration_in_force
+from .configurable_command import configuration_in_force
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -90,7 +90,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
 
 def options_of(flags: dict[str, Any]) -> Options:
     """Return how packages are to be judged; raise click's UsageError for a kind or a Python that does not exist."""
-    from ..arguments import judgement_options
+    from ..operations.arguments import judgement_options
 
     kinds = {flag: _names(flag, flags[flag]) for flag in ("select", "extend_select", "ignore")}
     try:

@@ -8,10 +8,16 @@ from typing import Any
 
 import click
 
-from ..exit_codes import exit_codes_help
-from .configuration import ConfigurableCommand
-from .options import judging, open_output, options_of, reporting, warn_of_unused_keep
-from .work import exit_code, failed
+from .configurable_command import ConfigurableCommand
+from .exit_codes import exit_code, exit_codes_help
+from .many_packages import failed
+from .options import (
+    judging,
+    open_output,
+    options_of,
+    reporting,
+    warn_of_unused_keep,
+)
 
 _ENVIRONMENT = """\b
 Environment:
@@ -39,8 +45,8 @@ def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
       conda-prune prefix --fix                     in a recipe's build script
       conda-prune prefix /opt/env --python 3.11    say what is stray in an environment
     """
+    from ..environment.prefix import build_of, judge_prefix
     from ..errors import PruneError, UsageError
-    from ..places.prefix import build_of, judge_prefix
 
     build = build_of(os.environ)
     path = directory or build.prefix

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from ..exit_codes import ExitCode, exit_codes_help
+from .exit_codes import ExitCode, exit_codes_help
 from .options import complete_paths
 
 
@@ -51,6 +51,6 @@ def report(results: tuple[str, ...], format_: str) -> None:
 def _opened(path: str) -> AbstractContextManager[BinaryIO]:
     if path == "-":
         return nullcontext(sys.stdin.buffer)
-    from ..archive.system import open_named
+    from ..system import open_named
 
     return open_named(path)

@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
-from ..exit_codes import ExitCode, exit_codes_help
-from .configuration import ConfigurableCommand
-from .options import complete_paths, judging, options_of, warn_of_unused_keep
-from .work import failed
+from .configurable_command import ConfigurableCommand
+from .exit_codes import ExitCode, exit_codes_help
+from .many_packages import failed
+from .options import (
+    complete_paths,
+    judging,
+    options_of,
+    warn_of_unused_keep,
+)
 
 
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("show"))
@@ -32,7 +37,7 @@ def show(package: str, deep: bool, format_: str, **flags: Any) -> None:
       conda-prune show numpy-2.1.0-py313h1234567_0.conda | grep '^  drop'
     """
     from ..errors import PruneError
-    from ..operations import show_package
+    from ..operations.show import show_package
     from ..report import json_report, text
     from ..report.output import Style, print_line
     from ..report.show import show_lines, show_object

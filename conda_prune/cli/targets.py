@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..exit_codes import ExitCode
+from .exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ..paths import Found
+    from .package_search import Found
 
 _MOST_NAMED = 5
 """How many paths an error names."""
@@ -51,7 +51,7 @@ def find_targets(paths: Sequence[str], flags: dict[str, Any]) -> Found:
 
     Raises click's UsageError where no path was given, NoPackages where the paths hold no package.
     """
-    from ..paths import find_packages
+    from .package_search import find_packages
 
     named = list(paths)
     files_from: str | None = flags["files_from"]
@@ -75,7 +75,7 @@ def find_targets(paths: Sequence[str], flags: dict[str, Any]) -> Found:
 def _is_missing_directory(path: str) -> bool:
     """Return whether a path does not exist, and would be a directory: a build that was skipped makes none."""
     from ..model import Format
-    from ..paths import is_glob
+    from .package_search import is_glob
 
     return not (os.path.lexists(path) or is_glob(path) or path.endswith(tuple(Format)))
 
@@ -140,7 +140,7 @@ def _read_paths(name: str) -> list[str]:
                 raise click.UsageError("standard input is closed")
             raw = sys.stdin.buffer.read()
         else:
-            from ..archive.system import open_named
+            from ..system import open_named
 
             with open_named(name) as file:
                 raw = file.read()

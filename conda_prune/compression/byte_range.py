@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ..archive import system
+from .. import system
 from ..errors import Damaged, PruneError
 
 CHUNK = 1 << 20

@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..model import Action, Drop, Edit, File, FileKind, Finding, Relink, Rewrite
+from ..model import (
+    Action,
+    Drop,
+    Edit,
+    File,
+    FileKind,
+    Finding,
+    Relink,
+    Rewrite,
+)
 from .bytecode import parse_bytecode
 from .contents import Contents
 from .links import directories, names_passed, parents

@@ -10,11 +10,29 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import BadMetadata, LimitExceeded
-from ..model import LONGEST_PATH, File, FileKind, Limits, Package
+from ..model import (
+    LONGEST_PATH,
+    File,
+    FileKind,
+    Limits,
+    Package,
+)
 from .bytecode import HEADER, Bytecode, parse_bytecode
 from .links import SymlinkResolver, each_directory
-from .listings import FILES, HAS_PREFIX, INFO_LISTS, NO_LINK, names, prefixes
-from .paths_json import PATHS_JSON, ListedFiles, Listing, parse_listing
+from .listings.line_lists import (
+    FILES,
+    HAS_PREFIX,
+    INFO_LISTS,
+    NO_LINK,
+    names,
+    prefixes,
+)
+from .listings.paths_json import (
+    PATHS_JSON,
+    ListedFiles,
+    Listing,
+    parse_listing,
+)
 from .variant.pythons import Version
 
 INDEX = "info/index.json"

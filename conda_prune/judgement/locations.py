@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 from ..model import Variant
 from .bytecode import Bytecode, Header, parse_header
 from .contents import Contents
-from .variant.pythons import Magic, Python, Version, known_version, parse_python, versioned_tree
+from .variant.pythons import (
+    Magic,
+    Python,
+    Version,
+    known_version,
+    parse_python,
+    versioned_tree,
+)
 
 if TYPE_CHECKING:
     from .interpreters import Interpreters

@@ -10,7 +10,17 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from ..errors import PruneError
-from ..model import Action, Drop, Edit, FileKind, Finding, Package, Plan, Relink, Variant
+from ..model import (
+    Action,
+    Drop,
+    Edit,
+    FileKind,
+    Finding,
+    Package,
+    Plan,
+    Relink,
+    Variant,
+)
 from .bytecode import parse_bytecode
 from .closure import every_link, follow, relinked
 from .contents import Contents, contents_of, has_listing
@@ -18,7 +28,13 @@ from .links import SymlinkResolver, names_passed
 from .locations import decides, is_legacy
 from .rules.all_rules import RULES, rule_of
 from .rules.stale_listing import listing_edits
-from .rules.stale_stamp import STALE_STAMP, content_needed, has_stamps, ignored_note, restamped
+from .rules.stale_stamp import (
+    STALE_STAMP,
+    content_needed,
+    has_stamps,
+    ignored_note,
+    restamped,
+)
 from .variant.detect import detect_variant, override_variant
 
 KINDS = tuple(rule.kind for rule in RULES)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..docstrings import docstring_of
 from ..judgement.rules.all_rules import RULES, Rule
+from .docstrings import docstring_of
 
 HEADINGS = {
     "Causes": "Common causes",

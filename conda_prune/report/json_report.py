@@ -13,7 +13,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..model import Action, Compression, Finding, Result, Size, Variant
+from ..model import (
+    Action,
+    Compression,
+    Finding,
+    Result,
+    Size,
+    Variant,
+)
 
 if TYPE_CHECKING:
     from .output import Style

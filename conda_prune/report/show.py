@@ -11,7 +11,16 @@ from typing import Any
 
 from ..judgement.bytecode import parse_bytecode
 from ..judgement.locations import decides, fits
-from ..model import Action, Drop, File, FileKind, Finding, Plan, Result, Variant
+from ..model import (
+    Action,
+    Drop,
+    File,
+    FileKind,
+    Finding,
+    Plan,
+    Result,
+    Variant,
+)
 from .escape import escaped
 from .json_report import as_object
 from .text import size_text, variant_text

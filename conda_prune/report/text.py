@@ -7,7 +7,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..model import Action, Finding, Result, Size, Variant
+from ..model import (
+    Action,
+    Finding,
+    Result,
+    Size,
+    Variant,
+)
 from .escape import escaped
 
 _LABEL = 17

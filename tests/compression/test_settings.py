@@ -15,7 +15,12 @@ import zstandard
 
 from conda_prune.compression import settings as stream_settings
 from conda_prune.compression.byte_range import ByteRange
-from conda_prune.errors import Damaged, NotAPackage, Unsupported, UsageError
+from conda_prune.errors import (
+    Damaged,
+    NotAPackage,
+    Unsupported,
+    UsageError,
+)
 from conda_prune.model import CompressionSettings
 
 MIB = 1 << 20

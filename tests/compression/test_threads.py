@@ -8,7 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from conda_prune.compression.threads import ThreadBudget, ahead, sink, worker_pool
+from conda_prune.compression.threads import (
+    ThreadBudget,
+    ahead,
+    sink,
+    worker_pool,
+)
 
 
 class Broken(Exception):

@@ -18,10 +18,11 @@ import rattler  # noqa: F401
 import zstandard  # noqa: F401
 
 import conda_prune.cli
+import conda_prune.cli.check
+import conda_prune.cli.fix
 import conda_prune.cli.prefix
-import conda_prune.cli.work
-import conda_prune.operations
-import conda_prune.places.prefix
+import conda_prune.environment.prefix
+import conda_prune.operations.fix
 import conda_prune.report.output
 
 

@@ -24,9 +24,19 @@ from conda_prune.compression.threads import ThreadBudget
 from conda_prune.compression.zstd import frame as zstd
 from conda_prune.errors import LimitExceeded, PruneError
 from conda_prune.judgement.bytecode import parse_bytecode, parse_header
-from conda_prune.judgement.paths_json import parse_listing
+from conda_prune.judgement.listings.paths_json import parse_listing
 from conda_prune.judgement.plan import Options, make_plan
-from conda_prune.model import Component, CompressionSettings, File, Format, Identity, Limits, Package, Span, Splice
+from conda_prune.model import (
+    Component,
+    CompressionSettings,
+    File,
+    Format,
+    Identity,
+    Limits,
+    Package,
+    Span,
+    Splice,
+)
 from tests.corpus.crafted import BASE
 from tests.corpus.packages import component_tars, conda_archive, zstd_frame
 from tests.corpus.tars import END

@@ -16,8 +16,18 @@ from ...model import BlockInfo, Splice
 from ..stream import CannotReuse, Reused, Stream
 from ..threads import ThreadBudget
 from . import stream as bzip2
-from .bits import Bits, BlockContent, decompress_block, read_block
-from .blocks import Compress, Copy, block_ranges, inserted_at_end
+from .bits import (
+    Bits,
+    BlockContent,
+    decompress_block,
+    read_block,
+)
+from .blocks import (
+    Compress,
+    Copy,
+    block_ranges,
+    inserted_at_end,
+)
 from .reader import read_blocks
 from .writer import StreamWriter
 

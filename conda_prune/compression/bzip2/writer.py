@@ -11,7 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 from ...model import BlockInfo
-from .bits import END, FOOTER_BITS, Bits, combine_crc, compress_blocks
+from .bits import (
+    END,
+    FOOTER_BITS,
+    Bits,
+    combine_crc,
+    compress_blocks,
+)
 
 
 class StreamWriter:

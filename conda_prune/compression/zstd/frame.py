@@ -14,7 +14,12 @@ from typing import IO, cast
 
 import zstandard
 
-from ...errors import Damaged, LimitExceeded, NotVerified, Unsupported
+from ...errors import (
+    Damaged,
+    LimitExceeded,
+    NotVerified,
+    Unsupported,
+)
 from ...model import CompressionSettings
 from ..byte_range import CHUNK, ByteRange, ByteRangeReader
 

@@ -13,10 +13,23 @@ from typing import IO
 
 from ...model import Splice
 from ..splicer import Splicer, new_size
-from ..stream import CannotReuse, NothingToKeep, Reused, Stream
+from ..stream import (
+    CannotReuse,
+    NothingToKeep,
+    Reused,
+    Stream,
+)
 from ..threads import Pipe, PipeClosed, ThreadBudget
 from . import frame as zstd
-from .blocks import Copy, JobLayout, ReusableRange, decide, job_layout, prefix_size, reusable_ranges
+from .blocks import (
+    Copy,
+    JobLayout,
+    ReusableRange,
+    decide,
+    job_layout,
+    prefix_size,
+    reusable_ranges,
+)
 from .compressor import MAX_RANGES, PendingRange, RangeCompressor
 from .content import WrittenContent
 from .independence import is_independent

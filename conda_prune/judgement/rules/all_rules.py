@@ -26,8 +26,18 @@ from ..locations import (
     without_source,
 )
 from ..variant.evidence import index_names_python
-from ..variant.pythons import Magic, Python, extension_python, versioned_tree
-from .reports import embedded, misnamed, sourceless, unknown_variant
+from ..variant.pythons import (
+    Magic,
+    Python,
+    extension_python,
+    versioned_tree,
+)
+from .reports import (
+    embedded,
+    misnamed,
+    sourceless,
+    unknown_variant,
+)
 from .stale_listing import stale_listing
 from .stale_stamp import stale_stamp
 from .trees import foreign_path, foreign_tree, nested_path

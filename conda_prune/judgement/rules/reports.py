@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from ...model import Action, Finding, Variant
 from ..bytecode import Bytecode
 from ..contents import Contents
-from ..locations import decides, fits, has_source, header_of, interpreters_in
+from ..locations import (
+    decides,
+    fits,
+    has_source,
+    header_of,
+    interpreters_in,
+)
 from ..variant.pythons import tag_python
 
 Rows = Iterator[Finding]

@@ -10,14 +10,35 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...model import Action, Drop, Edit, File, FileKind, Finding, Patch, Rewrite, Variant
+from ...model import (
+    Action,
+    Drop,
+    Edit,
+    File,
+    FileKind,
+    Finding,
+    Patch,
+    Rewrite,
+    Variant,
+)
 from ..contents import Contents
 from ..links import content_of, directories, opened_file
-from ..listings import FILES, INFO_LISTS, edit_lines, is_installed_list, names
-from ..paths_json import PATHS_JSON, Listing, Row, kind_of
+from ..listings.line_lists import (
+    FILES,
+    INFO_LISTS,
+    edit_lines,
+    is_installed_list,
+    names,
+)
+from ..listings.paths_json import (
+    PATHS_JSON,
+    Listing,
+    Row,
+    kind_of,
+)
 
 if TYPE_CHECKING:
-    from ..paths_edit import EditedListing
+    from ..listings.paths_edit import EditedListing
 
 STALE_LISTING = "stale-listing"
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -175,7 +196,7 @@ def _new_listing(
         if isinstance(inode_paths, list) and any(isinstance(name, str) and name in gone for name in inode_paths):
             shortened.add(path)
     added = [_entry(contents, edits, path) for path in contents.files if path in stale and path not in listing.rows]
-    from ..paths_edit import edit_listing  # Only a repair edits listings.
+    from ..listings.paths_edit import edit_listing  # Only a repair edits listings.
 
     return edit_listing(listing, gone, changed, shortened, added)
 

@@ -12,7 +12,15 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ...model import Action, Edit, File, Finding, Patch, Rewrite, Variant
+from ...model import (
+    Action,
+    Edit,
+    File,
+    Finding,
+    Patch,
+    Rewrite,
+    Variant,
+)
 from ..bytecode import Bytecode, Header, parse_header
 from ..contents import Contents
 from ..links import content_of, opened_file

@@ -12,9 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ...model import Action, FileKind, Finding, Variant
+from ...model import (
+    Action,
+    FileKind,
+    Finding,
+    Variant,
+)
 from ..contents import Contents
-from ..locations import foreign_tree_of, interpreters_in, nested_tree_of, own_python, tree_version
+from ..locations import (
+    foreign_tree_of,
+    interpreters_in,
+    nested_tree_of,
+    own_python,
+    tree_version,
+)
 
 Rows = Iterator[Finding]
 

@@ -15,7 +15,15 @@ from ...errors import UsageError
 from ...model import Fact, Variant
 from . import evidence as found
 from .evidence import Evidence
-from .pythons import FIRST_FREE_THREADED, VERSIONS, Python, Version, parse_python, tags_of, trees_of
+from .pythons import (
+    FIRST_FREE_THREADED,
+    VERSIONS,
+    Python,
+    Version,
+    parse_python,
+    tags_of,
+    trees_of,
+)
 from .specs import UNKNOWN, Constraint
 
 _NEWEST = 20

@@ -19,7 +19,14 @@ from typing import Any
 
 from ...errors import BadMetadata
 from .pythons import FIRST_FREE_THREADED, known_version, version_of
-from .specs import UNKNOWN, Constraint, build_constraint, constraint_of, only, split_spec
+from .specs import (
+    UNKNOWN,
+    Constraint,
+    build_constraint,
+    constraint_of,
+    only,
+    split_spec,
+)
 
 _NAMES = re.compile(r"python|python_abi|cpython|python-gil|python-freethreading|pypy[\d.]*|graalpy")
 _SITE_PACKAGES = re.compile(r"lib/python(\d\.\d{1,2})(t?)/", re.ASCII)

@@ -10,7 +10,13 @@ import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from .pythons import FIRST_FREE_THREADED, VERSIONS, Version, known_version, version_of
+from .pythons import (
+    FIRST_FREE_THREADED,
+    VERSIONS,
+    Version,
+    known_version,
+    version_of,
+)
 
 if TYPE_CHECKING:
     import rattler

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conda_prune.compression.bzip2.blocks import Compress, Copy, Insert, Range, block_ranges, inserted_at_end
+from conda_prune.compression.bzip2.blocks import (
+    Compress,
+    Copy,
+    Insert,
+    Range,
+    block_ranges,
+    inserted_at_end,
+)
 from conda_prune.model import Splice
 
 from ..laws import expected, splice_lists

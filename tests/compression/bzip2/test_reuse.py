@@ -22,7 +22,7 @@ from conda_prune.compression.stream import CannotReuse, Stream
 from conda_prune.compression.threads import ThreadBudget
 from conda_prune.judgement.plan import Options
 from conda_prune.model import BlockInfo, CompressionSettings, Splice
-from conda_prune.operations import Writing, fix_package
+from conda_prune.operations.fix import FixOptions, fix_package
 
 from ...corpus.crafted import BASE
 from ...corpus.entries import File, PackageSpec
@@ -183,7 +183,7 @@ def test_indistinguishable_blocks_are_all_compressed_again(tmp_path: Path) -> No
     files = {"a": File(noise(400_000)), "z": File(symbols_like_a_magic_number(1000) * 300)}
     package = write_package(replace(BASE, files={**BASE.files, **files}), tmp_path, format=".tar.bz2", level=1)
     told: list[int] = []
-    result = fix_package(str(package), Options(None, frozenset(), frozenset(), ()), Writing(), progress=Told(told))
+    result = fix_package(str(package), Options(None, frozenset(), frozenset(), ()), FixOptions(), progress=Told(told))
     assert (result.status, result.compression and result.compression.reused_bytes) == ("fixed", 0)
     assert min(told) < 0 < sum(told), "progress was taken back"
     assert fix(package, in_place=True).status == "clean"

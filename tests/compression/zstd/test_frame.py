@@ -11,7 +11,12 @@ import zstandard
 
 from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.zstd import frame as zstd
-from conda_prune.errors import Damaged, LimitExceeded, NotVerified, Unsupported
+from conda_prune.errors import (
+    Damaged,
+    LimitExceeded,
+    NotVerified,
+    Unsupported,
+)
 from conda_prune.model import CompressionSettings
 
 SINGLE, CHECKSUM, DICTIONARY = 0x20, 0x04, 0x03

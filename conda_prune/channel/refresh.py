@@ -1,0 +1,204 @@
+"""After packages of a channel were replaced, its index says so: their records are renewed, and nothing else in it.
+
+    find_obstacles    before the first package is replaced: could the index be refreshed?
+    refresh_indexes   after the last one: every index next to a package is refreshed, or written again (`always`)
+
+The records are computed here, from the packages' files. rattler's indexer would read every package again, undo what
+patches say of the others (hotfixes), drop what it does not know, and write in place. Only the packages of the run are
+looked at, so a partial mirror, whose index lists packages that are not there, is refreshed like any other channel.
+
+What an interrupted run left is found by hash: every package of a run is compared with its records, also one that this
+run did not change. The size does not show it (a package whose stamps were corrected often has the size that it had),
+nor does the time (an indexer that goes by names may have written the index since, with the old records). It costs one
+reading of the packages, which `fix` has just read and unpacked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..archive.container import identity_of
+from ..errors import OutOfMemory, PruneError
+from ..model import IndexRecord, Result
+from . import files
+from .index import (
+    Index,
+    form_names,
+    index_name,
+    read_index,
+)
+from .records import PackageFile
+from .repodata import REPODATA
+from .sidecars import removal_warnings, remove_patches, stale_companions
+
+
+def find_obstacles(paths: Iterable[str], *, always: bool = False) -> dict[str, PruneError]:
+    """Return why the index next to a package could not be refreshed, by the real path of the package's directory.
+
+    `paths` are the files that may be replaced, or written. Nothing is written here. What is found is what can be known
+    beforehand: an index that cannot be read or is read-only, keys that are not package names, numbers that JSON does
+    not preserve, shards that are elsewhere.
+    """
+    obstacles: dict[str, PruneError] = {}
+    for real, place in _places(paths).items():
+        try:
+            if always:
+                from .rewrite import check_rewritable
+
+                check_rewritable(real)
+            elif has_index(real):
+                _check_refreshable(real, place.names)
+        except (PruneError, OSError, MemoryError) as error:
+            obstacles[real] = _as_prune_error(error)
+    return obstacles
+
+
+def refresh_indexes(results: Sequence[Result], *, always: bool = False) -> Iterator[Result]:
+    """Yield what became of the index next to each package of a run; nothing where no record was stale.
+
+    With `always`, each index is written again from the packages that are there. An index that cannot be refreshed is a
+    result with the status `error`, and no other index suffers from it.
+    """
+    done = [result for result in results if result.status in ("fixed", "clean")]
+    replaced = _places(_written(result) for result in done if result.status == "fixed")
+    for real, place in _places(map(_written, done)).items():
+        try:
+            if always:
+                from .rewrite import write_index
+
+                yield write_index(place.shown)
+            elif has_index(real):
+                refreshed = refresh_index(place.shown, place.names, must_read=real in replaced)
+                if refreshed is not None:
+                    yield refreshed
+        except (PruneError, OSError, MemoryError) as error:
+            reason = f"the index was not refreshed: {_as_prune_error(error)}"
+            name = REPODATA if always else index_name(real)
+            yield Result(path=files.join(place.shown, name), status="error", error=reason)
+
+
+def has_index(directory: str) -> bool:
+    """Return whether a directory is indexed, in whatever form."""
+    return os.path.isdir(directory) and bool(form_names(directory))
+
+
+def refresh_index(directory: str, names: Collection[str], *, must_read: bool = True) -> Result | None:
+    """Make what a directory's index says of packages (file names) true, in every form of it that is there.
+
+    Returns None when it was true already; also when the index cannot be read, unless `must_read`: that is for a run
+    that replaced something it might list. Raises PruneError when the index cannot be read or written. A form is then
+    as it was or as it should be, and the next refresh does the rest.
+    """
+    work = _Refresh(directory, names)
+    try:
+        is_stale = files.retry_while_changing(work.find_stale)
+        if not is_stale and not files.has_leftovers(directory, form_names(directory)):
+            return None
+    except (PruneError, OSError):
+        if must_read:
+            raise
+        return None
+    with files.locked(directory):
+        files.remove_leftovers(directory, form_names(directory))
+        index = files.retry_while_changing(work.write)
+    if not work.renewed:
+        return None
+    path = files.join(directory, index.name)
+    records = tuple(work.renewed[name] for name in sorted(work.renewed))
+    warnings = [
+        *removal_warnings(path, work.removed),
+        *remove_patches(directory, work.written),
+        *stale_companions(directory, work.written, records),
+    ]
+    return Result(path=path, status="indexed", subdir=index.subdir, records=records, warnings=tuple(warnings))
+
+
+@dataclass
+class _Refresh:
+    """What was done to one index. A disturbed attempt is followed by another, which adds to it."""
+
+    directory: str
+    names: Collection[str]
+    renewed: dict[str, IndexRecord] = field(default_factory=dict)
+    removed: set[tuple[str, str]] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+    _packages: dict[str, PackageFile] = field(default_factory=dict)
+
+    def find_stale(self) -> bool:
+        """Return whether any record of the packages is stale."""
+        return bool(self._renew(read_index(self.directory))[0])
+
+    def write(self) -> Index:
+        """Renew the records, and return the index. Raises Changed when another program writes the index meanwhile."""
+        index = read_index(self.directory)
+        renewed, removed = self._renew(index)
+        for name, record in renewed.items():
+            self.renewed.setdefault(name, record)
+        self.removed |= removed
+        self.written |= {form.name for form in index.forms if form.document.changed}
+        index.write()
+        return index
+
+    def _renew(self, index: Index) -> tuple[dict[str, IndexRecord], set[tuple[str, str]]]:
+        renewed: dict[str, IndexRecord] = {}
+        removed: set[tuple[str, str]] = set()
+        for name in sorted(self.names):
+            if index.listing(name) and (package := self._package(name)):
+                record = index.renew(name, package, removed)
+                if record is not None:
+                    renewed[name] = record
+        return renewed, removed
+
+    def _package(self, name: str) -> PackageFile | None:
+        """Return a package's file, None when somebody removed it; its hashes are kept while it is the same file."""
+        path = os.path.join(self.directory, name)
+        try:
+            if name not in self._packages or self._packages[name].identity != identity_of(os.stat(path)):
+                self._packages[name] = PackageFile(path)
+        except FileNotFoundError:
+            return None
+        return self._packages[name]
+
+
+@dataclass
+class _Place:
+    """A directory with packages of a run: as it was named, and the names of the packages' files."""
+
+    shown: str
+    names: set[str] = field(default_factory=set)
+
+
+def _places(paths: Iterable[str]) -> dict[str, _Place]:
+    """Return the directories of packages by their real paths."""
+    places: dict[str, _Place] = {}
+    for path in paths:
+        if "\0" in path:
+            continue  # No file has such a name, and whoever opens it says so.
+        # Behind a link, the file that is replaced may be in another channel.
+        for name in (path, os.path.realpath(path)):
+            directory = os.path.dirname(name) or "."
+            place = places.setdefault(os.path.realpath(directory), _Place(directory))
+            place.names.add(os.path.basename(name))
+    return places
+
+
+def _written(result: Result) -> str:
+    return result.output or result.path
+
+
+def _check_refreshable(directory: str, names: Iterable[str]) -> None:
+    index = files.retry_while_changing(lambda: read_index(directory))
+    for path in sorted({form.path for name in names for form in index.listing(name)}):
+        files.check_replaceable(path)
+
+
+def _as_prune_error(error: Exception) -> PruneError:
+    if isinstance(error, PruneError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemory("there is not enough memory for the index")
+    if isinstance(error, OSError) and error.filename:
+        return PruneError(f"{error.filename} cannot be read: {error.strerror}")
+    return PruneError(str(error))

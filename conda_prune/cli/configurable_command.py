@@ -1,0 +1,85 @@
+"""Commands whose options may come from a configuration file.
+
+The command line wins over the environment, which wins over the file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .config_file import Settings
+
+OWN_FORMAT = "format_"
+"""The parameter of the commands whose --format has values of its own: CONDA_PRUNE_FORMAT and files do not reach it."""
+
+_IN_FORCE = "conda_prune.configuration"
+
+
+class ConfigurableCommand(click.Command):
+    """A command that takes the defaults of its options from the configuration file in force."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._config = click.Option(
+            ["--config"], metavar="FILE", expose_value=False, help="Read [tool.conda-prune] from FILE."
+        )
+        self._no_config = click.Option(
+            ["--no-config"], is_flag=True, expose_value=False, help="Read no configuration file."
+        )
+        self.params += [self._config, self._no_config]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, with the settings of the configuration file as defaults."""
+        # Shells that complete do not need it, and --help is given whatever the file says.
+        if not ctx.resilient_parsing:
+            given, _, _ = self.make_parser(ctx).parse_args(list(args))
+            help_option = self.get_help_option(ctx)
+            if help_option is None or not given.get(help_option.name or ""):
+                ctx.default_map = self._defaults(ctx, given)
+        return super().parse_args(ctx, args)
+
+    def _defaults(self, context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+        settings = self._settings(context, given)
+        if settings is None:
+            return {}
+        context.meta[_IN_FORCE] = settings.path
+        names = {
+            long_name(option): option.name
+            for option in self.params
+            if isinstance(option, click.Option) and option.name != OWN_FORMAT
+        }
+        return {name: value for key, value in settings.values.items() if (name := names.get(key)) is not None}
+
+    def _settings(self, context: click.Context, given: dict[str, Any]) -> Settings | None:
+        from ..errors import UsageError
+        from .config_file import find_settings, read_settings
+
+        path, ignored = given.get("config"), given.get("no_config", False)
+        if path is None and not ignored:  # The command line wins over both variables.
+            path = self._config.resolve_envvar_value(context)
+            ignored = self._no_config.resolve_envvar_value(context) or False
+        if click.BOOL.convert(ignored, self._no_config, context):
+            if path is not None:
+                raise click.UsageError("--config and --no-config exclude each other", context)
+            return None
+        try:
+            return read_settings(path) if path is not None else find_settings(os.getcwd())
+        except UsageError as error:
+            raise click.UsageError(str(error), context) from error
+        except FileNotFoundError:  # The current directory was removed.
+            return None
+
+
+def configuration_in_force(context: click.Context) -> str | None:
+    """Return the path of the configuration file that a command's defaults come from."""
+    path: str | None = context.meta.get(_IN_FORCE)
+    return path
+
+
+def long_name(option: click.Option) -> str:
+    """Return an option's long name, without its hyphens."""
+    return max((name.lstrip("-") for name in option.opts), key=len)

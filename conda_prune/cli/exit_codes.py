@@ -1,0 +1,82 @@
+"""The exit codes and their meanings: the only list of them.
+
+Every help text is made from it, and a test compares the tables in README.md and docs/output.md with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..model import Result
+
+
+class ExitCode(IntEnum):
+    """What a command ends with. Of several that apply, USAGE comes before FAILED, and FAILED before FINDINGS."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> ExitCode:
+        """Make a code that also has a meaning."""
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
+
+    OK = 0, "nothing to do, or everything fixed"
+    FINDINGS = 1, "something would be fixed (check, fix --dry-run, prefix without --fix)"
+    USAGE = 2, "wrong usage or configuration, or no package found"
+    FAILED = 3, "a package could not be processed (it is untouched, the others are done), or results were not written"
+    INTERRUPTED = 130, "interrupted (Ctrl-C); no partial output is left"
+    PIPE_CLOSED = 141, "nothing went wrong, but the reader of the results left; fix and prefix finish their work"
+    TERMINATED = 143, "terminated; no partial output is left"
+
+
+_COMMANDS: dict[str, dict[ExitCode, str]] = {
+    "": {code: code.meaning for code in ExitCode},
+    "check": {
+        ExitCode.OK: "nothing to do",
+        ExitCode.FINDINGS: "at least one package has something to fix",
+        ExitCode.USAGE: ExitCode.USAGE.meaning,
+        ExitCode.FAILED: "at least one package could not be processed; the others are done",
+    },
+    "fix": {
+        ExitCode.OK: ExitCode.OK.meaning,
+        ExitCode.FINDINGS: "with --dry-run: at least one package has something to fix",
+        ExitCode.USAGE: ExitCode.USAGE.meaning,
+        ExitCode.FAILED: ExitCode.FAILED.meaning,
+    },
+    "prefix": {
+        ExitCode.OK: ExitCode.OK.meaning,
+        ExitCode.FINDINGS: "without --fix: something would be fixed",
+        ExitCode.USAGE: "wrong usage: no prefix is named, or PY_VER is not set and there is no --python",
+        ExitCode.FAILED: "the prefix could not be processed; it is untouched",
+    },
+    "show": {
+        ExitCode.OK: "shown",
+        ExitCode.USAGE: "wrong usage or configuration",
+        ExitCode.FAILED: "the package cannot be read, or contradicts itself about its Python",
+    },
+    "report": {
+        ExitCode.OK: "every file could be read, whatever the results are",
+        ExitCode.USAGE: "wrong usage",
+        ExitCode.FAILED: "a file could not be read; the others are merged",
+    },
+}
+
+
+def exit_codes_help(command: str = "") -> str:
+    """Return the paragraph of a command's help that lists its exit codes; without a command, that of the program."""
+    codes = _COMMANDS[command]
+    width = max(len(str(int(code))) for code in codes)
+    return "\n".join(["\b", "Exit codes:", *(f"  {int(code):<{width}}  {text}" for code, text in codes.items())])
+
+
+def exit_code(results: Iterable[Result]) -> ExitCode:
+    """Return the exit code for results: a failure outweighs findings."""
+    statuses = {result.status for result in results}
+    if statuses & {"error", "refused"}:
+        return ExitCode.FAILED
+    return ExitCode.FINDINGS if "findings" in statuses else ExitCode.OK

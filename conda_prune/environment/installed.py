@@ -1,0 +1,125 @@
+"""An installed package is judged by its record: its files as the installer unpacked them, its metadata as it was.
+
+Nothing is ever written here. What the installer made itself (bytecode of noarch packages, entry points) is not the
+package's and is not judged. A record that cannot be read costs its own result and no other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..errors import NotAPackage, PruneError
+from ..judgement.bytecode import HEADER, parse_bytecode
+from ..judgement.contents import content_wanted
+from ..judgement.plan import Options, make_plan
+from ..model import (
+    File,
+    FileKind,
+    Plan,
+    Result,
+)
+from ..system import open_regular
+from .records import (
+    CONDA_META,
+    Record,
+    as_package,
+    read_record,
+    record_paths,
+)
+
+
+def check_installed(prefix: str, name: str | None, options: Options, *, deep: bool = False) -> Iterator[Result]:
+    """Yield what is wrong with the package `name` of a prefix, or with every package where that is None.
+
+    A result's path is its record's. `deep` looks at the magic number of every bytecode file, not only of those whose
+    name does not tell their Python. Raises NotAPackage where there is no prefix, or no such package in it.
+    """
+    paths = record_paths(prefix)
+    found = False
+    for path in paths:
+        try:
+            if name is not None and not _may_be(path, name):
+                continue
+            record = read_record(path)
+            if name is not None and record.name != name:
+                continue
+            found = True
+            yield _check(prefix, record, options, deep)
+        except PruneError as error:
+            found = True
+            yield Result(path=path, status="error", error=str(error))
+    if name is not None and not found:
+        raise NotAPackage(f"{name} is not installed there: {CONDA_META} has no record of that name")
+
+
+def _may_be(path: str, name: str) -> bool:
+    """Return whether a record's file name, NAME-VERSION-BUILD.json, is that of a package."""
+    return os.path.basename(path).removesuffix(".json").rsplit("-", 2)[0] == name
+
+
+def _check(prefix: str, record: Record, options: Options, deep: bool) -> Result:
+    plan = make_plan(as_package(record.path, record.index, _files(prefix, record, deep), prefix), options)
+    result = result_of(plan, plan.status, record.index, record.path)
+    return replace(result, members=len(record.packed), deep=deep)
+
+
+def _files(prefix: str, record: Record, deep: bool) -> Iterator[File]:
+    noarch = record.index.get("noarch") == "python"
+    for file in record.packed:
+        bytecode = parse_bytecode(file.path)
+        if bytecode is not None and not record.typed and noarch and bytecode.cached:
+            continue  # An old record: it does not tell whether the package or the installer had it.
+        if file.kind is FileKind.SYMLINK:
+            yield replace(file, link=_link(prefix, file.path))
+        elif bytecode is not None and (deep or not bytecode.cached):
+            yield replace(file, content=_head(prefix, file.path, HEADER))
+        elif file.path.endswith(".pth") and (length := content_wanted(file.path)):
+            # Installers write the prefix into it, so the record's size may be another.
+            content = _head(prefix, file.path, length + 1)
+            yield replace(file, content=content, size=len(content) if content and len(content) <= length else None)
+        else:
+            yield file
+
+
+def _inside(prefix: str, path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise OSError(f"{path} leaves the prefix")
+    return os.path.join(prefix, path)
+
+
+def _link(prefix: str, path: str) -> str:
+    try:
+        return os.readlink(_inside(prefix, path))
+    except (OSError, ValueError):
+        return ""
+
+
+def _head(prefix: str, path: str, length: int) -> bytes | None:
+    """Return an installed file's first bytes, or None if there is no such regular file any more."""
+    try:
+        with open_regular(_inside(prefix, path), buffering=0) as file:
+            return file.read(min(length, os.fstat(file.fileno()).st_size))
+    except (OSError, ValueError):
+        return None
+
+
+def result_of(plan: Plan, status: str, index: object, path: str) -> Result:
+    """Return a plan's result for something that is no archive: it has neither format nor size."""
+    index = index if isinstance(index, dict) else {}
+    name, version, build, subdir = (str(index.get(key) or "") for key in ("name", "version", "build", "subdir"))
+    return Result(
+        path=path,
+        status=status,  # type: ignore[arg-type]
+        name=name,
+        version=version,
+        build=build,
+        subdir=subdir,
+        variant=plan.variant,
+        members=len(plan.package.files) - 1,
+        findings=plan.findings,
+        notes=plan.notes,
+        error=plan.refusal or None,
+        unused_keep=plan.unused_keep,
+    )

@@ -1,0 +1,268 @@
+"""Proves what a repair changed: two packages, compared member by member, without any code that repairs packages.
+
+The packages are read by the standard library and zstandard (`diff_reading`). Nothing of the archive reader, the
+rewriter or the judgement is used, so an error in those cannot hide itself. What counts as a stray file is decided by
+the caller, who passes the paths that may be missing.
+
+Everything else must be the same: the bytes of every kept member and of its tar header, the order of the members, the
+zip's entries, and how each component is compressed. Listings may differ by exactly the entries of the removed files,
+and what they say of a file that changed must be true.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .diff_reading import (
+    PATHS_JSON,
+    Component,
+    Contents,
+    Member,
+    read_contents,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference: in which component, at which path, what differs, and whether removing strays explains it."""
+
+    what: str
+    component: str
+    path: str
+    detail: str
+    expected: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All differences between two packages, in the order of the old one, and their file sizes in bytes."""
+
+    old: str
+    new: str
+    old_size: int
+    new_size: int
+    kept: int
+    changes: tuple[Change, ...] = field(default=())
+
+    @property
+    def unexpected(self) -> tuple[Change, ...]:
+        """The differences that the removal of stray files does not explain."""
+        return tuple(change for change in self.changes if not change.expected)
+
+
+def compare(old: str, new: str, strays: Collection[str]) -> Difference:
+    """Return how two packages differ; `strays` are the paths that may be missing from the new one.
+
+    Raises NotAPackage or Damaged, with the path as `path`, where one of them cannot be read.
+    """
+    before, after = read_contents(old), read_contents(new)
+    changes = list(_container_changes(before, after))
+    kept = 0
+    present = {path: member for component in after.components.values() for path, member in component.members.items()}
+    removed = {path for component in before.components.values() for path in component.members if path not in present}
+    for name, component in before.components.items():
+        if name in after.components:
+            found = list(_component_changes(name, component, after.components[name], strays, removed, present))
+            kept += len(component.members.keys() & after.components[name].members.keys())
+            changes += found
+    return Difference(old, new, before.size, after.size, kept, tuple(changes))
+
+
+def _container_changes(before: Contents, after: Contents) -> Iterator[Change]:
+    if before.container != after.container:
+        detail = f"{', '.join(before.container)} became {', '.join(after.container)}"
+        yield Change("container", "", "", detail, False)
+    for name in before.components.keys() - after.components.keys():
+        yield Change("container", name, "", "the component is missing", False)
+    for name in after.components.keys() - before.components.keys():
+        yield Change("container", name, "", "the component is new", False)
+
+
+def _component_changes(
+    name: str,
+    before: Component,
+    after: Component,
+    strays: Collection[str],
+    removed: Collection[str],
+    present: Mapping[str, Member],
+) -> Iterator[Change]:
+    if before.compression != after.compression:
+        yield Change("compression", name, "", f"{before.compression} became {after.compression}", False)
+    common = [path for path in before.members if path in after.members]
+    if common != [path for path in after.members if path in before.members]:
+        yield Change("reordered", name, "", "the kept members are in another order", False)
+    directories = _emptied(before.members, after.members, removed)
+    for path, member in before.members.items():
+        if path not in after.members:
+            yield Change("removed", name, path, _size_of(member), path in strays or path in directories)
+        else:
+            yield from _member_changes(name, before, after, path, removed, present)
+    for path in after.members:
+        if path not in before.members:
+            yield Change("added", name, path, _size_of(after.members[path]), False)
+
+
+def _emptied(before: Mapping[str, Member], after: Mapping[str, Member], removed: Collection[str]) -> set[str]:
+    """Return the removed directory members that held removed files and hold nothing any more."""
+    held = {parent for path in removed for parent in _parents(path)}
+    living = {parent for path in after for parent in _parents(path)}
+    return {path for path in removed if path in before and before[path].kind == "directory" and path in held - living}
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (at := path.rfind("/")) > 0:
+        path = path[:at]
+        yield path
+
+
+def _member_changes(
+    name: str,
+    before: Component,
+    after: Component,
+    path: str,
+    removed: Collection[str],
+    present: Mapping[str, Member],
+) -> Iterator[Change]:
+    old, new = before.members[path], after.members[path]
+    if old == new:
+        return
+    if path in before.listings and path in after.listings:
+        if path == PATHS_JSON:
+            yield from _paths_json_changes(name, before.listings[path], after.listings[path], removed, present)
+        elif before.listings[path] != after.listings[path]:
+            yield _line_changes(name, path, before.listings[path], after.listings[path], removed)
+        if old.attributes != new.attributes:
+            yield Change("header", name, path, "its tar header differs in more than the size", False)
+        if old.kind != new.kind or old.link != new.link:
+            yield Change("header", name, path, f"{old.kind} became {new.kind}", False)
+        return
+    if old.kind == "hard link" and _normal(old.link) in removed:
+        # The content of a dropped file moves to the first of its other names; the rest link to that one.
+        target = before.members.get(_normal(old.link))
+        promoted = (
+            new.kind == "file" and target is not None and (target.size, target.content) == (new.size, new.content)
+        )
+        relinked = new.kind == "hard link" and _content(after.members, new) == _content(before.members, old)
+        detail = (
+            f"its file {old.link} was removed; it {'has the content now' if promoted else f'links to {new.link} now'}"
+        )
+        unchanged = old.attributes == new.attributes
+        yield Change("promoted", name, path, detail, (promoted or relinked) and unchanged)
+        return
+    if old.content != new.content or old.size != new.size:
+        stamped = path.endswith(".pyc") and old.size == new.size and old.tail == new.tail and old.header == new.header
+        detail = "the recorded source time or size" if stamped else f"{_size_of(old)} became {_size_of(new)}"
+        yield Change("re-stamped" if stamped else "changed", name, path, detail, stamped)
+    elif old.kind != new.kind or old.link != new.link:
+        yield Change("header", name, path, f"{old.kind} {old.link} became {new.kind} {new.link}", False)
+    elif old.header != new.header:
+        yield Change("header", name, path, "the bytes of its tar header differ", False)
+
+
+def _content(members: Mapping[str, Member], member: Member) -> tuple[int, bytes] | None:
+    """Return size and digest of the content that a hard link leads to, or None where it leads nowhere."""
+    for _ in range(40):
+        if member.kind != "hard link":
+            return member.size, member.content
+        found = members.get(_normal(member.link))
+        if found is None:
+            return None
+        member = found
+    return None
+
+
+def _line_changes(name: str, path: str, old: bytes, new: bytes, removed: Collection[str]) -> Change:
+    kept = list(new.splitlines(keepends=True))
+    at = gone = unexpected = 0
+    for line in old.splitlines(keepends=True):
+        if (at < len(kept) and kept[at] == line) or (at < len(kept) and _same_record(line, kept[at])):
+            at += 1
+        else:
+            gone += 1
+            unexpected += not _names_removed(path, line, removed)
+    detail = f"{gone} of its lines removed"
+    if extra := len(kept) - at:
+        detail += f", {extra} added"
+    if unexpected:
+        detail += f", {unexpected} of them not for a removed file"
+    return Change("listing", name, path, detail, not extra and not unexpected)
+
+
+def _same_record(old: bytes, new: bytes) -> bool:
+    """Return whether two RECORD lines name the same file; a listing that was edited gets another digest."""
+    old_fields, new_fields = old.rsplit(b",", 2), new.rsplit(b",", 2)
+    return len(old_fields) == 3 and len(new_fields) == 3 and old_fields[0] == new_fields[0]
+
+
+def _names_removed(path: str, line: bytes, removed: Collection[str]) -> bool:
+    """Return whether a line of a listing names a removed file, relative to the package's root or to the listing."""
+    text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+    if path.endswith("/RECORD"):
+        # A quoted name (RFC 4180) holds a comma or a quote.
+        text = text[1:].split('",')[0].replace('""', '"') if text.startswith('"') else text.split(",")[0]
+        base = os.path.dirname(os.path.dirname(path))
+    elif path.endswith("/installed-files.txt"):
+        base = os.path.dirname(path)
+    else:
+        words = text.split()
+        return any(candidate.strip("\"'").removeprefix("./") in removed for candidate in (text, *words[-1:]))
+    text = text.replace("\\", "/")
+    relative = os.path.normpath(os.path.join(base, text)).replace(os.sep, "/")
+    # An absolute name begins with the build prefix, whose length is not known here.
+    return relative in removed or (text.startswith("/") and any(text.endswith("/" + gone) for gone in removed))
+
+
+def _paths_json_changes(
+    name: str, old: bytes, new: bytes, removed: Collection[str], present: Mapping[str, Member]
+) -> Iterator[Change]:
+    try:
+        before, after = json.loads(old), json.loads(new)
+        old_entries = {entry["_path"]: entry for entry in before["paths"]}
+        new_entries = {entry["_path"]: entry for entry in after["paths"]}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        yield Change("listing", name, PATHS_JSON, f"it cannot be read: {error}", False)
+        return
+    rest_before = {key: value for key, value in before.items() if key != "paths"}
+    if rest_before != {key: value for key, value in after.items() if key != "paths"} or list(before) != list(after):
+        yield Change("listing", name, PATHS_JSON, "keys other than the list of paths differ", False)
+    gone = [path for path in old_entries if path not in new_entries]
+    if gone:
+        # An entry may also go because its file was never in the package (stale-listing).
+        stays = [path for path in gone if path in present]
+        detail = f"{len(gone)} entries removed" + (f", {stays[0]} among them, which is in the package" if stays else "")
+        yield Change("listing", name, PATHS_JSON, detail, not stays)
+    for path, entry in new_entries.items():
+        if path not in old_entries:
+            yield Change("listing", name, PATHS_JSON, f"{path} added", _is_true(entry, present.get(path)))
+        elif old_entries[path] != entry:
+            was = old_entries[path]
+            keys = sorted(key for key in was.keys() | entry.keys() if was.get(key) != entry.get(key))
+            expected = set(keys) <= {"sha256", "size_in_bytes", "inode_paths"}
+            if "inode_paths" in keys:
+                names, left = was.get("inode_paths"), entry.get("inode_paths")
+                expected &= isinstance(names, list) and left == [item for item in names if item not in removed]
+            expected &= _is_true(entry, present.get(path))
+            yield Change("listing", name, PATHS_JSON, f"the {', '.join(keys)} of {path}", expected)
+    if [path for path in old_entries if path in new_entries] != [path for path in new_entries if path in old_entries]:
+        yield Change("listing", name, PATHS_JSON, "its entries are in another order", False)
+
+
+def _is_true(entry: Mapping[str, Any], member: Member | None) -> bool:
+    """Return whether an entry states the size and SHA-256 of a regular file's content; other kinds state neither."""
+    if member is None:
+        return False
+    if member.kind != "file":
+        return True
+    return entry.get("size_in_bytes") == member.size and entry.get("sha256") == member.content.hex()
+
+
+def _normal(link: str) -> str:
+    return os.path.normpath(link).replace(os.sep, "/")
+
+
+def _size_of(member: Member) -> str:
+    return f"{member.size} bytes" if member.kind == "file" else member.kind

@@ -1,0 +1,36 @@
+"""`show`: everything that is known about one package, without a repair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ..archive.container import Archive
+from ..judgement.contents import contents_of
+from ..judgement.plan import Options
+from ..judgement.variant.evidence import recorded_level
+from ..model import Compression, File, Limits, Plan, Result
+from ..system import cores
+from .planning import read_and_plan, result_of
+from .progress import NULL_PROGRESS
+
+
+def show_package(
+    path: str, options: Options, *, deep: bool = True, limits: Limits | None = None
+) -> tuple[Result, Plan, Mapping[str, File]]:
+    """Return the result of a check, its plan, and the package's files by path: the listed ones where the payload was
+    not read. With `deep`, the result also says how the payload was compressed. Raises PruneError where the package
+    cannot be read.
+    """
+    compression = None
+    with Archive(path, limits or Limits()) as archive:
+        package, plan = read_and_plan(archive, options, cores(), deep=deep, progress=NULL_PROGRESS)
+        contents = contents_of(package)
+        if deep:
+            from ..rewrite.rewriter import CompressionRequest, recover_compression
+
+            settings = recover_compression(archive, CompressionRequest(recorded=recorded_level(contents.texts)))
+            payload = settings["pkg" if "pkg" in settings else "tar"]
+            compression = Compression(payload.codec, payload.level, payload.source)
+    result = result_of(plan, plan.status, deep=package.complete, seconds=0)
+    return replace(result, compression=compression), plan, {**package.files, **contents.files}
