@@ -18,7 +18,12 @@ from pathlib import Path
 import pytest
 
 from .corpus.entries import AnyEntry
-from .corpus.packages import File, PackageSpec, Symlink, write_package
+from .corpus.packages import (
+    File,
+    PackageSpec,
+    Symlink,
+    write_package,
+)
 
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIBRARY = f"lib/python{VERSION}"

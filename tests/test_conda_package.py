@@ -12,9 +12,21 @@ import pytest
 
 import conda_prune
 
-from .real_build import SITE_PACKAGES, VERSION, Channel, install
+from .real_build import (
+    SITE_PACKAGES,
+    VERSION,
+    Channel,
+    install,
+)
 from .seed import STRAY
-from .tool_channel import REPOSITORY, build, build_with_hatchling, make_tool_channel, outside_python, run_tests
+from .tool_channel import (
+    REPOSITORY,
+    build,
+    build_with_hatchling,
+    make_tool_channel,
+    outside_python,
+    run_tests,
+)
 
 EXAMPLES = REPOSITORY / "examples"
 

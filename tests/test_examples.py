@@ -1,6 +1,6 @@
 """What is ready to copy can be copied: every file is valid for the tool that reads it, and what it runs, runs.
 
-The two recipes are built in test_conda_package.py, against a channel that has conda-prune.
+The two recipes are built in tests/test_conda_package.py, against a channel that has conda-prune.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ import conda_prune
 
 from .command_lines import find_commands, parse
 from .seed import SEED, SEEDS, STRAY
-from .tool_channel import REPOSITORY, build_with_hatchling, installed, load_toml, outside_python
+from .tool_channel import (
+    REPOSITORY,
+    build_with_hatchling,
+    installed,
+    load_toml,
+    outside_python,
+)
 
 EXAMPLES = REPOSITORY / "examples"
 ACTION = REPOSITORY / "action.yml"

@@ -14,17 +14,17 @@ NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 ABOUT_LOSS = (
     "compression/test_determinism", "faults/test_every_byte", "faults/test_power_failure", "faults/test_prefix",
-    "faults/test_syscalls", "test_attacks", "test_attributes", "test_backup",
-    "test_batch", "test_channel", "test_channel_concurrency", "test_channel_hostile",
-    "test_channel_shards", "test_cli", "test_concurrency", "test_container",
-    "test_fix", "test_hard_links", "test_healthy", "test_hostile",
-    "test_interpreters", "test_isolation", "test_laws", "test_limits",
-    "test_links", "test_listings", "test_never_imported", "test_output_directory",
-    "test_paths_json", "test_plan", "test_prefix", "test_readers",
-    "test_real", "test_recipe_evidence", "test_regular_files", "test_report_escape",
-    "test_reachability", "test_rules", "test_shadowing", "test_signals",
-    "test_staging", "test_streams", "test_tar", "test_variant",
-    "test_verify", "test_zip",
+    "faults/test_syscalls", "faults/test_attacks", "rewrite/test_attributes", "rewrite/test_backup",
+    "cli/test_jobs", "channel/test_refresh", "channel/test_concurrency", "channel/test_hostile",
+    "channel/test_shards", "cli/test_cli", "rewrite/test_concurrency", "archive/test_container",
+    "operations/test_fix", "judgement/test_hard_links", "judgement/test_healthy", "laws/test_hostile",
+    "judgement/test_interpreters", "test_isolation", "laws/test_laws", "test_limits",
+    "judgement/test_links", "judgement/listings/test_line_lists", "judgement/test_never_imported", "rewrite/test_output_entry",
+    "judgement/listings/test_paths_json", "judgement/test_plan", "environment/test_prefix", "laws/test_readers",
+    "judgement/test_real", "judgement/variant/test_recipe_evidence", "test_regular_files", "report/test_escape",
+    "judgement/test_reachability", "judgement/rules/test_rules", "judgement/test_shadowing", "cli/test_signals",
+    "rewrite/test_staging", "cli/test_streams", "archive/test_tar", "judgement/variant/test_detect",
+    "rewrite/test_verify", "archive/test_zip",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from conda_prune import check
 
+from .executable import run
 from .hook_build import (
     NAME,
     OLD,
@@ -27,7 +28,6 @@ from .hook_build import (
     write_recipe,
 )
 from .real_build import VERSION, Channel, make_channel
-from .test_cli import run
 
 pytestmark = pytest.mark.skipif(
     sys.version_info[:2] == (3, 10), reason="rattler-build builds 3.10 before 3.9, in the order of their text"

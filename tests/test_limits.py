@@ -33,12 +33,34 @@ from conda_prune import (
 from conda_prune.errors import BadMetadata, LimitExceeded
 from conda_prune.judgement.contents import content_wanted
 
-from .corpus.bombs import BOMBS, RECIPE, MemberBomb, TextBomb, write_bomb
-from .corpus.crafted import BASE, SITE, conda_members, from_frame, from_tar, pax_header, tar_of
-from .corpus.packages import FORMATS, GNU, Format, component_tars, tar_member, write_package, zstd_frame
+from .corpus.bombs import (
+    BOMBS,
+    RECIPE,
+    MemberBomb,
+    TextBomb,
+    write_bomb,
+)
+from .corpus.crafted import (
+    BASE,
+    SITE,
+    conda_members,
+    from_frame,
+    from_tar,
+    pax_header,
+    tar_of,
+)
+from .corpus.packages import (
+    FORMATS,
+    GNU,
+    Format,
+    component_tars,
+    tar_member,
+    write_package,
+    zstd_frame,
+)
 from .corpus.tars import END
 from .corpus.zips import ZipMember, zip_archive
-from .test_cli import EXECUTABLE
+from .executable import EXECUTABLE
 
 ROOT = Path(__file__).parent.parent
 UNLISTED = replace(BASE, paths_json=None, legacy_listings=False)

@@ -19,7 +19,14 @@ from packaging.requirements import Requirement
 import conda_prune
 
 from .seed import STRAY
-from .tool_channel import CONDA_NAMES, REPOSITORY, build_with_hatchling, load_toml, outside_python, recipe_of
+from .tool_channel import (
+    CONDA_NAMES,
+    REPOSITORY,
+    build_with_hatchling,
+    load_toml,
+    outside_python,
+    recipe_of,
+)
 
 RECIPE = REPOSITORY / "recipe" / "recipe.yaml"
 NOT_IN_SDIST = {".ci", ".gitignore"}

@@ -18,7 +18,7 @@ import pytest
 
 from conda_prune.system import NotRegular, open_named, open_regular
 
-from .test_cli import run
+from .executable import run
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files in directories")
 

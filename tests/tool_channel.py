@@ -25,7 +25,15 @@ from packaging.requirements import Requirement
 
 from .corpus.entries import AnyEntry, File, PackageSpec
 from .corpus.packages import write_package
-from .real_build import LIBRARY, SITE_PACKAGES, VERSION, Channel, make_channel, python_package, reindex
+from .real_build import (
+    LIBRARY,
+    SITE_PACKAGES,
+    VERSION,
+    Channel,
+    make_channel,
+    python_package,
+    reindex,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -15,7 +15,12 @@ from conda_prune import fix
 
 from ..corpus.crafted import BASE
 from ..corpus.entries import File
-from ..corpus.packages import FORMATS, Format, Writer, write_package
+from ..corpus.packages import (
+    FORMATS,
+    Format,
+    Writer,
+    write_package,
+)
 from ..corpus.scenarios import SCENARIOS
 from ..seed import STRAY, Seed
 from .zstd.frames import MIB, mixed

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from .crafted import BASE, SITE, conda_members, pax_header
+from .crafted import (
+    BASE,
+    SITE,
+    conda_members,
+    pax_header,
+)
 from .packages import PackageSpec, component_tars, tar_member
 from .tars import BLOCK, END
 from .zips import zip_archive

@@ -12,7 +12,15 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .crafted import BASE, from_bytes, from_file, pax_header, resealed, tar_of, with_field
+from .crafted import (
+    BASE,
+    from_bytes,
+    from_file,
+    pax_header,
+    resealed,
+    tar_of,
+    with_field,
+)
 from .hostile_archives import DISAGREE, with_pkg, zip_case
 from .hostile_tars import EXTRA, adding, tar_case
 from .packages import GNU, tar_member, zstd_frame

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from .crafted import SKIPPABLE, from_bytes, from_file, from_frame, from_zip
+from .crafted import (
+    SKIPPABLE,
+    from_bytes,
+    from_file,
+    from_frame,
+    from_zip,
+)
 from .packages import FORMATS, zstd_frame
 from .refused import Hostile
 from .zips import ENCRYPTED, ZipMember, zip_archive

@@ -6,7 +6,16 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .crafted import BASE, SITE, from_frame, from_spec, from_tar, pax_header, tar_of, with_field
+from .crafted import (
+    BASE,
+    SITE,
+    from_frame,
+    from_spec,
+    from_tar,
+    pax_header,
+    tar_of,
+    with_field,
+)
 from .packages import FORMATS, tar_member, zstd_frame
 from .refused import Hostile
 from .tars import BLOCK, END

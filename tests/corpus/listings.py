@@ -6,7 +6,17 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from .entries import BUILD_TIME, Directory, Entry, File, Hardlink, PackageSpec, Symlink, file_at, inode_paths
+from .entries import (
+    BUILD_TIME,
+    Directory,
+    Entry,
+    File,
+    Hardlink,
+    PackageSpec,
+    Symlink,
+    file_at,
+    inode_paths,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,9 +23,23 @@ from .crafted import (
     tar_of,
     with_field,
 )
-from .packages import FORMATS, GNU, PAX, USTAR, component_tars, conda_archive, tar_member, zstd_frame
+from .packages import (
+    FORMATS,
+    GNU,
+    PAX,
+    USTAR,
+    component_tars,
+    conda_archive,
+    tar_member,
+    zstd_frame,
+)
 from .tars import BLOCK
-from .zips import DATA_DESCRIPTOR, DEFLATED, ZipMember, zip_archive
+from .zips import (
+    DATA_DESCRIPTOR,
+    DEFLATED,
+    ZipMember,
+    zip_archive,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

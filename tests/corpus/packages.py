@@ -27,7 +27,17 @@ from .entries import (
     inode_paths,
 )
 from .listings import component_order, info_files
-from .tars import END, GNU, PAX, USTAR, Dialect, padded, read_tar_members, split_members, tar_member
+from .tars import (
+    END,
+    GNU,
+    PAX,
+    USTAR,
+    Dialect,
+    padded,
+    read_tar_members,
+    split_members,
+    tar_member,
+)
 from .zips import EPOCH, ZipMember, zip_archive
 
 if TYPE_CHECKING:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 
 from .bytecode import modules, pyc
-from .packages import Directory, File, Hardlink, Symlink
+from .packages import (
+    Directory,
+    File,
+    Hardlink,
+    Symlink,
+)
 from .scenario import Scenario, for_311, paths
 
 SITE = "lib/python3.11/site-packages"

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from .bytecode import modules, pyc, record
 from .packages import File, PackageSpec
-from .scenario import Scenario, conda_forge, for_311, paths
+from .scenario import (
+    Scenario,
+    conda_forge,
+    for_311,
+    paths,
+)
 
 if TYPE_CHECKING:
     from .entries import AnyEntry

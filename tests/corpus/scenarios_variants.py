@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
-from .bytecode import UNKNOWN_MAGIC, cached, modules, pyc
+from .bytecode import (
+    UNKNOWN_MAGIC,
+    cached,
+    modules,
+    pyc,
+)
 from .packages import File, PackageSpec
 from .scenario import Scenario, conda_forge, paths
 

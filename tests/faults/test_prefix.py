@@ -13,9 +13,18 @@ from typing import Any
 import pytest
 
 from tests.corpus.bytecode import modules, record
-from tests.test_prefix import tree, unpack, write_record
+from tests.environment.test_prefix import tree, unpack, write_record
 
-from .harness import ERRORS, FAIL, FAIL_FROM, KILL_AFTER, KILL_BEFORE, Harness, Outcome, why_not
+from .harness import (
+    ERRORS,
+    FAIL,
+    FAIL_FROM,
+    KILL_AFTER,
+    KILL_BEFORE,
+    Harness,
+    Outcome,
+    why_not,
+)
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 

@@ -14,7 +14,16 @@ import pytest
 from tests.corpus.crafted import BASE
 from tests.corpus.packages import FORMATS, Format, write_package
 
-from .harness import ERRORS, FAIL, FAIL_FROM, KILL_AFTER, KILL_BEFORE, Harness, Outcome, why_not
+from .harness import (
+    ERRORS,
+    FAIL,
+    FAIL_FROM,
+    KILL_AFTER,
+    KILL_BEFORE,
+    Harness,
+    Outcome,
+    why_not,
+)
 from .replay import recorded
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())

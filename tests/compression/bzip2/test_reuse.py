@@ -28,8 +28,21 @@ from ...corpus.crafted import BASE
 from ...corpus.entries import File, PackageSpec
 from ...corpus.packages import write_package
 from .. import laws
-from ..laws import Original, edge_splices, expected, open_range, splice_lists
-from .streams import BLOCK, noise, original, originals, symbols_like_a_magic_number, text
+from ..laws import (
+    Original,
+    edge_splices,
+    expected,
+    open_range,
+    splice_lists,
+)
+from .streams import (
+    BLOCK,
+    noise,
+    original,
+    originals,
+    symbols_like_a_magic_number,
+    text,
+)
 
 LONG = bool(os.environ.get("CONDA_PRUNE_LONG"))
 

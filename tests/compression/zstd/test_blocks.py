@@ -20,7 +20,12 @@ from conda_prune.compression.zstd.blocks import (
 from conda_prune.compression.zstd.frame import FrameHeader
 from conda_prune.model import CompressionSettings, Splice
 
-from .frames import KIB, MIB, blocks, frame
+from .frames import (
+    KIB,
+    MIB,
+    blocks,
+    frame,
+)
 
 WINDOW = MIB // 2
 REPRODUCED = CompressionSettings("zstd", 3, "reproduced", threaded=True)

@@ -20,7 +20,12 @@ from conda_prune.compression.zstd.independence import foreign_decoder_state
 from conda_prune.compression.zstd.reader import GROUP
 from conda_prune.model import CompressionSettings
 
-from .frames import KIB, MIB, split_blocks, text
+from .frames import (
+    KIB,
+    MIB,
+    split_blocks,
+    text,
+)
 
 
 def compressed(level: int, threads: int, window_log: int, before: bytes, content: bytes) -> list[CompressedBlocks]:

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from conda_prune.compression.zstd.independence import decodes_identically, foreign_decoder_state, is_independent
 
-from .frames import KIB, blocks, frame, text
+from .frames import (
+    KIB,
+    blocks,
+    frame,
+    text,
+)
 
 
 def test_nothing_is_known_of_no_blocks() -> None:

@@ -33,8 +33,24 @@ from conda_prune.model import CompressionSettings, Splice
 from ...corpus.entries import File, PackageSpec
 from ...corpus.packages import write_package
 from .. import laws
-from ..laws import FullDisk, Original, edge_splices, expected, open_range, splice_lists
-from .frames import KIB, MIB, blocks, frame, mixed, original, originals, read
+from ..laws import (
+    FullDisk,
+    Original,
+    edge_splices,
+    expected,
+    open_range,
+    splice_lists,
+)
+from .frames import (
+    KIB,
+    MIB,
+    blocks,
+    frame,
+    mixed,
+    original,
+    originals,
+    read,
+)
 
 LONG = bool(os.environ.get("CONDA_PRUNE_LONG"))
 

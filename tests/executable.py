@@ -1,0 +1,23 @@
+"""Runs conda-prune as users do: through the script that its installation made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+EXECUTABLE = shutil.which("conda-prune", path=os.path.dirname(sys.executable)) or "conda-prune"
+
+
+def run(*arguments: object, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run conda-prune in a terminal of 120 columns, with additional environment variables, and return what it printed."""
+    return subprocess.run(
+        [EXECUTABLE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=check,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "120", **environment},
+    )

@@ -1,0 +1,349 @@
+"""Of several hard links to a dropped file, the first keeps the content and the others lead to it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import posixpath
+import random
+import tarfile
+from pathlib import Path
+
+import pytest
+from conda_package_handling import api as conda_package_handling
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conda_prune import PruneError, check, fix
+from conda_prune.archive.tar import TarReader
+from conda_prune.archive.tar_header import BLOCK, with_link
+from conda_prune.model import Component, FileKind, Limits
+from conda_prune.rewrite import verify
+
+from ..corpus.bytecode import modules, pyc
+from ..corpus.crafted import from_tar, tar_of
+from ..corpus.entries import (
+    BUILD_TIME,
+    AnyEntry,
+    File,
+    Hardlink,
+)
+from ..corpus.packages import FORMATS, Format, write_package
+from ..corpus.scenario import for_311
+from ..corpus.tars import (
+    GNU,
+    PAX,
+    USTAR,
+    Dialect,
+    read_components,
+    tar_member,
+)
+from ..laws.test_readers import (
+    by_conda_package_handling,
+    by_conda_package_streaming,
+    by_libarchive,
+    by_rattler,
+)
+
+SITE = "lib/python3.11/site-packages"
+OWN = modules(SITE, "m/a", tags=("cpython-311",))
+STRAY = "lib/python3.10/site-packages/m/__pycache__/a.cpython-310.pyc"
+CONTENT = pyc("cpython-310", "stray") + random.Random(1).randbytes(1 << 18)
+
+DIALECTS = pytest.mark.parametrize("dialect", [USTAR, GNU, PAX], ids=["ustar", "gnu", "pax"])
+
+PLACES: dict[str, str] = {
+    "short": "share/{}",
+    "hundred": "share/" + "d" * 92 + "/{}",
+    "hundred-and-one": "share/" + "d" * 93 + "/{}",
+    "long": "share/" + "/".join(["d" * 40] * 6) + "/{}",
+    "not-ascii": "share/ñandú-{}",
+    "not-ascii-and-long": "share/" + "/".join(["ñandú" * 7] * 3) + "/{}",
+}
+"""Names of one character in these places have 100 or 101 bytes, or what else the key says."""
+NAMES = [name for place in PLACES.values() for name in [place.format("x")]]
+assert [len(PLACES[key].format("x")) for key in ("hundred", "hundred-and-one")] == [100, 101]
+
+
+def is_possible(dialect: Dialect, name: str) -> bool:
+    """Return whether a dialect has room for a name: ustar's has two fields of 100 and 155 bytes, split at a slash."""
+    try:
+        tar_member(name, dialect=dialect)
+    except ValueError:
+        return False
+    return True
+
+
+def a_package(directory: Path, format_: Format, dialect: Dialect, links: dict[str, str], *, stray: str = STRAY) -> Path:
+    """Write a package with the stray file and hard links to it, or to each other: targets by names, in order."""
+    linked = [
+        tar_member(STRAY, CONTENT, dialect=dialect),
+        *(tar_member(name, type=tarfile.LNKTYPE, linkname=to, dialect=dialect) for name, to in links.items()),
+    ]
+    return with_members(directory, format_, linked)
+
+
+def with_members(directory: Path, format_: Format, more: list[bytes]) -> Path:
+    """Write a package with these members after its own."""
+    spec = for_311("linked", OWN, paths_json=None)
+    package = from_tar(lambda members: tar_of([*members, *more]), format_, spec)(directory)
+    return package.rename(directory / f"{spec.stem}{format_}")  # Some readers want inner names to match.
+
+
+def members(package: Path) -> dict[str, tarfile.TarInfo]:
+    """Return the members of all components by their names, as Python reads them."""
+    found: dict[str, tarfile.TarInfo] = {}
+    for tar in read_components(package).values():
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", errors="surrogateescape") as archive:
+            found |= {member.name: member for member in archive}
+    return found
+
+
+def unpacked(package: Path) -> int:
+    return sum(map(len, read_components(package).values()))
+
+
+def keepers(package: Path, names: list[str]) -> list[str]:
+    """Return which of the names are regular files; the others must be links that lead to the first of them."""
+    found = members(package)
+    regular = [name for name in names if found[name].isreg()]
+    for name in names:
+        if name not in regular:
+            assert (found[name].type, found[name].linkname) == (tarfile.LNKTYPE, regular[0]), name
+    return regular
+
+
+def read_alike(package: Path, directory: Path) -> dict[str, str]:
+    """Return what every client reads, the same for all of them."""
+    trees = []
+    for reader in (by_rattler, by_conda_package_handling, by_conda_package_streaming, by_libarchive):
+        (directory / reader.__name__).mkdir(parents=True)
+        trees.append(reader(package, directory / reader.__name__))
+    linked = {name for name, member in members(package).items() if not member.isreg()}
+    # What is streamed holds links as such; only what is unpacked has a content for every name.
+    assert {name: digest for name, digest in trees[0].items() if name not in linked} == trees[2] == trees[3]
+    assert trees[0] == trees[1]
+    return trees[0]
+
+
+@DIALECTS
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("place", PLACES)
+def test_the_first_link_keeps_the_content(tmp_path: Path, place: str, format_: Format, dialect: Dialect) -> None:
+    names = [PLACES[place].format(letter) for letter in "abcd"]
+    if not all(is_possible(dialect, name) for name in names):
+        pytest.skip("this dialect has no such names")
+    package = a_package(tmp_path, format_, dialect, dict.fromkeys(names, STRAY))
+    before, size, content = read_alike(package, tmp_path / "before"), package.stat().st_size, unpacked(package)
+    assert fix(package, in_place=True).status == "fixed"
+    after = read_alike(package, tmp_path / "after")
+    assert after == {path: digest for path, digest in before.items() if path != STRAY}
+    assert keepers(package, names) == names[:1]
+    assert unpacked(package) <= content + 3 * 3 * BLOCK, "at most extension headers were added"
+    assert package.stat().st_size <= size + 1024
+    for reader in ("by_rattler", "by_conda_package_handling"):
+        extracted = [(tmp_path / "after" / reader / name).stat().st_ino for name in names]
+        assert len(set(extracted)) == 1, f"{reader} makes hard links of them"
+    fixed = package.read_bytes()
+    assert check(package, deep=True).status == "clean"
+    assert fix(package, in_place=True).status == "clean"
+    assert package.read_bytes() == fixed
+
+
+def test_without_libarchive_the_result_is_verified_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "has_libarchive", lambda: False)
+    for place in PLACES:
+        names = [PLACES[place].format(letter) for letter in "abcd"]
+        package = a_package(tmp_path, ".conda", PAX, dict.fromkeys(names, STRAY))
+        fix(package, in_place=True)
+        assert keepers(package, names) == names[:1]
+
+
+CHAINS = {
+    "each to the one before": {"a": STRAY, "b": "a", "c": "b"},
+    "the first to the second": {"a": STRAY, "b": STRAY, "c": "b"},
+    "through another that goes": {STRAY + "-2.pyc": STRAY, "a": STRAY + "-2.pyc", "b": STRAY + "-2.pyc"},
+    "from the root": {"a": f"./{STRAY}", "b": f"././{STRAY}"},
+}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("links", CHAINS.values(), ids=CHAINS)
+def test_chains_of_links_keep_one_content(tmp_path: Path, links: dict[str, str], format_: Format) -> None:
+    package = a_package(tmp_path, format_, GNU, links)
+    kept = [name for name in links if not name.startswith("lib/")]
+    size = unpacked(package)
+    fix(package, in_place=True)
+    found = read_alike(package, tmp_path / "after")
+    assert len({found[name] for name in kept}) == 1
+    assert STRAY not in found
+    assert keepers(package, kept) == kept[:1]
+    assert unpacked(package) < size
+
+
+def test_a_name_between_two_that_stay_may_go(tmp_path: Path) -> None:
+    own = f"{SITE}/m/__pycache__/a.cpython-311.pyc"
+    links = {f"{STRAY}-2.pyc": own, "share/a": f"{STRAY}-2.pyc"}
+    linked = [tar_member(name, type=tarfile.LNKTYPE, linkname=to) for name, to in links.items()]
+    package = with_members(tmp_path, ".conda", linked)
+    before = read_alike(package, tmp_path / "before")
+    fix(package, in_place=True)
+    assert (members(package)["share/a"].type, members(package)["share/a"].linkname) == (tarfile.LNKTYPE, own)
+    after = read_alike(package, tmp_path / "after")
+    assert after == {path: digest for path, digest in before.items() if path != f"{STRAY}-2.pyc"}
+
+
+def test_names_with_a_prefix_keep_it(tmp_path: Path) -> None:
+    """Some writers begin every name with `./`, those in links too."""
+    package = a_package(tmp_path, ".tar.bz2", GNU, {"./share/a": f"./{STRAY}", "./share/b": f"./{STRAY}"})
+    fix(package, in_place=True)
+    assert members(package)["./share/b"].linkname == "./share/a"
+    for reader in (by_rattler, by_conda_package_handling):
+        (tmp_path / reader.__name__).mkdir()
+        found = reader(package, tmp_path / reader.__name__)
+        assert found["share/a"] == found["share/b"]
+
+
+def test_the_listing_names_every_link_with_its_content(tmp_path: Path) -> None:
+    names = ["share/a", "share/b", "share/c"]
+    files: dict[str, AnyEntry] = {STRAY: CONTENT, **{name: Hardlink(STRAY) for name in names}}
+    package = write_package(for_311("linked", OWN | files), tmp_path, writer="conda-build")
+    fix(package, in_place=True)
+    found = read_alike(package, tmp_path / "after")
+    text = (tmp_path / "after" / "by_rattler" / "info" / "paths.json").read_text()
+    rows = {row["_path"]: row for row in json.loads(text)["paths"]}
+    for name in names:
+        assert (rows[name]["sha256"], rows[name]["size_in_bytes"]) == (found[name], len(CONTENT))
+        assert rows[name]["inode_paths"] == names
+
+
+def test_a_new_stamp_is_written_once_for_all_names(tmp_path: Path) -> None:
+    cache = f"{SITE}/m/__pycache__"
+    stale = pyc("cpython-311", "shared")
+    kept = [f"{cache}/b.cpython-311.opt-1.pyc", f"{cache}/b.cpython-311.pyc"]
+    files: dict[str, AnyEntry] = {STRAY: stale, **{name: Hardlink(STRAY) for name in kept}}
+    files[f"{SITE}/m/b.py"] = File(b"", mtime=BUILD_TIME + 5)
+    package = write_package(for_311("linked", OWN | files), tmp_path, writer="conda-build")
+    first = next(name for name in members(package) if name in kept)
+    result = fix(package, extend_select=["stale-stamp"], in_place=True)
+    assert {finding.path for finding in result.findings if finding.action.value == "restamp"} == set(kept)
+    assert keepers(package, kept) == [first]
+    assert check(package, deep=True, extend_select=["stale-stamp"]).status == "clean"
+    found = read_alike(package, tmp_path / "after")
+    assert len({found[name] for name in kept}) == 1
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_package_of_conda_package_handling_does_not_grow(tmp_path: Path, format_: Format) -> None:
+    """Made by the library that conda-build packs with, from files that are hard links on disk."""
+    prefix = tmp_path / "prefix"
+    names = ["share/one.pyc", "share/two.pyc", "share/three.pyc", "share/four.pyc"]
+    for path, data in {
+        "info/index.json": json.dumps(
+            {"name": "p", "version": "1", "build": "py311_0", "build_number": 0, "depends": ["python 3.11.*"]}
+        ).encode(),
+        "info/files": "\n".join([STRAY, *names]).encode(),
+        STRAY: CONTENT,
+    }.items():
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_bytes(data)
+    (prefix / "share").mkdir()
+    for name in names:
+        os.link(prefix / STRAY, prefix / name)
+    files = ["info/files", "info/index.json", STRAY, *names]
+    conda_package_handling.create(str(prefix), files, f"p-1-py311_0{format_}", str(tmp_path))
+    package = tmp_path / f"p-1-py311_0{format_}"
+    regular = [name for name, member in members(package).items() if member.isreg() and member.size == len(CONTENT)]
+    if regular != [STRAY]:
+        pytest.skip(f"another name came first here: {regular}")
+    before, size = read_alike(package, tmp_path / "before"), package.stat().st_size
+    assert fix(package, in_place=True).status == "fixed"
+    after = read_alike(package, tmp_path / "after")
+    assert {name: before[name] for name in names} == {name: after[name] for name in names}
+    assert len(keepers(package, names)) == 1
+    assert package.stat().st_size <= size
+
+
+# Headers
+
+
+def component(raw: bytes) -> Component:
+    reader = TarReader(lambda path: 0, Limits())
+    reader.feed(tar_of([tar_member("t"), tar_member("t" * 90), *(tar_member(n) for n in TARGETS), raw]))
+    return reader.finish("pkg")
+
+
+TARGETS = [*NAMES, "share/a\nb", "share/" + "n" * 120 + "\nb"]
+
+
+@DIALECTS
+@pytest.mark.parametrize("old", ["t", "t" * 90, NAMES[3], NAMES[4], NAMES[5]], ids=lambda name: f"from-{len(name)}")
+@pytest.mark.parametrize("new", TARGETS, ids=lambda name: f"to-{len(name)}")
+@pytest.mark.parametrize("extra", [None, {"mtime": "12.5", "SCHILY.dev": "7"}], ids=["", "with-records"])
+def test_every_reader_finds_the_new_target(
+    dialect: Dialect, old: str, new: str, extra: dict[str, str] | None, tmp_path: Path
+) -> None:
+    try:
+        raw = tar_member("link", type=b"1", linkname=old, mtime=12, mode=0o751, dialect=dialect, pax=extra)
+    except ValueError:
+        pytest.skip("this dialect has no such targets")
+    headers = component(raw).headers["link"]
+    made = with_link(headers, new)
+    again = component(made)
+    assert (again.files[-1].kind, again.files[-1].link) == (FileKind.HARDLINK, new)
+    assert with_link(made, new) == made
+    for tar in (tar_of([raw]), tar_of([made])):
+        with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
+            (info,) = archive.getmembers()
+            assert (info.name, info.type, info.mode, int(info.mtime)) == ("link", tarfile.LNKTYPE, 0o751, 12)
+    assert info.linkname == new
+    assert "SCHILY.dev" in info.pax_headers or not extra or dialect != PAX
+    if verify.has_libarchive():
+        import libarchive
+
+        with libarchive.memory_reader(tar_of([made])) as entries:
+            assert [entry.linkpath for entry in entries] == [new]
+
+
+@DIALECTS
+def test_the_same_target_changes_no_byte(dialect: Dialect) -> None:
+    for old in NAMES:
+        try:
+            raw = tar_member("link", type=tarfile.LNKTYPE, linkname=old, dialect=dialect)
+        except ValueError:
+            continue
+        headers = component(raw).headers["link"]
+        assert with_link(headers, old) == headers == raw
+
+
+PATHS = st.text(st.sampled_from("ab/ñ中\n é="), min_size=1, max_size=300).filter(
+    lambda path: not path.startswith("/") and posixpath.normpath(path) == path
+)
+
+
+@given(dialect=st.sampled_from([USTAR, GNU, PAX]), old=PATHS, new=PATHS, own=PATHS, again=PATHS)
+def test_any_target_can_replace_any_other(dialect: Dialect, old: str, new: str, own: str, again: str) -> None:
+    if len({old, new, own, again}) < 4 or any(path.startswith(f"{other}/") for path in (old, new, own, again)
+                                              for other in (old, new, own, again)):  # fmt: skip
+        return
+    try:
+        raw = tar_member(own, type=tarfile.LNKTYPE, linkname=old, dialect=dialect)
+        targets = [tar_member(path, dialect=GNU) for path in (old, new, again)]
+    except ValueError:
+        return
+    reader = TarReader(lambda path: 0, Limits())
+    try:
+        reader.feed(tar_of([*targets, raw]))
+    except PruneError:
+        return  # A line end in a PAX record, which is refused before anything is edited.
+    headers = reader.finish("pkg").headers[own]
+    for target in (new, again, old):
+        headers = with_link(headers, target)
+        tar = tar_of([*targets, headers])
+        reader = TarReader(lambda path: 0, Limits())
+        reader.feed(tar)
+        assert reader.finish("pkg").files[-1].link == target
+        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+            info = archive.getmembers()[-1]
+            assert (info.name, info.linkname) == (own, target)

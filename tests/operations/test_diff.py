@@ -1,0 +1,71 @@
+"""Two packages are compared by readers that share no code with what repairs them."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from conda_prune import Action, check, fix
+from conda_prune.errors import PruneError
+from conda_prune.operations.diff import Difference, compare
+
+from ..seed import (
+    CLEAN,
+    SEEDS,
+    STRAY,
+    Seed,
+)
+
+
+def strays(package: Path) -> set[str]:
+    return {finding.path for finding in check(package, deep=True).findings if finding.action is Action.DROP}
+
+
+def repaired(seed: Seed, tmp_path: Path) -> Difference:
+    fix(seed.path, output_dir=tmp_path)
+    return compare(str(seed.path), str(tmp_path / seed.path.name), strays(seed.path))
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: seed.path.name)
+def test_a_package_does_not_differ_from_itself(seed: Seed) -> None:
+    assert compare(str(seed.path), str(seed.path), set()).changes == ()
+
+
+@pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.path.name)
+def test_a_repair_is_explained_by_the_strays(seed: Seed, tmp_path: Path) -> None:
+    difference = repaired(seed, tmp_path)
+    assert difference.unexpected == ()
+    assert {change.path for change in difference.changes if change.what == "removed"} == strays(seed.path)
+    assert {change.what for change in difference.changes} == {"removed", "listing"}
+
+
+@pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.path.name)
+def test_what_was_not_to_go_is_unexpected(seed: Seed, tmp_path: Path) -> None:
+    fix(seed.path, output_dir=tmp_path)
+    kept, *others = sorted(strays(seed.path))
+    difference = compare(str(seed.path), str(tmp_path / seed.path.name), others)
+    assert [(change.what, change.path) for change in difference.unexpected] == [("removed", kept)]
+
+
+def test_a_package_written_again_by_tarfile_is_unexpected(tmp_path: Path) -> None:
+    old = next(seed.path for seed in CLEAN if seed.path.name.endswith(".tar.bz2"))
+    new = tmp_path / old.name
+    with tarfile.open(old) as read, tarfile.open(new, "w:bz2", format=tarfile.PAX_FORMAT) as written:
+        for member in read:
+            member.mtime += 1
+            written.addfile(member, read.extractfile(member) if member.isreg() else None)
+    difference = compare(str(old), str(new), set())
+    assert difference.unexpected
+    assert {change.what for change in difference.changes} == {"header"}
+
+
+def test_a_truncated_package_is_an_error(tmp_path: Path) -> None:
+    for seed in CLEAN:
+        cut = tmp_path / seed.path.name
+        shutil.copy(seed.path, cut)
+        cut.write_bytes(cut.read_bytes()[:-100])
+        with pytest.raises(PruneError, match=r"cannot be read|cannot be decompressed|is cut off"):
+            compare(str(seed.path), str(cut), set())

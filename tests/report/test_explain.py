@@ -1,0 +1,109 @@
+"""`explain`: every kind has a page with all that a maintainer asks, and it is the rule's own docstring."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from conda_prune.judgement.plan import KINDS
+from conda_prune.judgement.rules.all_rules import RULES
+from conda_prune.report.documentation import HEADINGS, explain, kinds
+from conda_prune.report.explanation import explanation_lines
+
+from ..executable import run
+
+INTERFACE = (
+    "foreign-tag", "foreign-path", "noarch-bytecode", "no-variant", "stale-listing", "orphan", "foreign-tree",
+    "nested-path", "foreign-extension", "leftover", "optimized", "stale-stamp", "misnamed", "sourceless", "embedded",
+    "unknown-variant",
+)  # fmt: skip
+NEVER_FIXED = {"misnamed", "sourceless", "embedded", "unknown-variant"}
+"""Kinds about which fix does nothing: there is no safety to argue for."""
+
+
+def test_every_kind_can_be_explained() -> None:
+    assert set(kinds()) == set(KINDS) == set(INTERFACE)
+
+
+@pytest.mark.parametrize("kind", INTERFACE)
+def test_a_page_answers_every_question(kind: str) -> None:
+    explanation = explain(kind)
+    assert len(explanation.meaning) > 30
+    answered = [heading for heading, _ in explanation.sections]
+    assert answered == [heading for heading in HEADINGS.values() if heading in answered]
+    assert set(HEADINGS.values()) - set(answered) <= ({HEADINGS["Safe"]} if kind in NEVER_FIXED else set())
+    for heading, text in explanation.sections:
+        assert len(text) > 10, heading
+        assert text[0] == text[0].upper() or not text.split()[0].isalpha(), heading
+
+
+@pytest.mark.parametrize("kind", INTERFACE)
+def test_prevention_is_told_for_every_build_tool_or_for_all(kind: str) -> None:
+    prevention = dict(explain(kind).sections)[HEADINGS["Prevention"]]
+    examples = [line.split()[0] for line in prevention.splitlines() if line.startswith("    ")]
+    assert examples in ([], ["rattler-build", "pixi", "conda-build"])
+
+
+@pytest.mark.parametrize("kind", INTERFACE)
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_page_holds_the_docstring_and_fits_the_terminal(kind: str, width: int) -> None:
+    lines = explanation_lines(explain(kind), width)
+    docstring = inspect.cleandoc(next(rule.find.__doc__ or "" for rule in RULES if rule.kind == kind))
+    printed = " ".join(lines).lower().split()
+    for word in docstring.lower().split():
+        assert word in printed or word.removesuffix(":") in {"causes", "fix", "safe", "prevention"}, word
+    examples = {line.strip() for line in docstring.splitlines() if line.startswith("    ")}
+    assert all(len(line) <= width or len(line.split()) == 1 or line.strip() in examples for line in lines)
+
+
+def test_examples_keep_their_columns() -> None:
+    lines = explanation_lines(explain("foreign-path"))
+    (row,) = [line for line in lines if line.strip().startswith("rattler-build ")]
+    assert row.startswith("    rattler-build   build:")
+
+
+def test_the_command_prints_a_page() -> None:
+    done = run("explain", "foreign-path")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0].startswith("foreign-path ")
+    for heading in HEADINGS.values():
+        assert f"\n  {heading}\n" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("foreign-path", "looked for by default"),
+        ("nested-path", "reported; fixed with --extend-select"),
+        ("foreign-tree", "on request, with --extend-select"),
+    ],
+)
+def test_a_page_says_when_a_kind_applies(kind: str, how: str) -> None:
+    assert explanation_lines(explain(kind))[0] == f"{kind}   ({how})"
+
+
+def test_the_command_prints_all_pages() -> None:
+    done = run("explain", "--all")
+    assert done.returncode == 0
+    heads = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
+    assert sorted(heads) == sorted(INTERFACE)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param((), id="nothing"),
+        pytest.param(("dust",), id="no-such-kind"),
+        pytest.param(("foreign-path", "--all"), id="one-and-all"),
+        pytest.param(("\033[2J",), id="control-characters"),
+    ],
+)
+def test_an_unknown_kind_is_wrong_usage_and_the_kinds_are_listed(arguments: tuple[str, ...]) -> None:
+    done = run("explain", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "\033" not in done.stderr
+    for kind in INTERFACE:
+        assert kind in done.stderr

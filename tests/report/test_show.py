@@ -1,0 +1,139 @@
+"""`show`: the variant, each piece of evidence, and every file with what becomes of it and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conda_prune.judgement.plan import Options
+from conda_prune.operations.fix import FixOptions, fix_package
+from conda_prune.operations.show import show_package
+from conda_prune.report.show import fates as fates_of
+
+from ..corpus.packages import read_tar_members, write_package
+from ..corpus.scenario import Scenario
+from ..corpus.scenarios import SCENARIOS
+from ..executable import run
+from ..seed import CLEAN, STRAY, Seed
+
+
+def shown(path: Path, *arguments: str) -> dict[str, object]:
+    value = json.loads(run("show", path, "--format", "json", *arguments).stdout)
+    assert isinstance(value, dict)
+    return value
+
+
+def fates(path: Path, *arguments: str) -> dict[str, dict[str, object]]:
+    files = shown(path, *arguments)["files"]
+    assert isinstance(files, list)
+    return {file["path"]: file for file in files}
+
+
+def test_of_a_clean_package_every_file_is_kept() -> None:
+    assert {file["action"] for file in fates(CLEAN[0].path, "--deep").values()} == {"keep"}
+
+
+@pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.id)
+@pytest.mark.parametrize("deep", [(), ("--deep",)], ids=["listing", "payload"])
+def test_exactly_the_stray_files_are_dropped(seed: Seed, deep: tuple[str, ...]) -> None:
+    found = fates(seed.path, *deep)
+    assert sorted(path for path, file in found.items() if file["action"] == "drop") == sorted(seed.stray)
+    for path in seed.stray:
+        assert found[path]["kind"] == "foreign-path"
+        assert found[path]["reason"]
+    own = [path for path in found if path.endswith(".pyc") and path not in seed.stray]
+    assert own
+    assert all(str(found[path]["reason"]).startswith("Python 3.") for path in own)
+
+
+@pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.id)
+def test_every_member_is_there(seed: Seed) -> None:
+    names = {
+        name.removeprefix("./").rstrip("/") for members in read_tar_members(seed.path).values() for name, _ in members
+    }
+    assert set(fates(seed.path, "--deep")) == names
+
+
+def test_files_that_follow_are_told_apart() -> None:
+    found = fates(STRAY[-1].path, "--deep")
+    edited = {path for path, file in found.items() if file["action"] == "edit"}
+    assert "info/paths.json" in edited
+    assert all(path == "info/paths.json" or path.endswith("/RECORD") for path in edited)
+    assert all(found[path]["reason"] for path in edited)
+
+
+def test_the_text_says_variant_evidence_and_trees() -> None:
+    lines = run("show", STRAY[0].path).stdout.splitlines()
+    assert lines[0] == STRAY[0].path.name
+    facts = [line.split(maxsplit=1) for line in lines[1:] if line.startswith("  ") and line[2] != " "]
+    labels = [fact[0] for fact in facts]
+    python = STRAY[0].facts["python"]
+    assert ["python", f"Python {python}"] in facts
+    assert labels.count("because") >= 3
+    assert any(fact[0] == "tags" and f"cpython-{python.replace('.', '')}" in fact[1] for fact in facts)
+    assert any(fact[0] == "trees" and f"lib/python{python}" in fact[1] for fact in facts)
+
+
+def test_what_was_not_read_is_not_claimed() -> None:
+    conda = next(seed for seed in STRAY if seed.path.suffix == ".conda")
+    assert shown(conda.path)["compression"] is None
+    assert shown(conda.path)["deep"] is False
+    assert "payload not read" in " ".join(run("show", conda.path).stdout.split())
+    deep = shown(conda.path, "--deep")
+    assert deep["deep"] is True
+    assert deep["compression"] == {
+        "codec": "zstd", "level": 15, "source": "reproduced", "reused_bytes": None, "recompressed_bytes": None,
+    }  # fmt: skip
+    assert "compression zstd 15 (reproduced)" in " ".join(run("show", conda.path, "--deep").stdout.split())
+
+
+def test_a_contradiction_is_shown_and_exits_3(tmp_path: Path) -> None:
+    scenario = next(scenario for scenario in SCENARIOS if scenario.id == "contradiction-two-abis")
+    path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
+    done = run("show", path)
+    assert done.returncode == 3
+    assert any(line.startswith("  conflict ") for line in done.stdout.splitlines())
+    variant = shown(path)["variant"]
+    assert isinstance(variant, dict)
+    assert variant["kind"] == "contradictory"
+    assert variant["conflict"]
+
+
+def test_what_is_inferred_from_the_build_is_shown(tmp_path: Path) -> None:
+    scenario = next(one for one in SCENARIOS if one.id == "evidence-weak-outside-of-versioned-trees")
+    path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
+    assert "inferred    version: from what built the package; counts in lib/pythonX.Y only" in run("show", path).stdout
+    variant = shown(path)["variant"]
+    assert isinstance(variant, dict)
+    assert (variant["kind"], variant["inferred"]) == ("exact", ["version"])
+    reason = fates(path)["share/tool/__pycache__/run.cpython-312.pyc"]
+    assert (reason["action"], reason["kind"]) == ("keep", "unknown-variant")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
+def test_it_says_of_every_scenario_what_fix_will_do(scenario: Scenario, tmp_path: Path) -> None:
+    path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
+    before = read_tar_members(path)
+    _, plan, files = show_package(str(path), Options())
+    told = {fate.path: fate.action for fate in fates_of(plan, files)}
+    fix_package(str(path), Options(), FixOptions())
+    after = read_tar_members(path)
+    for component, members in before.items():
+        left = dict(after[component])
+        for name, raw in members:
+            fate = told[name.removeprefix("./").rstrip("/")]
+            if name not in left:
+                assert fate == "drop", name
+            elif left[name] != raw:
+                assert fate in ("edit", "restamp"), name
+            else:
+                assert fate in ("keep", "correct"), name
+
+
+def test_a_file_that_is_none_is_said_in_one_line_and_in_json(tmp_path: Path) -> None:
+    done = run("show", tmp_path / "absent.conda", "--format", "json")
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert json.loads(done.stdout)["status"] == "error"

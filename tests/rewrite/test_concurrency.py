@@ -1,0 +1,198 @@
+"""Many at once: runs on one package take turns, readers see the old or the new, and a change meanwhile is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import random
+import shutil
+import threading
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from conda_prune import PruneError, check, fix
+from conda_prune.archive.container import Archive
+from conda_prune.errors import Changed
+from conda_prune.model import Limits
+
+from ..corpus.crafted import BASE
+from ..corpus.packages import FORMATS, Format, write_package
+
+posix = pytest.mark.skipif(os.name == "nt", reason="runs on one package take turns by flock")
+
+
+def rounds(connection: Connection, package: str) -> None:
+    """Fix the package whenever the other end says so, and answer with what became of it."""
+    while connection.recv():
+        try:
+            connection.send(fix(package, in_place=True).status)
+        except BaseException as error:
+            connection.send(repr(error))
+
+
+@posix
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("count", [10, pytest.param(50, marks=pytest.mark.long)])
+def test_eight_processes_fix_one_package(tmp_path: Path, format_: Format, count: int) -> None:
+    original = write_package(BASE, tmp_path, format=format_)
+    alone = tmp_path / "alone" / original.name
+    alone.parent.mkdir()
+    shutil.copy(original, alone)
+    fix(alone, in_place=True)
+    package = tmp_path / "work" / original.name
+    package.parent.mkdir()
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = [], []
+    for _ in range(8):
+        mine, theirs = context.Pipe()
+        processes.append(context.Process(target=rounds, args=(theirs, str(package)), daemon=True))
+        processes[-1].start()
+        pipes.append(mine)
+    for _ in range(count):
+        shutil.copy(original, package)
+        for pipe in pipes:
+            pipe.send(True)
+        outcomes = sorted(pipe.recv() for pipe in pipes)
+        assert set(outcomes) <= {"clean", "fixed"}
+        assert outcomes.count("fixed") == 1, "one wins, the others see it clean"
+        assert package.read_bytes() == alone.read_bytes()
+        assert os.listdir(package.parent) == [package.name]
+    for pipe in pipes:
+        pipe.send(False)
+    for process in processes:
+        process.join()
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_reader_sees_the_old_package_or_the_new(tmp_path: Path, format_: Format) -> None:
+    original = write_package(BASE, tmp_path, format=format_)
+    package = tmp_path / "work" / original.name
+    package.parent.mkdir()
+    shutil.copy(original, package)
+    old = hashlib.sha256(package.read_bytes()).hexdigest()
+    fix(package, in_place=True)
+    new = hashlib.sha256(package.read_bytes()).hexdigest()
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.add(hashlib.sha256(package.read_bytes()).hexdigest())
+
+    reader = threading.Thread(target=read)
+    again = tmp_path / "again"
+    shutil.copy(original, again)
+    os.replace(again, package)
+    reader.start()
+    for _ in range(30):
+        assert fix(package, in_place=True).status == "fixed"
+        shutil.copy(original, again)
+        os.replace(again, package)
+    stop.set()
+    reader.join()
+    assert seen <= {old, new}
+    assert seen
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_package_replaced_while_it_is_read_is_judged_anew(
+    tmp_path: Path, format_: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = write_package(BASE, tmp_path, format=format_)
+    clean = tmp_path / "clean"
+    shutil.copy(package, clean)
+    fixed = tmp_path / "fixed" / package.name
+    fixed.parent.mkdir()
+    shutil.copy(package, fixed)
+    fix(fixed, in_place=True)
+    real = Archive.check_unwritten
+    opened: list[bool] = []
+
+    def replacing(archive: Archive) -> None:
+        # Between the reading and the replacement, once, as another run would.
+        if not opened:
+            opened.append(True)
+            os.replace(fixed, package)
+        real(archive)
+
+    monkeypatch.setattr(Archive, "check_unwritten", replacing)
+    assert fix(package, in_place=True).status == "clean", "what the other run left"
+    assert sorted(os.listdir(tmp_path)) == ["clean", package.name, "fixed"]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_package_that_changes_for_good_is_given_up(
+    tmp_path: Path, format_: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = write_package(BASE, tmp_path, format=format_)
+    content = package.read_bytes()
+    attempts = []
+    real = Archive.check_unwritten
+
+    def writing(archive: Archive) -> None:
+        attempts.append(True)
+        os.utime(package, ns=(len(attempts), len(attempts)))
+        real(archive)
+
+    monkeypatch.setattr(Archive, "check_unwritten", writing)
+    for work in (check, partial(fix, in_place=True)):
+        package.write_bytes(content)
+        attempts.clear()
+        with pytest.raises(Changed, match="changed while"):
+            work(package)
+        assert len(attempts) == 2, "it starts again once"
+    assert os.listdir(tmp_path) == [package.name]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_package_written_while_it_is_fixed_is_never_mixed(tmp_path: Path, format_: Format) -> None:
+    """A writer that is at work in place, without a rename: what comes out is its bytes or a fix of one version."""
+    package = write_package(BASE, tmp_path, format=format_)
+    good = package.read_bytes()
+    fix(package, in_place=True)
+    fixed = package.read_bytes()
+    package.write_bytes(good)
+    stop = threading.Event()
+    rng = random.Random(3)
+
+    def write() -> None:
+        while not stop.is_set():
+            with open(package, "r+b") as file:
+                file.seek(rng.randrange(len(good)))
+                file.write(b"\0" * 8)
+                file.flush()
+                file.seek(0)
+                file.write(good)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    outcomes: list[str] = []
+    for _ in range(25):
+        try:
+            outcomes.append(fix(package, in_place=True).status)
+        except PruneError as error:
+            outcomes.append(type(error).__name__)
+    stop.set()
+    writer.join()
+    content = package.read_bytes()
+    assert content[: len(fixed)] == fixed or content[: len(good)] == good
+    assert os.listdir(tmp_path) == [package.name]
+    assert set(outcomes) <= {"fixed", "clean", "Changed", "Damaged", "Unsupported", "NotAPackage", "BadMetadata"}
+
+
+def test_damage_by_a_writer_is_told_apart_from_a_damaged_package(tmp_path: Path) -> None:
+    package = write_package(BASE, tmp_path, format=".conda")
+    content = package.read_bytes()
+
+    def reads() -> None:
+        with Archive(str(package), Limits()) as archive:
+            package.write_bytes(content[:-9])
+            archive.check_crc(archive.parts[0])
+            archive.whole.read(len(content) - 9, 9)
+
+    with pytest.raises(Changed, match="changed while it was being read"):
+        reads()
