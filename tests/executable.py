@@ -11,7 +11,7 @@ EXECUTABLE = shutil.which("conda-prune", path=os.path.dirname(sys.executable)) o
 
 
 def run(*arguments: object, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run conda-prune in a terminal of 120 columns, with additional environment variables, and return what it printed."""
+    """Run conda-prune with additional environment variables, in 120 columns, and return what it printed."""
     return subprocess.run(
         [EXECUTABLE, *map(str, arguments)],
         capture_output=True,

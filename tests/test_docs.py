@@ -33,8 +33,8 @@ from conda_prune import (
 )
 from conda_prune.cli import cli
 from conda_prune.cli.exit_codes import ExitCode
-from conda_prune.judgement.plan import KINDS
-from conda_prune.judgement.rules.all_rules import RULES
+from conda_prune.judgement.options import KINDS
+from conda_prune.judgement.rules import RULES
 from conda_prune.model import Source
 from conda_prune.report.documentation import explain, kinds
 from conda_prune.report.json_report import as_object

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import conda_prune
+from conda_prune.judgement.rules import RULES
 
 ROOT = Path(conda_prune.__file__).parent
 
@@ -21,16 +22,17 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "interruption": (),
     "isolation": (),
     "suggestions": (),
+    "quantities": (),
     "compression": ("compression", "system", *SHARED),
     "archive": ("archive", "compression", "system", *SHARED),
-    "judgement": ("judgement", *SHARED),
+    "judgement": ("judgement", "quantities", *SHARED),
     "rewrite": ("rewrite", "archive", "compression", "interruption", "system", *SHARED),
     "environment": ("environment", "rewrite", "archive", "compression", "judgement", "system", *SHARED),
     "channel": ("channel", "rewrite", "archive", "compression", "isolation", "system", *SHARED),
     "operations": (
         "operations", "channel", "rewrite", "archive", "compression", "judgement", "suggestions", "system", *SHARED
     ),
-    "report": ("report", "judgement", "suggestions", *SHARED),
+    "report": ("report", "judgement", "quantities", "suggestions", *SHARED),
     "__init__": ("operations", *SHARED),
     "cli": (
         "cli", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement", "interruption",
@@ -137,3 +139,54 @@ def test_what_is_public_says_what_it_promises(path: Path) -> None:
 
 def test_the_layers_exist() -> None:
     assert {floor_of(path) for path in modules()} >= {"judgement", "archive", "report", "cli", "operations"}
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {path: set(imported_modules(path)) - {path} for path in modules()}
+    while leaves := {path for path, imported in graph.items() if not imported & graph.keys()}:
+        graph = {path: imported for path, imported in graph.items() if path not in leaves}
+    assert not graph, f"these import each other: {', '.join(sorted(map(name_of, graph)))}"
+
+
+def imported_modules(path: Path) -> Iterator[Path]:
+    """Yield the modules of ours that a module imports, in functions as well; not those for type checkers alone."""
+    package = path.relative_to(ROOT).parts[:-1]
+    tree = ast.parse(path.read_text("utf-8"))
+    for_types = {id(part) for node in ast.walk(tree) if isinstance(node, ast.If) for part in types_only(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level and id(node) not in for_types:
+            base = ROOT.joinpath(*package[: len(package) - node.level + 1], *(node.module or "").split("."))
+            for alias in node.names:
+                candidates = (base / f"{alias.name}.py", base / alias.name / "__init__.py")
+                containers = (base.with_suffix(".py"), base / "__init__.py")
+                yield next(file for file in (*candidates, *containers) if file.exists())
+
+
+def types_only(node: ast.If) -> Iterator[ast.AST]:
+    if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        yield from ast.walk(node)
+
+
+KINDS = {rule.kind for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in modules() if "rules" not in path.relative_to(ROOT).parts], ids=name_of
+)
+def test_only_rules_know_kinds(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value in KINDS}
+    assert not named, f"{name_of(path)} depends on {', '.join(sorted(named))}: make what it needs a field of Rule"
+    rules = {file.stem for file in (ROOT / "judgement" / "rules").glob("*.py")} - {"__init__", "rule"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            parts = {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+            assert not ("rules" in parts and parts & rules), f"{name_of(path)} imports a rule: use RULES"
+
+
+def test_each_rule_is_named_after_its_kind() -> None:
+    files = {file.stem for file in (ROOT / "judgement" / "rules").glob("*.py")} - {"__init__", "rule"}
+    assert files == {kind.replace("-", "_") for kind in KINDS}
+    for rule in RULES:
+        assert rule.find.__name__ == rule.kind.replace("-", "_")
+        assert rule.find.__module__.endswith(f".rules.{rule.find.__name__}")

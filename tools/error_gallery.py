@@ -14,7 +14,7 @@ from pathlib import Path
 import zstandard
 
 from conda_prune import Limits, PruneError, fix
-from conda_prune.judgement.plan import Options
+from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.report.escape import escaped
 from tests.corpus.crafted import BASE

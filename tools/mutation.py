@@ -28,36 +28,60 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TESTED_BY: dict[str, dict[str, tuple[str, ...]]] = {
-    "judgement": {
-        **{name: (name,) for name in ("bytecode", "links", "listings", "python", "specs")},
-        "paths_json": ("paths_json", "paths_edit", "json_style"),
-        "plan": ("plan", "consequences", "contents", "stale_listing"),
-        "interpreters": ("interpreters", "landmarks"),
-        "reachability": ("reachability",),
-        "rules": ("rules", "places", "reports", "trees"),
-        "shadowing": ("shadowing",),
-        "stamps": ("stamps", "source_hash"),
-        "variant": ("variant", "evidence"),
-    },
-    "archive": {
-        "tar": ("tar", "tar_header"),
-        "verify": ("rewriter",),
-        "zstd": ("zstd",),
-        "zstd_reuse": ("zstd_reader", "zstd_reuse", "zstd_writer"),
-    },
+TESTED_BY = {
+    "judgement/test_bytecode.py": ("judgement/bytecode.py",),
+    "judgement/test_links.py": ("judgement/links.py",),
+    "judgement/test_plan.py": (
+        "judgement/plan.py",
+        "judgement/closure.py",
+        "judgement/contents.py",
+        "judgement/listings/disagreements.py",
+        "judgement/listings/edits.py",
+        "judgement/options.py",
+    ),
+    "judgement/test_interpreters.py": ("judgement/interpreters.py", "judgement/landmarks.py"),
+    "judgement/test_reachability.py": ("judgement/reachability.py",),
+    "judgement/test_shadowing.py": ("judgement/shadowing.py",),
+    "judgement/rules/test_rules.py": (
+        "judgement/foreign_trees.py",
+        "judgement/locations.py",
+        *(f"judgement/rules/{path.name}" for path in sorted((ROOT / "conda_prune/judgement/rules").glob("[a-z]*.py"))),
+    ),
+    "judgement/rules/test_stale_stamp.py": ("judgement/stamps.py", "judgement/source_hash.py"),
+    "judgement/listings/test_line_lists.py": ("judgement/listings/line_lists.py",),
+    "judgement/listings/test_paths_json.py": (
+        "judgement/listings/paths_json.py",
+        "judgement/listings/paths_edit.py",
+        "judgement/listings/json_style.py",
+    ),
+    "judgement/variant/test_detect.py": ("judgement/variant/detect.py", "judgement/variant/evidence.py"),
+    "judgement/variant/test_pythons.py": ("judgement/variant/pythons.py",),
+    "judgement/variant/test_specs.py": ("judgement/variant/specs.py",),
+    "archive/test_tar.py": ("archive/tar.py", "archive/tar_header.py"),
+    "rewrite/test_verify.py": ("rewrite/rewriter.py", "rewrite/splices.py"),
+    "compression/zstd/test_reuse.py": (
+        "compression/zstd/reuse.py",
+        "compression/zstd/reader.py",
+        "compression/zstd/writer.py",
+    ),
+    "compression/zstd/test_blocks.py": ("compression/zstd/blocks.py",),
+    "compression/zstd/test_frame.py": ("compression/zstd/frame.py",),
 }
-"""By package: the test modules, and the modules that each is about."""
-OWN = {
-    f"conda_prune/{package}/{module}.py": f"tests/test_{tests}.py"
-    for package, of_package in TESTED_BY.items()
-    for tests, modules in of_package.items()
-    for module in modules
-}
-MODULES = {Path(path).stem: path for path in OWN}
+"""The tests that judge faults first, and the modules that each is about."""
+OWN = {f"conda_prune/{module}": f"tests/{tests}" for tests, modules in TESTED_BY.items() for module in modules}
+MODULES = {path.removeprefix("conda_prune/").removesuffix(".py").replace("/", "."): path for path in OWN}
 TESTS = [*dict.fromkeys(OWN.values())]
-TESTS += [f"tests/test_{name}.py" for name in ("healthy", "fix", "container", "hostile", "limits", "conda_package")]
-TESTS += [f"tests/test_{name}.py" for name in ("zip", "bzip2_reuse", "recipe")]
+TESTS += [
+    "tests/judgement/test_healthy.py",
+    "tests/operations/test_fix.py",
+    "tests/archive/test_container.py",
+    "tests/laws/test_hostile.py",
+    "tests/test_limits.py",
+    "tests/test_conda_package.py",
+    "tests/archive/test_zip.py",
+    "tests/compression/bzip2/test_reuse.py",
+    "tests/judgement/variant/test_recipe_evidence.py",
+]
 
 _SAYS_SOMETHING = re.compile(
     "NumberReplacer|AddNot|ReplaceOrWithAnd|ReplaceAndWithOr|ReplaceTrueWithFalse|ReplaceFalseWithTrue"

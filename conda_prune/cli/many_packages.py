@@ -14,7 +14,7 @@ from .options import open_output, warn_of_unused_keep
 from .targets import refuse_empty, tell_left_out
 
 if TYPE_CHECKING:
-    from ..judgement.plan import Options
+    from ..judgement.options import Options
     from ..model import Limits, Result
     from ..operations.fix import FixOptions
     from .package_search import Found, Target

@@ -14,7 +14,7 @@ from .configurable_command import configuration_in_force
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ..judgement.plan import Options
+    from ..judgement.options import Options
     from ..model import Result
     from ..report.output import Output
 
@@ -23,7 +23,7 @@ def complete_kinds(context: click.Context, parameter: click.Parameter, text: str
     """Return the kinds that a shell may put in the place of what was typed so far."""
     from click.shell_completion import CompletionItem
 
-    from ..judgement.plan import KINDS
+    from ..judgement.options import KINDS
 
     # Kinds are separated by commas: what stands before the last one stays.
     before, comma, last = text.rpartition(",")

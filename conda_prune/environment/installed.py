@@ -13,7 +13,8 @@ from dataclasses import replace
 from ..errors import NotAPackage, PruneError
 from ..judgement.bytecode import HEADER, parse_bytecode
 from ..judgement.contents import content_wanted
-from ..judgement.plan import Options, make_plan
+from ..judgement.options import Options
+from ..judgement.plan import make_plan
 from ..model import (
     File,
     FileKind,

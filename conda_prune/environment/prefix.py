@@ -18,7 +18,9 @@ from typing import Any
 
 from ..errors import PruneError, UsageError
 from ..judgement.contents import content_wanted
-from ..judgement.plan import Options, make_plan
+from ..judgement.options import Options
+from ..judgement.plan import make_plan
+from ..judgement.rules import RULES
 from ..judgement.variant.detect import detect_variant
 from ..model import File, FileKind, Result
 from ..rewrite.directory import Directory
@@ -34,7 +36,6 @@ from .records import (
 )
 
 _SITE_PACKAGES = re.compile(r"[/\\]lib[/\\]((?:python|pypy)(\d\.\d+)(t?))[/\\]site-packages[/\\]?$")
-_STAMPS = "stale-stamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,9 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
             recover(root, owned)
         metadata = _metadata(build, records, options)
         seen: dict[str, Seen] = {}
-        # The files' dates are not yet those that they get in the package, so no stamp can be judged.
-        judged = replace(options, ignore=options.ignore | {_STAMPS})
+        # The files' dates, for example, are not yet those that they get in the package.
+        not_judged = {rule.kind: rule.in_prefix for rule in RULES if rule.in_prefix}
+        judged = replace(options, ignore=options.ignore | not_judged.keys())
         package = as_package(prefix, metadata.index, _files(prefix, owned, seen), prefix)
         # Hard links are files of their own here, so nothing asks for more of a file's content.
         plan = make_plan(package, judged)
@@ -101,8 +103,9 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
     seconds = time.perf_counter() - started
     error = metadata.told(result.error) if result.error else None
     result = replace(result, notes=tuple(map(metadata.told, result.notes)))
-    if _STAMPS in options.select | options.extend_select:
-        result = replace(result, notes=(*result.notes, f"{_STAMPS} is judged in packages only: dates come with them"))
+    for kind, reason in not_judged.items():
+        if kind in options.select | options.extend_select:
+            result = replace(result, notes=(*result.notes, f"{kind} is judged in packages only: {reason}"))
     return replace(result, variant=variant, error=error, deep=True, seconds=seconds, members=len(package.files) - 1)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .variant.pythons import Magic, is_tag, magic_python
 
-_FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<leftover>\d+))?", re.ASCII | re.DOTALL)
+_FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<process>\d+))?", re.ASCII | re.DOTALL)
 _OPTIMIZED = re.compile(r"opt-([0-9A-Za-z]+)")
 _CACHE = "__pycache__/"
 _PYTEST_OLD = "-PYTEST"
@@ -54,7 +54,7 @@ def parse_bytecode(path: str) -> Bytecode | None:
     if not match:
         return None
     directory += slash
-    leftover, stem = match["leftover"] is not None, match["stem"]
+    leftover, stem = match["process"] is not None, match["stem"]
     optimized = "pyo" if match["ending"] == "pyo" else ""
     if directory != _CACHE and not directory.endswith("/" + _CACHE):
         return Bytecode(path, directory, stem, "", False, optimized, leftover, False)

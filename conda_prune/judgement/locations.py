@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from ..model import Variant
 from .bytecode import Bytecode, Header, parse_header
@@ -23,9 +22,6 @@ from .variant.pythons import (
     parse_python,
     versioned_tree,
 )
-
-if TYPE_CHECKING:
-    from .interpreters import Interpreters
 
 _UNVERSIONED_TREES = ("Lib/", "lib/python/", "lib64/python/", "site-packages/")
 _LONGEST_TREE = len("lib64/python3.10t/")
@@ -109,16 +105,6 @@ def in_python_tree(path: str, contents: Contents) -> bool:
     if root_tree(path, contents) is not None or path.startswith(_UNVERSIONED_TREES):
         return True
     return contents.is_windows and path[:4].lower() == "lib/"
-
-
-def interpreters_in(contents: Contents, variant: Variant) -> Interpreters:
-    """Return the interpreters inside the package, besides the one that it is for.
-
-    They are imported here, and asked for when some file is in doubt: most packages have none.
-    """
-    from .interpreters import Interpreters
-
-    return Interpreters(contents, variant)
 
 
 def ships_several(contents: Contents) -> bool:

@@ -5,8 +5,7 @@ written.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import replace
 from typing import Literal
 
 from ..errors import PruneError
@@ -21,64 +20,15 @@ from ..model import (
     Relink,
     Variant,
 )
+from ..quantities import plural
 from .bytecode import parse_bytecode
 from .closure import every_link, follow, relinked
 from .contents import Contents, contents_of, has_listing
 from .links import SymlinkResolver, names_passed
 from .locations import decides, is_legacy
-from .rules.all_rules import RULES, rule_of
-from .rules.stale_listing import listing_edits
-from .rules.stale_stamp import (
-    STALE_STAMP,
-    content_needed,
-    has_stamps,
-    ignored_note,
-    restamped,
-)
+from .options import Options, rule_of
+from .rules import RULES
 from .variant.detect import detect_variant, override_variant
-
-KINDS = tuple(rule.kind for rule in RULES)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the user asked for: kinds instead of the defaults, kinds left out, files kept, the Python, more kinds."""
-
-    python: str | None = None
-    select: frozenset[str] = frozenset()
-    ignore: frozenset[str] = frozenset()
-    keep: tuple[str, ...] = ()
-    extend_select: frozenset[str] = frozenset()
-
-    def wants(self, kind: str) -> bool:
-        """Return whether a kind of finding is to be looked for. An empty `select` stands for the defaults."""
-        rule = rule_of(kind)
-        if rule.chosen == "always":
-            return True
-        if kind in self.ignore:
-            return False
-        if rule.chosen == "unless ignored" or self.asks_for(kind):
-            return True
-        return rule.default and not self.select
-
-    def asks_for(self, kind: str) -> bool:
-        """Return whether the user asked for a kind by name, or for all."""
-        return not {kind, "all"}.isdisjoint(self.select | self.extend_select)
-
-    def owns(self, kind: str) -> bool:
-        """Return whether the files that a kind finds belong to it, so that no later kind finds them again.
-
-        They do even if they are left alone because the kind is ignored or others were selected.
-        """
-        return self.wants(kind) or kind in self.ignore or rule_of(kind).default
-
-    def keeps(self, path: str) -> bool:
-        """Return whether a file stays, whatever the rules say."""
-        return any(fnmatchcase(path, pattern) for pattern in self.keep)
-
-    def unused_keep(self, paths: Collection[str]) -> tuple[str, ...]:
-        """Return the patterns of `keep` that match none of the paths."""
-        return tuple(pattern for pattern in self.keep if not any(fnmatchcase(path, pattern) for path in paths))
 
 
 def variant_of(contents: Contents, options: Options) -> Variant:
@@ -114,9 +64,14 @@ def _make_plan(package: Package, options: Options) -> Plan:
     done = follow(contents, findings, options.keeps)
     rest = contents.without(done.gone)
     found = [*done.findings, *_judged_rest(rest, variant, options, ignored)]
-    if needed := done.needed | (content_needed(rest) if options.wants(STALE_STAMP) else frozenset()):
+    if needed := done.needed.union(*_needed_content(rest, options)):
         return Plan(package, variant, tuple(found), "findings", needs=needed)
-    edits = done.edits | restamped(rest, found, done.edits)
+    edits = dict(done.edits)
+    for rule in RULES:
+        if rule.edits is not None:
+            edits |= rule.edits(rest, found, edits)
+    from .listings.edits import listing_edits  # A check of metadata alone never comes here.
+
     new_listings, listing_notes = listing_edits(rest, edits, found)
     edits |= new_listings
     edits |= relinked(contents, edits)
@@ -125,8 +80,7 @@ def _make_plan(package: Package, options: Options) -> Plan:
         *_conflict_notes(contents, variant),
         *done.notes,
         *listing_notes,
-        *_tree_notes(rest, variant, options),
-        *_stamp_notes(rest, options),
+        *_rule_notes(rest, variant, options),
     ]
     return Plan(package, variant, tuple(found), "findings" if edits else "clean", "", edits, tuple(notes))
 
@@ -137,10 +91,12 @@ def _forecast(
     """Return the plan as far as metadata alone tell, with what they cannot tell."""
     drops = {finding.path: finding.kind for finding in findings if finding.action is Action.DROP}
     unread = list(_unread(contents, variant, options, drops))
-    unsure = bool(unread) or (options.wants(STALE_STAMP) and has_stamps(contents))
+    unsure = bool(unread) or any(
+        rule.needs_payload is not None and options.wants(rule.kind) and rule.needs_payload(contents) for rule in RULES
+    )
     if doubt := _doubt(variant, findings):
         return Plan(package, variant, (), "refused", doubt, needs_payload=unsure)
-    notes = [*_conflict_notes(contents, variant), *_tree_notes(contents.without(drops), variant, options)]
+    notes = [*_conflict_notes(contents, variant), *_rule_notes(contents.without(drops), variant, options)]
     if unread:
         notes.append(f"judged from metadata alone: {'; '.join(unread)}")
     status: Literal["clean", "findings"] = "findings" if drops else "clean"
@@ -149,7 +105,7 @@ def _forecast(
 
 def _unread(contents: Contents, variant: Variant, options: Options, drops: Mapping[str, str]) -> Iterator[str]:
     """Yield what was not read, and might change the findings: headers, `.pth` files, and where links lead."""
-    if options.wants("foreign-tag") and variant.kind == "exact":
+    if variant.kind == "exact" and any(rule.needs_headers and options.wants(rule.kind) for rule in RULES):
         if legacy := sum(is_legacy(file, contents) and decides(variant, file.path) for file in contents.bytecode):
             files = ".pyc file next to its source was" if legacy == 1 else ".pyc files next to their sources were"
             numbers = "magic number" if legacy == 1 else "magic numbers"
@@ -177,7 +133,7 @@ def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[lis
     ignored: set[str] = set()
     for rule in RULES:
         wanted = options.wants(rule.kind)
-        if rule.of_rest or not options.owns(rule.kind):
+        if rule.phase == "remainder" or not options.owns(rule.kind):
             continue
         for finding in rule.find(contents, variant):
             if finding.path in taken:
@@ -198,7 +154,7 @@ def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[lis
 def _judged_rest(rest: Contents, variant: Variant, options: Options, ignored: Collection[str]) -> Iterator[Finding]:
     """Yield what the rules find that judge what is left. Of an ignored file, only its entry in a listing counts."""
     for rule in RULES:
-        if rule.of_rest and options.wants(rule.kind):
+        if rule.phase == "remainder" and options.wants(rule.kind):
             for finding in rule.find(rest, variant):
                 if finding.path in ignored and finding.action is not Action.CORRECT:
                     continue
@@ -211,7 +167,7 @@ def _doubt(variant: Variant, findings: Iterable[Finding]) -> str:
     drops = [finding.path for finding in findings if finding.action is Action.DROP]
     if not variant.conflict or not drops:
         return ""
-    reason = f"{variant.conflict}, and {_files_text(len(drops))} would be dropped, such as {min(drops)!r}"
+    reason = f"{variant.conflict}, and {plural(len(drops), 'file')} would be dropped, such as {min(drops)!r}"
     return f"{reason}; say which Python is meant with --python"
 
 
@@ -221,32 +177,19 @@ def _conflict_notes(contents: Contents, variant: Variant) -> Iterator[str]:
         yield f"{variant.conflict}; the first is the stronger evidence and was used, which drops nothing"
 
 
-def _files_text(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
+def _needed_content(rest: Contents, options: Options) -> Iterator[frozenset[str]]:
+    """Yield the files that rules need whole, and that were not kept when the package was read."""
+    for rule in RULES:
+        if rule.needed_content is not None and options.wants(rule.kind):
+            yield rule.needed_content(rest)
 
 
-def _tree_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[str]:
-    """Yield what is left of another Python's tree, where it was not asked to go."""
-    kind = "foreign-tree"
-    if not options.wants(kind) and kind not in options.ignore:
-        left = [finding for finding in rule_of(kind).find(rest, variant) if not options.keeps(finding.path)]
-        if left:
-            verb = "remains" if len(left) == 1 else "remain"
-            size = _size_text(sum(finding.size for finding in left))
-            yield f"{_files_text(len(left))} of another Python's tree {verb} ({size}): --extend-select {kind}"
-
-
-def _size_text(size: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
-
-
-def _stamp_notes(rest: Contents, options: Options) -> Iterator[str]:
-    if not options.wants(STALE_STAMP) and STALE_STAMP not in options.ignore and (note := ignored_note(rest)):
-        yield note
+def _rule_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[str]:
+    """Yield what rules that nobody asked for have to say about what remains."""
+    for rule in RULES:
+        if rule.note is not None and not options.wants(rule.kind) and rule.kind not in options.ignore:
+            if note := rule.note(rest, variant, options.keeps):
+                yield note
 
 
 def _check(package: Package, edits: Mapping[str, Edit]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..judgement.plan import KINDS, Options
+from ..judgement.options import KINDS, Options
 from ..judgement.variant.detect import override_variant
 from ..model import Format, Limits
 from ..suggestions import unknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ..archive.container import Archive
-from ..judgement.plan import Options
+from ..judgement.options import Options
 from ..model import Format, Limits, Result
 from ..system import cores
 from .planning import read_and_plan, result_of

@@ -16,7 +16,7 @@ from ..channel.sidecars import sidecar_warnings
 from ..compression.threads import Submit, worker_pool
 from ..errors import PruneError
 from ..judgement.contents import contents_of
-from ..judgement.plan import Options
+from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
 from ..model import CompressionSettings, Format, Limits, Package, Plan, Result
 from ..rewrite.rewriter import CompressionRequest, RewriteJob, recover_compression, rewrite_package

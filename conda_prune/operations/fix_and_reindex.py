@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..channel.refresh import find_obstacles, refresh_indexes
 from ..errors import IndexNotRefreshed
-from ..judgement.plan import Options
+from ..judgement.options import Options
 from ..model import Limits, Result
 from .fix import FixOptions, fix_package
 from .target import result_path

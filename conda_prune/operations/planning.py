@@ -9,7 +9,8 @@ from ..archive.container import Archive
 from ..archive.reader import read_package
 from ..errors import PruneError
 from ..judgement.contents import content_wanted, contents_of
-from ..judgement.plan import Options, make_plan
+from ..judgement.options import Options
+from ..judgement.plan import make_plan
 from ..model import Package, Plan, Result, Size
 from .progress import Progress
 

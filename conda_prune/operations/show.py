@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..archive.container import Archive
 from ..judgement.contents import contents_of
-from ..judgement.plan import Options
+from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
 from ..model import Compression, File, Limits, Plan, Result
 from ..system import cores

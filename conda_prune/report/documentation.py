@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..judgement.rules.all_rules import RULES, Rule
+from ..judgement.rules import RULES
+from ..judgement.rules.rule import Rule
 from .docstrings import docstring_of
 
 HEADINGS = {

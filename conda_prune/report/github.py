@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from ..model import Result
+from ..quantities import plural, size_text
 from . import text
 from .escape import encodable, escaped
 
@@ -130,7 +131,7 @@ def _row(result: Result) -> str:
     if result.before and result.after:
         sizes = text.change_text(result.before, result.after)
     elif result.before:
-        sizes = text.size_text(result.before.size)
+        sizes = size_text(result.before.size)
     cells = (
         escaped(os.path.basename(result.path)),
         text.variant_text(result.variant, evidence=False),
@@ -145,7 +146,7 @@ def _findings(result: Result) -> Iterator[str]:
     shown = [finding for finding in result.findings if not finding.quiet]
     for kind, group in sorted(text.by_kind(shown).items()):
         size = sum(finding.size for finding in group)
-        yield f"{kind}: {text.plural(len(group), 'file')}{f', {text.size_text(size)}' if size else ''}"
+        yield f"{kind}: {plural(len(group), 'file')}{f', {size_text(size)}' if size else ''}"
 
 
 def markdown(value: str) -> str:

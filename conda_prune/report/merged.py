@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..quantities import plural, size_text
 from .escape import escaped
 from .github import markdown
 from .json_report import SCHEMA_VERSION
-from .text import plural, size_text
 
 COLUMNS = ("package", "Python", "status", "dropped", "size", "findings", "run")
 _STATUSES = ("error", "refused", "findings", "fixed", "indexed", "clean")

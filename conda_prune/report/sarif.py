@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
 
 from ..model import Action, Finding, Result
+from ..quantities import plural, size_text
 from . import text
 from .documentation import Explanation, explain, kinds
 from .escape import escaped
@@ -93,7 +94,7 @@ def _results(result: Result, rules: Sequence[str], *, verbose: bool) -> Iterator
     for kind, group in text.by_kind(shown).items():
         size = sum(finding.size for finding in group)
         name = escaped(os.path.basename(result.path))
-        amount = text.plural(len(group), "file") + (f", {text.size_text(size)}" if size else "")
+        amount = plural(len(group), "file") + (f", {size_text(size)}" if size else "")
         found: _Object = {
             "ruleId": kind,
             "level": "note" if all(finding.action is Action.REPORT for finding in group) else "warning",

@@ -21,9 +21,10 @@ from ..model import (
     Result,
     Variant,
 )
+from ..quantities import size_text
 from .escape import escaped
 from .json_report import as_object
-from .text import size_text, variant_text
+from .text import variant_text
 
 KEEP, EDIT, ABSENT = "keep", "edit", "absent"
 """What becomes of a file beside what findings do: nothing; it follows the others' edits; it is listed and not there."""

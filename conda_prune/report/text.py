@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..judgement.options import rule_of
 from ..model import (
     Action,
     Finding,
@@ -14,12 +15,10 @@ from ..model import (
     Size,
     Variant,
 )
+from ..quantities import plural, size_text
 from .escape import escaped
 
 _LABEL = 17
-_PREPOSITIONS = {"foreign-path": "under", "foreign-tree": "under", "nested-path": "under"}
-_ENTRIES = "stale-listing"
-"""The kind whose findings are entries of a listing, not files that take room."""
 
 
 def check_lines(result: Result, *, verbose: bool = False, fix_options: str = "") -> list[str]:
@@ -66,11 +65,11 @@ def _advice(result: Result, fix_options: str) -> Iterator[str]:
 def kind_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield a line a kind: how many files, how many bytes, where."""
     for kind, group in sorted(by_kind(findings).items()):
-        noun = "entry" if kind == _ENTRIES else "file"
-        many = "entries" if kind == _ENTRIES else "files"
+        finds_files = rule_of(kind).finds == "files"
+        one, many = ("file", "files") if finds_files else ("entry", "entries")
         size = sum(finding.size for finding in group)
-        room = size_text(size) if size and kind != _ENTRIES else ""
-        count = f"{len(group):>5} {noun if len(group) == 1 else many:<7}"
+        room = size_text(size) if size and finds_files else ""
+        count = f"{len(group):>5} {one if len(group) == 1 else many:<7}"
         yield f"{labelled(kind, count)} {room:>9}   {where(kind, group)}".rstrip()
 
 
@@ -84,13 +83,14 @@ def by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def where(kind: str, group: Sequence[Finding]) -> str:
     """Return where the findings of one kind are, in a few words."""
+    preposition = rule_of(kind).place
     if len(group) == 1:
-        detail = f" ({group[0].detail})" if group[0].detail and kind not in _PREPOSITIONS else ""
+        detail = f" ({group[0].detail})" if group[0].detail and not preposition else ""
         return escaped(group[0].path + detail)
     details = sorted({finding.detail for finding in group if finding.detail})
     text = ", ".join(details[:4]) + (f" and {len(details) - 4} more" if len(details) > 4 else "")
-    if kind in _PREPOSITIONS:
-        return escaped(f"{_PREPOSITIONS[kind]} {text}")
+    if preposition:
+        return escaped(f"{preposition} {text}")
     first = min(finding.path for finding in group)
     return escaped(f"{text}: {first}, …" if text else f"{first}, …")
 
@@ -221,21 +221,6 @@ def variant_text(variant: Variant | None, *, evidence: bool = True) -> str:
 def change_text(before: Size, after: Size) -> str:
     """Return two sizes as a change."""
     return f"{size_text(before.size)} → {size_text(after.size)}"
-
-
-def size_text(size: int) -> str:
-    """Return a size in binary units with one decimal."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB"):
-        if round(value, 1) < 1024:
-            return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """Return a count with its noun."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _quoted(path: str) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conda_prune.cli import COMMANDS
-from conda_prune.judgement.plan import KINDS
+from conda_prune.judgement.options import KINDS
 from conda_prune.report.output import FORMATS
 
 from ..executable import EXECUTABLE, run

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conda_prune.environment.installed import check_installed
-from conda_prune.judgement.plan import Options
+from conda_prune.judgement.options import Options
 from conda_prune.model import Action
 
 from ..corpus.bytecode import header, modules

@@ -22,7 +22,7 @@ from conda_prune import system
 from conda_prune.environment.prefix import build_of, judge_prefix
 from conda_prune.environment.prune import Seen, prune
 from conda_prune.errors import CannotWrite, Changed
-from conda_prune.judgement.plan import Options
+from conda_prune.judgement.options import Options
 from conda_prune.model import Drop, Edit, Rewrite
 from conda_prune.rewrite import directory as directory_module
 from conda_prune.rewrite.directory import Directory

@@ -25,7 +25,8 @@ from conda_prune.compression.zstd import frame as zstd
 from conda_prune.errors import LimitExceeded, PruneError
 from conda_prune.judgement.bytecode import parse_bytecode, parse_header
 from conda_prune.judgement.listings.paths_json import parse_listing
-from conda_prune.judgement.plan import Options, make_plan
+from conda_prune.judgement.options import Options
+from conda_prune.judgement.plan import make_plan
 from conda_prune.model import (
     Component,
     CompressionSettings,

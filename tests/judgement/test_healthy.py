@@ -14,7 +14,7 @@ import pytest
 
 from conda_prune import check, fix
 from conda_prune.judgement.contents import Contents
-from conda_prune.judgement.rules.all_rules import RULES
+from conda_prune.judgement.rules import RULES
 from conda_prune.judgement.variant.detect import detect_variant
 from conda_prune.model import (
     Action,
@@ -56,7 +56,7 @@ def findings(package: Package, variant: Variant | None = None) -> list[Finding]:
     """Return what all rules find, those on request as well."""
     contents = contents_of(package)
     judged = detect_variant(package, {}) if variant is None else variant
-    return [finding for rule in RULES if not rule.of_rest for finding in rule.find(contents, judged)]
+    return [finding for rule in RULES if rule.phase != "remainder" for finding in rule.find(contents, judged)]
 
 
 def dropped(package: Package, variant: Variant | None = None) -> list[str]:

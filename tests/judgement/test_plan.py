@@ -16,11 +16,11 @@ from conda_prune import (
     check,
     fix,
     model,
-    operations,
 )
 from conda_prune.errors import PruneError, Unsupported
-from conda_prune.judgement.plan import KINDS, Options, _check
-from conda_prune.judgement.rules.all_rules import RULES, rule_of
+from conda_prune.judgement.options import KINDS, Options, rule_of
+from conda_prune.judgement.plan import _check
+from conda_prune.judgement.rules import RULES
 from conda_prune.model import (
     Action,
     Component,
@@ -33,6 +33,7 @@ from conda_prune.model import (
     Rewrite,
     Variant,
 )
+from conda_prune.operations import planning
 
 from ..corpus.bytecode import cached, modules, pyc
 from ..corpus.crafted import from_tar, tar_of
@@ -685,7 +686,7 @@ def test_a_plan_that_keeps_asking_for_content_ends(tmp_path: Path, monkeypatch: 
 
     package = write_package(for_311("p", OWN), tmp_path)
     before = package.read_bytes()
-    monkeypatch.setattr(operations, "make_plan", never_content)
+    monkeypatch.setattr(planning, "make_plan", never_content)
     with pytest.raises(PruneError, match="too large to be held in memory"):
         fix(package, in_place=True)
     assert asked == [False, True]

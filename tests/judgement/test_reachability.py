@@ -17,7 +17,8 @@ from conda_prune import Result, check, fix
 from conda_prune.environment.installed import check_installed
 from conda_prune.environment.prefix import Build, judge_prefix
 from conda_prune.judgement.contents import Contents
-from conda_prune.judgement.plan import Options, make_plan
+from conda_prune.judgement.options import Options
+from conda_prune.judgement.plan import make_plan
 from conda_prune.model import (
     Action,
     Component,

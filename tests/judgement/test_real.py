@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from conda_prune.judgement.plan import Options, make_plan
+from conda_prune.judgement.options import Options
+from conda_prune.judgement.plan import make_plan
 from conda_prune.model import (
     Action,
     Component,

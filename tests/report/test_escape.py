@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conda_prune.judgement.plan import Options
+from conda_prune.judgement.options import Options
 from conda_prune.model import (
     Action,
     Compression,

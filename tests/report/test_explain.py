@@ -6,8 +6,8 @@ import inspect
 
 import pytest
 
-from conda_prune.judgement.plan import KINDS
-from conda_prune.judgement.rules.all_rules import RULES
+from conda_prune.judgement.options import KINDS
+from conda_prune.judgement.rules import RULES
 from conda_prune.report.documentation import HEADINGS, explain, kinds
 from conda_prune.report.explanation import explanation_lines
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.judgement.plan import Options
+from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.operations.show import show_package
 from conda_prune.report.show import fates as fates_of

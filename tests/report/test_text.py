@@ -24,6 +24,7 @@ from conda_prune.model import (
     Result,
     Size,
 )
+from conda_prune.quantities import size_text
 from conda_prune.report import text
 from conda_prune.report.output import FORMATS, Output, Style
 
@@ -128,7 +129,7 @@ def test_columns_stand_below_each_other() -> None:
     ],
 )
 def test_sizes(size: int, said: str) -> None:
-    assert text.size_text(size) == said
+    assert size_text(size) == said
 
 
 def test_the_output_is_the_same_every_time_and_sorted() -> None:
@@ -150,7 +151,7 @@ def test_a_fix_says_the_sizes_that_came_out(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     before = package.stat().st_size
     (line, *_) = run("fix", "--in-place", package).stdout.splitlines()
-    assert f"   {text.size_text(before)} → {text.size_text(package.stat().st_size)}   " in line
+    assert f"   {size_text(before)} → {size_text(package.stat().st_size)}   " in line
 
 
 def test_the_summary_adds_up(tmp_path: Path) -> None:
@@ -161,7 +162,7 @@ def test_the_summary_adds_up(tmp_path: Path) -> None:
     before, after = (sum(path.stat().st_size for path in (tmp_path / name).iterdir()) for name in ("in", "out"))
     assert line == (
         f"{len(SEEDS) + 1} packages: {len(STRAY)} fixed, {len(CLEAN)} clean, 1 failed"
-        f"   −{sum(len(seed.stray) for seed in STRAY)} files   {text.size_text(before)} → {text.size_text(after)}"
+        f"   −{sum(len(seed.stray) for seed in STRAY)} files   {size_text(before)} → {size_text(after)}"
     )
 
 

@@ -189,7 +189,7 @@ import os, sys
 import libarchive, zstandard
 import conda_prune.rewrite.target, conda_prune.rewrite.rewriter, conda_prune.rewrite.staging
 import conda_prune.rewrite.verify, conda_prune.archive.zip_write, conda_prune.channel.caches
-from conda_prune.judgement.plan import Options
+from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 
 os.setgroups([4321]), os.setgid(1234), os.setuid(1234)

@@ -1,1 +1,44 @@
-"""The rules: one module for each kind of finding."""
+"""The rules, one file per kind of finding.
+
+Each turns a package's facts into findings, and its docstring is what `explain` and the documentation say. A rule drops
+only what the package's Python can never import, and says what it leaves. A file belongs to the first rule that finds
+it, so the order of RULES is part of their meaning.
+"""
+
+from . import (
+    embedded,
+    foreign_extension,
+    foreign_path,
+    foreign_tag,
+    foreign_tree,
+    leftover,
+    misnamed,
+    nested_path,
+    no_variant,
+    noarch_bytecode,
+    optimized,
+    orphan,
+    sourceless,
+    stale_listing,
+    stale_stamp,
+    unknown_variant,
+)
+
+RULES = (
+    foreign_path.RULE,
+    foreign_tag.RULE,
+    noarch_bytecode.RULE,
+    no_variant.RULE,
+    nested_path.RULE,
+    foreign_tree.RULE,
+    foreign_extension.RULE,
+    leftover.RULE,
+    optimized.RULE,
+    orphan.RULE,
+    unknown_variant.RULE,
+    misnamed.RULE,
+    sourceless.RULE,
+    embedded.RULE,
+    stale_listing.RULE,
+    stale_stamp.RULE,
+)

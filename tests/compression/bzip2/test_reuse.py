@@ -20,7 +20,7 @@ from conda_prune.compression.bzip2.bits import find_magic
 from conda_prune.compression.recompress import Rewritten
 from conda_prune.compression.stream import CannotReuse, Stream
 from conda_prune.compression.threads import ThreadBudget
-from conda_prune.judgement.plan import Options
+from conda_prune.judgement.options import Options
 from conda_prune.model import BlockInfo, CompressionSettings, Splice
 from conda_prune.operations.fix import FixOptions, fix_package
 

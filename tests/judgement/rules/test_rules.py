@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from conda_prune.judgement.contents import Contents
-from conda_prune.judgement.rules.all_rules import RULES, rule_of
+from conda_prune.judgement.options import rule_of
+from conda_prune.judgement.rules import RULES
 from conda_prune.judgement.variant.detect import override_variant
 from conda_prune.model import (
     Action,
@@ -373,7 +374,7 @@ def test_directories_go_by_themselves() -> None:
     }
     contents = Contents(files, {}, {}, None, complete=True)
     for rule in RULES:
-        if not rule.of_rest:
+        if rule.phase != "remainder":
             assert not list(rule.find(contents, override_variant("3.11")))
 
 
@@ -622,7 +623,7 @@ def test_judging_takes_time_in_proportion_to_the_files(python: str) -> None:
             contents = package_of(count)
             started = time.process_time()
             for rule in RULES:
-                if not rule.of_rest:
+                if rule.phase != "remainder":
                     list(rule.find(contents, variant))
             best = min(best, time.process_time() - started)
         return best
@@ -648,7 +649,7 @@ def test_a_name_of_a_megabyte_is_judged_in_linear_time(part: str) -> None:
             contents = contents_with(*names, heads={f"{start}/m.pyc": head(MAGIC_310)})
             started = time.process_time()
             for rule in RULES:
-                if not rule.of_rest:
+                if rule.phase != "remainder":
                     list(rule.find(contents, variant))
             best = min(best, time.process_time() - started)
         return best

@@ -1,0 +1,59 @@
+"""What the user asked for: which kinds of findings are repaired, which files are kept, and for which Python."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from .rules import RULES
+from .rules.rule import Rule
+
+KINDS = tuple(rule.kind for rule in RULES)
+_BY_KIND = {rule.kind: rule for rule in RULES}
+
+
+def rule_of(kind: str) -> Rule:
+    """Return the rule that finds a kind. Raises KeyError for an unknown kind."""
+    return _BY_KIND[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for: kinds instead of the defaults, kinds left out, files kept, the Python, more kinds."""
+
+    python: str | None = None
+    select: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+    keep: tuple[str, ...] = ()
+    extend_select: frozenset[str] = frozenset()
+
+    def wants(self, kind: str) -> bool:
+        """Return whether a kind of finding is to be looked for. An empty `select` stands for the defaults."""
+        rule = rule_of(kind)
+        if rule.chosen == "always":
+            return True
+        if kind in self.ignore:
+            return False
+        if rule.chosen == "unless ignored" or self.asks_for(kind):
+            return True
+        return rule.default and not self.select
+
+    def asks_for(self, kind: str) -> bool:
+        """Return whether the user asked for a kind by name, or for all."""
+        return not {kind, "all"}.isdisjoint(self.select | self.extend_select)
+
+    def owns(self, kind: str) -> bool:
+        """Return whether the files that a kind finds belong to it, so that no later kind finds them again.
+
+        They do even if they are left alone because the kind is ignored or others were selected.
+        """
+        return self.wants(kind) or kind in self.ignore or rule_of(kind).default
+
+    def keeps(self, path: str) -> bool:
+        """Return whether a file stays, whatever the rules say."""
+        return any(fnmatchcase(path, pattern) for pattern in self.keep)
+
+    def unused_keep(self, paths: Collection[str]) -> tuple[str, ...]:
+        """Return the patterns of `keep` that match none of the paths."""
+        return tuple(pattern for pattern in self.keep if not any(fnmatchcase(path, pattern) for path in paths))

@@ -1,0 +1,43 @@
+"""foreign-extension: extension modules of another Python."""
+
+from __future__ import annotations
+
+from ...model import Variant
+from ..contents import Contents
+from ..locations import decides, own_python
+from ..variant.pythons import extension_python, versioned_tree
+from .rule import Findings, Rule, drop
+
+
+def foreign_extension(contents: Contents, variant: Variant) -> Findings:
+    """Extension modules of another Python: `m.cpython-310-x86_64-linux-gnu.so` in a package for Python 3.11.
+
+    Causes: a build directory that served an earlier variant, or a wheel that carries modules for several Pythons.
+
+    Fix: on request, the files are dropped. Modules for the stable ABI (`.abi3.so`) and without a suffix stay.
+
+    Safe: Python imports an extension module only by a suffix of its own. Other programs may load it by name, which is
+    why this is no default.
+
+    Prevention: build every variant in a clean source directory.
+
+        rattler-build   build: {files: {exclude: ["**/*.cpython-310-*.so"]}}
+        pixi            pixi publish --clean
+        conda-build     remove the source's build/ directory in build/script before building
+    """
+    own = own_python(variant)
+    if own is None:
+        return
+    from ..interpreters import Interpreters
+
+    interpreters = Interpreters(contents, variant)
+    for path in contents.files:
+        python = extension_python(path)
+        if python is not None and decides(variant, path):
+            certain = "threading" not in variant.inferred or versioned_tree(path) is not None
+            threads = certain and {own.free_threaded, python.free_threaded} == {True, False}
+            if (python[:3] != own[:3] or threads) and not interpreters.is_around(path, python.version):
+                yield drop("foreign-extension", contents, path, f"of {python}")
+
+
+RULE = Rule("foreign-extension", foreign_extension, default=False)

@@ -1,0 +1,65 @@
+"""foreign-tag: bytecode of another interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ...model import Variant
+from ..bytecode import Bytecode, Header
+from ..contents import Contents
+from ..locations import decides, fits, header_of, is_legacy, own_python
+from ..variant.pythons import Magic, Python
+from .rule import Findings, Rule, drop
+
+
+def foreign_tag(contents: Contents, variant: Variant) -> Findings:
+    """Bytecode of another interpreter: `__pycache__/m.cpython-310.pyc` in a package for Python 3.11.
+
+    An untagged `m.pyc` counts where `m.py` is beside it and its header's magic number belongs to another Python.
+
+    Causes: the build environment's Python compiled what the host's Python will import; an upstream archive or wheel
+    shipped its own `__pycache__`; an earlier variant's files stayed in the tree.
+
+    Fix: the files are dropped. Those of an interpreter inside the package stay (`embedded`), and so does test data.
+
+    Safe: an interpreter imports from `__pycache__` only what carries its own tag (PEP 3147); beside a source it ignores
+    an `m.pyc`, or, as Python 2 does, ignores it for its magic number.
+
+    Prevention: let the host's Python compile, and keep `__pycache__` out of source archives.
+
+        rattler-build   build: {files: {exclude: ["**/*.cpython-310.pyc"]}}
+        pixi            [package.build.config] env = { PYTHONDONTWRITEBYTECODE = "1" }
+        conda-build     have python in requirements/host only; build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
+    """
+    own = own_python(variant)
+    if own is None:
+        return
+    judged = [bytecode for bytecode in contents.bytecode if decides(variant, bytecode.path)]
+    tagged = [bytecode for bytecode in judged if bytecode.tag and not fits(bytecode.tag, variant)]
+    legacy = list(_foreign_legacy((bytecode for bytecode in judged if not bytecode.tag), contents, own))
+    if not (tagged or legacy):
+        return
+    from ..interpreters import Interpreters
+
+    interpreters = Interpreters(contents, variant)
+    for bytecode in tagged:
+        if not (interpreters.imports(bytecode) or interpreters.is_nested_tree_of(bytecode)):
+            yield drop("foreign-tag", contents, bytecode.path, bytecode.tag)
+    for bytecode, header, writer in legacy:
+        if not interpreters.is_around(bytecode.path, writer.version):
+            detail = f"magic number {header.magic} of {writer.implementation} {writer.major}.{writer.minor}"
+            yield drop("foreign-tag", contents, bytecode.path, detail)
+
+
+def _foreign_legacy(
+    found: Iterable[Bytecode], contents: Contents, own: Python
+) -> Iterator[tuple[Bytecode, Header, Magic]]:
+    """Yield the untagged bytecode next to a source that another Python wrote, with its header and that Python."""
+    for bytecode in found:
+        if is_legacy(bytecode, contents) and (said := header_of(bytecode, contents)) is not None:
+            header, writer = said
+            if (writer.implementation, writer.version) != (own.implementation, own.version):
+                yield bytecode, header, writer
+
+
+RULE = Rule("foreign-tag", foreign_tag, default=True, needs_headers=True)

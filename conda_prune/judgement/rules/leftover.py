@@ -1,0 +1,28 @@
+"""leftover: temporary files of interrupted bytecode writes."""
+
+from __future__ import annotations
+
+from ...model import Variant
+from ..contents import Contents
+from ..locations import has_source
+from .rule import Findings, Rule, drop
+
+
+def leftover(contents: Contents, variant: Variant) -> Findings:
+    """The temporary file of an interrupted bytecode write: `m.cpython-311.pyc.140234567890`.
+
+    Causes: a Python was killed, or several wrote the same file, while bytecode was being compiled (pybind11 #5838).
+
+    Fix: on request, the files are dropped.
+
+    Safe: no Python reads a file of that name. Other tools might number their files so, which is why this is no default.
+
+    Prevention: compile once, when everything is installed, as the build tools do by themselves; keep tests that run
+    during the build from writing bytecode with PYTHONDONTWRITEBYTECODE=1.
+    """
+    for bytecode in contents.bytecode:
+        if bytecode.leftover and (bytecode.cached or has_source(bytecode, contents)):
+            yield drop("leftover", contents, bytecode.path, "interrupted write")
+
+
+RULE = Rule("leftover", leftover, default=False)

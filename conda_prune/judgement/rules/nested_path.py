@@ -1,0 +1,45 @@
+"""nested-path: bytecode in another Python's tree, deeper in the package."""
+
+from __future__ import annotations
+
+from ...model import Variant
+from ..contents import Contents
+from ..locations import foreign_tree_of, nested_tree_of, tree_version
+from .rule import Findings, Rule, drop
+
+
+def nested_path(contents: Contents, variant: Variant) -> Findings:
+    """Bytecode under another Python's tree in another install prefix: `opt/ros/humble/lib/python3.10/**` in a package
+    for Python 3.11, with no interpreter there.
+
+    Causes: those of foreign-path, in a package that installs below a directory of its own, or into `Library` on
+    Windows; or the tree is meant for a program that brings its Python from elsewhere.
+
+    Fix: it is reported; on request, the files are dropped. Trees that hold a whole interpreter are `embedded`.
+
+    Safe: Python 3.11 imports nothing from there unless a program puts the directory on its path, and even then nothing
+    with another tag. A program with a Python of its own may, which is why this is no default.
+
+    Prevention: as for foreign-path.
+    """
+    nested = [
+        (bytecode, tree)
+        for bytecode in contents.bytecode
+        if (tree := nested_tree_of(bytecode.path, contents, variant)) is not None
+        and foreign_tree_of(bytecode.path, contents, variant) is None
+    ]
+    if not nested:
+        return
+    from ..interpreters import Interpreters
+    from ..reachability import Reachability
+
+    interpreters, reachability = Interpreters(contents, variant), Reachability(contents, variant)
+    for bytecode, tree in nested:
+        path = bytecode.path
+        if interpreters.contains(path, bytecode.tag) or interpreters.is_named(path, tree_version(tree)):
+            continue
+        if not reachability.reaches(path, tree):
+            yield drop("nested-path", contents, path, tree)
+
+
+RULE = Rule("nested-path", nested_path, default=True, on_request=True, needs_pth=True, place="under")
