@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .errors import PruneError
 from .model import (
@@ -21,6 +22,9 @@ from .model import (
     Variant,
 )
 
+if TYPE_CHECKING:
+    from .operations.diff import Difference
+
 __version__ = "0.1.0"
 __all__ = [
     "Action",
@@ -33,6 +37,7 @@ __all__ = [
     "Size",
     "Variant",
     "check",
+    "diff",
     "fix",
 ]
 
@@ -122,6 +127,38 @@ def fix(
 
     with _naming(package):
         return fix_and_reindex(package, options, writing, reindex, limits=limits)
+
+
+def diff(
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    *,
+    python: str | None = None,
+    select: Collection[str] = (),
+    extend_select: Collection[str] = (),
+    ignore: Collection[str] = (),
+    keep: Sequence[str] = (),
+    limits: Limits | None = None,
+) -> Difference:
+    """Return how two packages differ, member by member; `unexpected` has what removing stray files does not explain.
+
+    What may be missing from `new` is what `fix` would drop from `old` with the same arguments, which are those of
+    `check`. Both packages are compared by readers that share no code with `fix`.
+
+    Raises TypeError or ValueError for an argument that means nothing, PruneError where a package cannot be read.
+    """
+    from .operations.arguments import check_limits, judgement_options, path_of
+
+    options = judgement_options(python, select, extend_select, ignore, keep)
+    limits, old, new = check_limits(limits), path_of("old", old), path_of("new", new)
+
+    from .operations.diff import compare
+    from .operations.strays import stray_paths
+
+    with _naming(old):
+        strays = stray_paths(old, options, limits=limits)
+    with _naming(new):
+        return compare(old, new, strays)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "operations": (
         "operations", "channel", "rewrite", "archive", "compression", "judgement", "suggestions", "system", *SHARED
     ),
-    "report": ("report", "judgement", "quantities", "suggestions", *SHARED),
+    "report": ("report", "operations", "judgement", "quantities", "suggestions", *SHARED),
     "__init__": ("operations", *SHARED),
     "cli": (
         "cli", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement", "interruption",

@@ -29,6 +29,7 @@ COMMANDS = {
     "check": "check",
     "fix": "fix",
     "show": "show",
+    "diff": "diff",
     "prefix": "prefix",
     "explain": "explain",
     "report": "report",

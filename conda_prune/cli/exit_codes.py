@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
         return code
 
     OK = 0, "nothing to do, or everything fixed"
-    FINDINGS = 1, "something would be fixed (check, fix --dry-run, prefix without --fix)"
+    FINDINGS = 1, "something would be fixed (check, fix --dry-run, prefix without --fix), or diff found another change"
     USAGE = 2, "wrong usage or configuration, or no package found"
     FAILED = 3, "a package could not be processed (it is untouched, the others are done), or results were not written"
     INTERRUPTED = 130, "interrupted (Ctrl-C); no partial output is left"
@@ -58,6 +58,12 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
         ExitCode.OK: "shown",
         ExitCode.USAGE: "wrong usage or configuration",
         ExitCode.FAILED: "the package cannot be read, or contradicts itself about its Python",
+    },
+    "diff": {
+        ExitCode.OK: "NEW is OLD minus its stray files, or the same package",
+        ExitCode.FINDINGS: "there is a difference that removing stray files does not explain",
+        ExitCode.USAGE: "wrong usage or configuration",
+        ExitCode.FAILED: "a package cannot be read, or contradicts itself about its Python",
     },
     "report": {
         ExitCode.OK: "every file could be read, whatever the results are",

@@ -6,12 +6,13 @@ import click
 
 
 @click.command()
-def schema() -> None:
+@click.argument("output", type=click.Choice(["results", "diff"]), default="results")
+def schema(output: str) -> None:
     """Print the JSON Schema (2020-12) of the JSON output.
 
-    It describes the array of `--format json`, each line of `--format jsonl`, and the object of
-    `show --format json`. New keys may be added at any time; a key is only removed, or changes its
-    meaning, with a new schema_version.
+    `results`, the default, describes the array of `--format json`, each line of `--format jsonl`, and the
+    object of `show --format json`; `diff` describes the object of `diff --format json`. New keys may be
+    added at any time; a key is only removed, or changes its meaning, with a new schema_version.
 
     \b
     Examples:
@@ -19,6 +20,6 @@ def schema() -> None:
       conda-prune check output/ --format json > results.json
       check-jsonschema --schemafile conda-prune.schema.json results.json
     """
-    from ..report.json_report import schema_text
+    from ..report import diff, json_report
 
-    print(schema_text(), end="")
+    print((diff if output == "diff" else json_report).schema_text(), end="")

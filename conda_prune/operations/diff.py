@@ -46,6 +46,7 @@ class Difference:
     old_size: int
     new_size: int
     kept: int
+    """How many members are in both packages."""
     changes: tuple[Change, ...] = field(default=())
 
     @property
@@ -55,9 +56,9 @@ class Difference:
 
 
 def compare(old: str, new: str, strays: Collection[str]) -> Difference:
-    """Return how two packages differ; `strays` are the paths that may be missing from the new one.
+    """Return how two packages differ. `strays` are the paths that may be missing from the new one.
 
-    Raises NotAPackage or Damaged, with the path as `path`, where one of them cannot be read.
+    Raises NotAPackage or Damaged, naming the path, where one of them cannot be read.
     """
     before, after = read_contents(old), read_contents(new)
     changes = list(_container_changes(before, after))
