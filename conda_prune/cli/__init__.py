@@ -33,6 +33,7 @@ COMMANDS = {
     "prefix": "prefix",
     "explain": "explain",
     "report": "report",
+    "config": "config",
     "schema": "schema",
     "completion": "completion",
 }

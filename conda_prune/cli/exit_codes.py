@@ -65,6 +65,10 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
         ExitCode.USAGE: "wrong usage or configuration",
         ExitCode.FAILED: "a package cannot be read, or contradicts itself about its Python",
     },
+    "config": {
+        ExitCode.OK: "shown",
+        ExitCode.USAGE: "wrong usage, or a configuration file or variable that means nothing",
+    },
     "report": {
         ExitCode.OK: "every file could be read, whatever the results are",
         ExitCode.USAGE: "wrong usage",

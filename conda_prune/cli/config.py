@@ -1,0 +1,93 @@
+"""`config`: the settings in force, and where each comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, NamedTuple, cast
+
+import click
+from click.core import ParameterSource
+
+from .configurable_command import ConfigurableCommand, configuration_in_force, long_name
+from .exit_codes import exit_codes_help
+
+
+class _Setting(NamedTuple):
+    """One option: its value as JSON has it, None where it is not set, and where the value comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("config"))
+@click.argument("command", type=click.Choice(["check", "fix", "show", "prefix"]), default="fix")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
+              help="For people, or one JSON object.")  # fmt: skip
+@click.pass_context
+def config(context: click.Context, command: str, format_: str) -> None:
+    """Show the settings that a command would use here, and where each comes from.
+
+    COMMAND is fix (the default), check, show or prefix. An option on the command line wins over a variable
+    of the environment, which wins over [tool.conda-prune] in the nearest pixi.toml or pyproject.toml.
+
+    \b
+    Examples:
+      conda-prune config
+      conda-prune config check --format json
+      conda-prune config --config ci/pyproject.toml
+    """
+    from ..report.escape import escaped
+    from ..report.output import Style, print_line
+
+    path = configuration_in_force(context)
+    settings = _settings(context, command, path)
+    if format_ == "json":
+        values = {setting.name: {"value": setting.value, "origin": setting.origin} for setting in settings}
+        print(json.dumps({"command": command, "file": path, "settings": values}, indent=2))
+        return
+    style = Style("config")
+    print_line(f"configuration file: {escaped(path) if path is not None else 'none'}", sys.stdout, style)
+    rows = [(setting.name, escaped(_text(setting.value)), escaped(setting.origin)) for setting in settings]
+    wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, value, origin in rows:
+        print_line(f"  {name:<{wide[0]}}  {value:<{wide[1]}}  {origin}", sys.stdout, style)
+
+
+def _settings(context: click.Context, command: str, path: str | None) -> list[_Setting]:
+    """Return the options of a command that a configuration file may set, with their values and origins."""
+    from .config_file import KEYS
+
+    group = context.find_root()
+    inspected = cast(click.Group, group.command).get_command(group, command)
+    if inspected is None:
+        raise click.UsageError(f"there is no command {command!r}", context)
+    arguments = ["--no-config"] if path is None else ["--config", path]
+    if command == "show":
+        arguments.append("package")  # It is not read.
+    found = []
+    with inspected.make_context(command, arguments, parent=group) as made:
+        for parameter in inspected.params:
+            if isinstance(parameter, click.Option) and (name := long_name(parameter)) in KEYS:
+                value = made.params.get(parameter.name or "")
+                origin = _origin(made, parameter, path)
+                found.append(_Setting(name, list(value) if isinstance(value, tuple) else value, origin))
+    return sorted(found)
+
+
+def _origin(context: click.Context, option: click.Option, path: str | None) -> str:
+    source = context.get_parameter_source(option.name or "")
+    if source is ParameterSource.ENVIRONMENT:
+        variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
+        return next(variable for variable in variables if os.environ.get(variable))
+    return path or "default" if source is ParameterSource.DEFAULT_MAP else "default"
+
+
+def _text(value: Any) -> str:
+    if value is None or value == []:
+        return "not set"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ", ".join(value) if isinstance(value, list) else str(value)
