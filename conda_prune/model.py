@@ -1,7 +1,10 @@
-"""The nouns that every wing shares: facts of a package, findings about it, and the plan for it.
+"""The nouns that every part shares: facts about a package, findings about it, and the plan for it.
 
-All of them are frozen: nothing here changes after it was made, so a plan that was checked is the plan that is
-carried out. Sizes and offsets are bytes; offsets count from the start of a component's uncompressed tar stream.
+All of them are immutable, so a plan that was checked is the plan that is carried out. Sizes and offsets are bytes;
+offsets count from the start of a component's uncompressed tar stream.
+
+Most are named tuples: making a dataclass takes 0.3 ms, and a named tuple 0.04 ms, which counts in a check that takes
+50 ms more than importing click.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from .limits import Limits as Limits
 
@@ -35,8 +38,7 @@ class FileKind(str, Enum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """One file of a package, as its listing or its payload tells it.
 
     `path` has `/` separators, no leading `./` and no final `/`. `size` and `sha256` are None when unknown.
@@ -58,8 +60,7 @@ class File:
         return self.content if self.content is not None and len(self.content) == self.size else None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where a member stands: headers at `start`, content at `content`, the next member at `stop`.
 
     `name` is the name as the tar stores it, undecodable bytes as surrogate escapes (PEP 383).
@@ -71,8 +72,7 @@ class Span:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Splice:
+class Splice(NamedTuple):
     """Replace the bytes `start` to `stop` of a stream by `new`."""
 
     start: int
@@ -83,8 +83,7 @@ class Splice:
 Source: TypeAlias = Literal["recorded", "reproduced", "assumed", "asked"]
 
 
-@dataclass(frozen=True, slots=True)
-class CompressionSettings:
+class CompressionSettings(NamedTuple):
     """How a stream was compressed, or will be, and how that is known.
 
     `source` is `recorded` (the stream or the package says so), `reproduced` (compressing the content with them gives
@@ -99,8 +98,7 @@ class CompressionSettings:
     checksum: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BlockInfo:
+class BlockInfo(NamedTuple):
     """A block of a bz2 stream that was decompressed once.
 
     `start` and `stop` are bit offsets in the stream; `block_crc` is the CRC that the block states. `size` is the bytes
@@ -114,8 +112,7 @@ class BlockInfo:
     crc: int
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(NamedTuple):
     """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`.
 
     `spans` tells where each of `files` stands, `size` how long the stream is. `headers` holds the raw headers,
@@ -127,12 +124,11 @@ class Component:
     files: tuple[File, ...]
     spans: Sequence[Span]
     size: int
-    headers: Mapping[str, bytes] = field(default_factory=dict)
+    headers: Mapping[str, bytes] = {}
     blocks: tuple[BlockInfo, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Which version of a file was read: changes when somebody else replaces or writes it."""
 
     device: int
@@ -174,8 +170,7 @@ class Action(str, Enum):
     REPORT = "report"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One fact about one file that the user may want to know, or have repaired.
 
     `action` is what `fix` does about it: REPORT where it does nothing. `quiet` findings are shown with `-v` only.
@@ -193,8 +188,7 @@ Fact: TypeAlias = Literal["version", "implementation", "threading"]
 """Something that is known about a Python; `threading` is whether it is free-threaded."""
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """Which Python a package is for, which bytecode that Python reads, and the evidence.
 
     `kind` is `exact` (one Python), `any` (works with every Python: no cached bytecode belongs in it), `none` (nothing
@@ -221,16 +215,14 @@ class Drop:
     """Take the member out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(NamedTuple):
     """Give the member this content; its header keeps all but size and checksum. A hard link becomes a regular file."""
 
     content: bytes
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """Overwrite the first bytes of the member's content by `head`, as many as there are; `sha256` is the new
     content's.
     """
@@ -239,8 +231,7 @@ class Patch:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Relink:
+class Relink(NamedTuple):
     """Let the hard link lead to another member of its component, given by its path; its header keeps all the rest."""
 
     target: str
@@ -249,8 +240,7 @@ class Relink:
 Edit: TypeAlias = Drop | Rewrite | Patch | Relink
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """All that will be done to one package, decided before anything is written.
 
     `status`: `clean`, `findings` (there is something to fix) or `refused` (`refusal` says why).
@@ -271,16 +261,14 @@ class Plan:
     unused_keep: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Size in bytes and SHA-256 of a package's file."""
 
     size: int
     sha256: str
 
 
-@dataclass(frozen=True)
-class Compression:
+class Compression(NamedTuple):
     """How the payload is compressed; the two byte counts tell what a fix copied as it was and what it compressed."""
 
     codec: str
@@ -290,8 +278,7 @@ class Compression:
     recompressed_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IndexRecord:
+class IndexRecord(NamedTuple):
     """What a channel's index said of one package's file, and says now: SHA-256, empty where it said nothing."""
 
     file: str

@@ -8,9 +8,8 @@ import os
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, cast
 
 from .. import system
 from ..compression.byte_range import ByteRange
@@ -35,8 +34,7 @@ _METADATA_LIMIT = 1 << 20
 _CHANGED, _AGAIN = "the file was changed while it was being read", "try again when nothing writes to it"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One compressed tar stream: `component` is `info`, `pkg` or `tar`; `entry` its name in the zip.
 
     `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `byte_range` holds the compressed bytes.

@@ -6,7 +6,6 @@ import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..compression.codec import CODECS, LARGE
@@ -37,17 +36,17 @@ _READ_FROM_INFO = frozenset({"info/index.json", "info/paths.json"})
 def read_package(
     archive: Archive, keep: Keep, *, payload: bool, progress: Progress = lambda done: None, threads: int = 1
 ) -> Package:
-    """Return the facts of a package: of a .conda its info component only, unless `payload` is set.
+    """Return the facts of a package: of a .conda its info component only, without hashes, unless `payload` is set.
 
     Raises Damaged, Unsupported or LimitExceeded; a package that returns was read to its last byte.
     """
+    complete = payload or archive.part("pkg") is None
     components: list[Component] = []
     for part in archive.parts:
         if part.component != "pkg" or payload:
-            components.append(_read_component(archive, part, keep, progress, threads))
+            components.append(_read_component(archive, part, keep, progress, threads, hashed=complete))
     limits = archive.limits.within(sum(_packed_size(archive, part) for part in archive.parts))
     _check_names(components, limits)
-    complete = payload or archive.part("pkg") is None
     info = archive.part("info")
     return Package(
         archive.path,
@@ -60,7 +59,9 @@ def read_package(
     )
 
 
-def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress, threads: int) -> Component:
+def _read_component(
+    archive: Archive, part: Part, keep: Keep, progress: Progress, threads: int, *, hashed: bool
+) -> Component:
     archive.check_window(part)
     if archive.is_wide(part):
         archive.notes.append(f"the {part.component} component's zstd window is larger than conda clients accept")
@@ -74,7 +75,7 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
         closing(CODECS[part.codec].read(part.byte_range, threads)) as pieces,
         _hashing(threaded) as (later, flush),
     ):
-        reader = TarReader(keep, archive.limits.within(_packed_size(archive, part)), later)
+        reader = TarReader(keep, archive.limits.within(_packed_size(archive, part)), later if hashed else None)
         for piece, block in pieces:
             size += len(piece)
             if block is not None:
@@ -84,7 +85,7 @@ def _read_component(archive: Archive, part: Part, keep: Keep, progress: Progress
             reader.feed(piece)
             flush()
             progress(len(piece))
-    return replace(reader.finish(part.component), blocks=tuple(blocks))
+    return reader.finish(part.component)._replace(blocks=tuple(blocks))
 
 
 def _packed_size(archive: Archive, part: Part) -> int:

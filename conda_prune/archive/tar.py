@@ -6,11 +6,9 @@ cutting byte ranges for all. So this parser keeps spans, and refuses what two re
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from array import array
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, overload
 
 from ..errors import Damaged, LimitExceeded, Unsupported
@@ -71,11 +69,11 @@ class TarReader:
     """Takes a tar stream in pieces of any size and tells its members.
 
     Call `feed` with each piece, then `finish`. `keep` names how many leading bytes of a member's content to keep.
-    `later` hashes beside the parsing.
+    `later` hashes in parallel to the parsing; None leaves the hashes out, and hashlib, whose import takes 3 ms.
     `finish` raises Damaged unless the stream ended with its two zero blocks: a tar cut between two members is an error.
     """
 
-    def __init__(self, keep: Callable[[str], int], limits: Limits, later: Later = now) -> None:
+    def __init__(self, keep: Callable[[str], int], limits: Limits, later: Later | None = now) -> None:
         self._keep = keep
         self._limits = limits
         self._later = later
@@ -118,8 +116,8 @@ class TarReader:
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
         hashed = iter(self._hashed)
         for at, file in enumerate(self._files):
-            if file.kind is FileKind.FILE:
-                self._files[at] = replace(file, sha256=next(hashed))
+            if file.kind is FileKind.FILE and self._later is not None:
+                self._files[at] = file._replace(sha256=next(hashed))
         files = tuple(self._files)
         return Component(name, files, self._spans, self._position + len(self._held), self._headers)
 
@@ -215,18 +213,24 @@ class TarReader:
             )
 
     def _content(self, size: int, keep: int) -> Generator[int, Piece, bytes]:
-        digest = hashlib.sha256()
+        digest = None
+        if self._later is not None:
+            import hashlib
+
+            digest = hashlib.sha256()
         kept = bytearray()
         left = size
         while left:
             piece = yield -left
             left -= len(piece)
-            self._later(digest.update, piece)
+            if self._later is not None and digest is not None:
+                self._later(digest.update, piece)
             if len(kept) < keep:
                 kept += piece[: keep - len(kept)]
         if size % BLOCK:
             yield BLOCK - size % BLOCK
-        self._later(self._hash, digest)
+        if self._later is not None and digest is not None:
+            self._later(self._hash, digest)
         return bytes(kept)
 
     def _hash(self, digest: _Hash) -> None:

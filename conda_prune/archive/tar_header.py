@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..errors import Damaged, LimitExceeded, Unsupported
 from ..model import LONGEST_PATH
@@ -27,8 +27,7 @@ _TIMES = 1 << 63
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What one 512-byte header says. `size` is the size field's, before any PAX record; `ustar` POSIX's own header."""
 
     name: bytes

@@ -11,7 +11,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..compression.byte_range import ByteRange
 from ..errors import (
@@ -38,8 +38,7 @@ _DIRECTORY_LIMIT = 1 << 23
 """Bytes of a central directory at most; a package needs a few hundred. They take about ten times as much memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry: `size` and `crc` are its content's, `packed` is how many bytes that takes in the file.
 
     Its local header begins at `offset`, its bytes at `data`, and what follows them at `stop`. `descriptor`: size and
@@ -60,8 +59,7 @@ class Entry:
     central: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Zip:
+class Zip(NamedTuple):
     """A zip's entries in the order of its directory, and its comment."""
 
     entries: tuple[Entry, ...]
@@ -82,19 +80,18 @@ def read_zip(byte_range: ByteRange) -> Zip:
         raise Unsupported("junk stands before the zip, or between its entries and its directory")
     if end.size > _DIRECTORY_LIMIT:
         raise LimitExceeded(f"the zip's directory takes {end.size} bytes")
-    entries = tuple(_central_entries(byte_range, byte_range.read(end.start, end.size), end.count))
+    entries = tuple(_central_entries(byte_range, byte_range.read(end.start, end.size), end.entries))
     _check_layout(entries, end.start)
     return Zip(entries, end.comment)
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """What the end records say; they begin at `at`, and `start` and `size` are the directory's."""
 
     at: int
     start: int
     size: int
-    count: int
+    entries: int
     comment: bytes
 
 

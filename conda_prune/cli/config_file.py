@@ -16,8 +16,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import UsageError, lacks_files
 from ..system import NotRegular, open_regular
@@ -58,8 +57,7 @@ _LARGEST = 1 << 22
 """Bytes of a configuration file that are read; real ones have a few kilobytes."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The values of a file, by option; numbers of `level` are texts, as on the command line, lists are tuples."""
 
     path: str

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import NamedTuple
 
 from ..model import Format
 
@@ -35,8 +35,7 @@ MARKERS = frozenset({"conda-meta", "urls.txt", ".cache.lock"})
 """What tells an environment (`conda-meta`) and conda's and rattler's package caches, whatever their names are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A package to work on.
 
     `below` is its path below the directory that was searched, for `--output-dir`. `searched`: nobody named this file,
@@ -48,8 +47,7 @@ class Target:
     searched: bool = False
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What paths stand for, and what was left out: `excluded` entries of searched directories, `unmatched` globs."""
 
     targets: tuple[Target, ...]

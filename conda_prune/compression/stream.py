@@ -7,7 +7,6 @@ original's settings and block boundaries imply; so its result is never used befo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..model import BlockInfo, CompressionSettings
@@ -32,8 +31,7 @@ class Piece(NamedTuple):
     block: BlockInfo | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """A compressed stream: its bytes, how it was compressed, and how many bytes of content it has.
 
     `blocks` describes all blocks of a bz2 stream if they are known; an incomplete list is ignored.
@@ -45,8 +43,7 @@ class Stream:
     blocks: Sequence[BlockInfo] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reused:
+class Reused(NamedTuple):
     """A finished stream: the CRC-32 that its content must have, and the bytes of content that were copied."""
 
     crc: int

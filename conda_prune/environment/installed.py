@@ -73,13 +73,13 @@ def _files(prefix: str, record: Record, deep: bool) -> Iterator[File]:
         if bytecode is not None and not record.typed and noarch and bytecode.cached:
             continue  # An old record: it does not tell whether the package or the installer had it.
         if file.kind is FileKind.SYMLINK:
-            yield replace(file, link=_link(prefix, file.path))
+            yield file._replace(link=_link(prefix, file.path))
         elif bytecode is not None and (deep or not bytecode.cached):
-            yield replace(file, content=_head(prefix, file.path, HEADER))
+            yield file._replace(content=_head(prefix, file.path, HEADER))
         elif file.path.endswith(".pth") and (length := content_wanted(file.path)):
             # Installers write the prefix into it, so the record's size may be another.
             content = _head(prefix, file.path, length + 1)
-            yield replace(file, content=content, size=len(content) if content and len(content) <= length else None)
+            yield file._replace(content=content, size=len(content) if content and len(content) <= length else None)
         else:
             yield file
 

@@ -87,7 +87,7 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
         seen: dict[str, Seen] = {}
         # The files' dates, for example, are not yet those that they get in the package.
         not_judged = {rule.kind: rule.in_prefix for rule in RULES if rule.in_prefix}
-        judged = replace(options, ignore=options.ignore | not_judged.keys())
+        judged = options._replace(ignore=options.ignore | not_judged.keys())
         package = as_package(prefix, metadata.index, _files(prefix, owned, seen), prefix)
         # Hard links are files of their own here, so nothing asks for more of a file's content.
         plan = make_plan(package, judged)
@@ -95,8 +95,7 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
         if root is not None and plan.status == "findings" and plan.edits is not None:
             prune(root, plan.edits, seen, owned)
             result = replace(result, status="fixed")
-    variant = replace(
-        plan.variant,
+    variant = plan.variant._replace(
         because=tuple(metadata.shown.get(text, text) for text in plan.variant.because),
         conflict=metadata.told(plan.variant.conflict),
     )

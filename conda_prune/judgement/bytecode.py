@@ -7,7 +7,7 @@ say nothing; they never fail.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .variant.pythons import Magic, is_tag, magic_python
 
@@ -21,8 +21,7 @@ HEADER = 16
 """Bytes of the longest header there is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bytecode:
+class Bytecode(NamedTuple):
     """A bytecode file's name, taken apart.
 
     `cached`: it stands directly inside a `__pycache__` directory. `tag` is its cache tag, empty where it has none; a
@@ -77,8 +76,7 @@ def _parse_cached(stem: str) -> tuple[str, str, str, bool]:
     return stem, "", level, False
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What the first bytes of a bytecode file say. None where the file is too short, or its Python is unknown.
 
     `flags` are PEP 552's. Bit 0 says that the header holds `digest`, the source's hash, and no time stamp (`mtime` in

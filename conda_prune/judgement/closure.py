@@ -9,7 +9,7 @@ others lead to that one. So a package never holds the content more often than be
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..model import (
     Action,
@@ -52,7 +52,7 @@ def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[
     done = Consequences([_as_report(finding, stays) for finding in findings])
     done.notes = [f"{path} is kept: {why}" for path, why in stays.items()]
     for link, target in list(_links_without_target(contents, drops)):
-        drops[link] = replace(drops[target], path=link, size=0, detail=f"links to {target}")
+        drops[link] = drops[target]._replace(path=link, size=0, detail=f"links to {target}")
         done.findings.append(drops[link])
     done.edits = {path: Drop() for path in drops}
     needed = set()
@@ -91,7 +91,7 @@ def relinked(contents: Contents, edits: Mapping[str, Edit]) -> dict[str, Edit]:
 
 def _as_report(finding: Finding, stays: Mapping[str, str]) -> Finding:
     if finding.action is Action.DROP and finding.path in stays:
-        return replace(finding, action=Action.REPORT, detail=f"kept: {stays[finding.path]}")
+        return finding._replace(action=Action.REPORT, detail=f"kept: {stays[finding.path]}")
     return finding
 
 

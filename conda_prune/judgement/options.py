@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from .rules import RULES
 from .rules.rule import Rule
@@ -18,8 +18,7 @@ def rule_of(kind: str) -> Rule:
     return _BY_KIND[kind]
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What the user asked for: kinds instead of the defaults, kinds left out, files kept, the Python, more kinds."""
 
     python: str | None = None

@@ -5,7 +5,6 @@ written.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from ..errors import PruneError
@@ -45,7 +44,7 @@ def make_plan(package: Package, options: Options) -> Plan:
     package's metadata cannot be read.
     """
     plan = _make_plan(package, options)
-    return replace(plan, unused_keep=options.unused_keep(contents_of(package).files)) if options.keep else plan
+    return plan._replace(unused_keep=options.unused_keep(contents_of(package).files)) if options.keep else plan
 
 
 def _make_plan(package: Package, options: Options) -> Plan:
@@ -145,7 +144,7 @@ def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[lis
                 if not wanted:
                     ignored.add(finding.path)
                 elif rule.on_request and not options.asks_for(rule.kind):
-                    finding = replace(finding, action=Action.REPORT)
+                    finding = finding._replace(action=Action.REPORT)
             if wanted:
                 findings.append(finding)
     return findings, frozenset(ignored)

@@ -11,9 +11,8 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from ..errors import CannotWrite
 from ..model import Result
@@ -34,8 +33,7 @@ _SHARING = ("text", "github")
 """The formats made of lines for people: both may go to standard output at once."""
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """How results are told: by which command, to whom.
 
     `colors` is None where each stream decides for itself. `fix_options` are the options that a `fix` needs to do what

@@ -191,7 +191,7 @@ def test_a_deflated_entry_of_another_length_is_damaged(more: int, tmp_path: Path
     opened = Opened(tmp_path / "a.zip", zip_archive([ZipMember("a", b"content " * 9, method=DEFLATED)]))
     entry = opened.zip.entries[0]
     with pytest.raises(Damaged, match="is cut or has bytes behind its end"):
-        list(inflate(opened.byte_range, replace(entry, packed=entry.packed + more), 100))
+        list(inflate(opened.byte_range, entry._replace(packed=entry.packed + more), 100))
 
 
 def test_a_directory_of_more_than_8_mebibytes_is_not_read(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_sha256_is_null_where_the_file_was_not_read_whole() -> None:
 
 def test_names_that_are_no_utf_8_validate() -> None:
     result = check(STRAY[0].path)
-    odd = tuple(replace(finding, path="lib/\udcff\x1b\x7f\u202e") for finding in result.findings)
+    odd = tuple(finding._replace(path="lib/\udcff\x1b\x7f\u202e") for finding in result.findings)
     text = dumps(validate_result(replace(result, findings=odd, path="\udcff.conda")))
     assert text.isascii()
     assert text.isprintable()

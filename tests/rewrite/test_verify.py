@@ -145,7 +145,7 @@ def test_a_result_that_does_not_verify_is_never_used(
     def one_too_many(component: Any, edits: Any) -> Any:
         # A defect as it could be: the last splice reaches one block too far.
         *others, last = real(component, edits)
-        return (*others, replace(last, stop=last.stop + 512))
+        return (*others, last._replace(stop=last.stop + 512))
 
     monkeypatch.setattr(rewriter, "splices_of", one_too_many)
     with pytest.raises(PruneError):

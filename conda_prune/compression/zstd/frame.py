@@ -9,8 +9,7 @@ frame, nothing before, between or after.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import zstandard
 
@@ -40,8 +39,7 @@ _MAX_HEADER = 18
 _AGAIN = "build or download it again"
 
 
-@dataclass(frozen=True, slots=True)
-class FrameHeader:
+class FrameHeader(NamedTuple):
     """What a frame's header says, and its length in bytes (`header`). `content_size` is None if it is not stated.
 
     A streaming reader holds `window` bytes. If the frame is a single segment, that is all of the content.
@@ -54,8 +52,7 @@ class FrameHeader:
     checksum: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One block: its header is at `start`, the next block at `stop` (offsets in the compressed stream)."""
 
     start: int

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 
 from ...model import Action, Drop, Edit, File, FileKind, Finding, Patch, Rewrite
 from ..contents import Contents
@@ -90,10 +89,10 @@ def _entry(contents: Contents, edits: Mapping[str, Edit], path: str) -> File:
     """Return what an entry of its own says about a file: of a symbolic link, about the file it leads to (CEP 34)."""
     file = contents.files[path]
     if file.kind is not FileKind.SYMLINK:
-        return replace(_after(contents, edits, path) or file, path=path, kind=FileKind.FILE)
+        return (_after(contents, edits, path) or file)._replace(path=path, kind=FileKind.FILE)
     target = opened_file(contents.files, path, contents.symlinks)
     true = _after(contents, edits, target.path) if target is not None else None
-    return replace(file, size=true.size if true else 0, sha256=true.sha256 if true else _EMPTY)
+    return file._replace(size=true.size if true else 0, sha256=true.sha256 if true else _EMPTY)
 
 
 def _after(contents: Contents, edits: Mapping[str, Edit], path: str) -> File | None:
@@ -104,7 +103,7 @@ def _after(contents: Contents, edits: Mapping[str, Edit], path: str) -> File | N
     for name in (path, file.path):
         edit = edits.get(name)
         if isinstance(edit, Rewrite):
-            return replace(file, size=len(edit.content), sha256=edit.sha256)
+            return file._replace(size=len(edit.content), sha256=edit.sha256)
         if isinstance(edit, Patch):
-            return replace(file, sha256=edit.sha256)
+            return file._replace(sha256=edit.sha256)
     return file

@@ -7,7 +7,6 @@ projects), and `installed-files.txt` an egg's. A line ends at a line feed only; 
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -150,6 +149,7 @@ def _joined(directory: str, name: str, prefix: str) -> str:
 
 def _with_digest(line: bytes, stated: re.Match[bytes], content: bytes) -> bytes:
     import base64
+    import hashlib
 
     digest = base64.urlsafe_b64encode(hashlib.new(stated[1].decode(), content).digest()).rstrip(b"=")
     return line[: stated.start(2)] + digest + line[stated.end(2) :]

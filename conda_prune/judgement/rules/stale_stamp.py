@@ -6,7 +6,6 @@ is off by default, and a check of metadata alone never comes to it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
 from ...model import Action, Edit, Finding, Patch, Rewrite, Variant
@@ -45,6 +44,8 @@ def stale_stamp(contents: Contents, variant: Variant) -> Findings:
 
 def restamped(contents: Contents, findings: Iterable[Finding], edits: Mapping[str, Edit]) -> dict[str, Edit]:
     """Return the edits that the findings ask for; `edits` are those of files that take over a dropped one's content."""
+    import hashlib
+
     from ..stamps import new_header, stamps
 
     wanted = {finding.path for finding in findings if finding.action is Action.RESTAMP}

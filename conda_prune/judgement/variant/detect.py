@@ -8,7 +8,6 @@ evidence contradicts itself, nothing is decided. A range decides nothing either:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...errors import UsageError
@@ -62,7 +61,7 @@ def _variant(evidence: Sequence[Evidence]) -> Variant:
         return Variant("unknown", _range_text(said), because=because, conflict=conflict)
     python = _python(said, said.exact)
     inferred = tuple(_inferred(python, weighed.strong))
-    return replace(exact_variant(python, because), inferred=inferred, conflict=conflict)
+    return exact_variant(python, because)._replace(inferred=inferred, conflict=conflict)
 
 
 def _inferred(python: Python, strong: Constraint) -> Iterator[Fact]:

@@ -14,8 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import BadMetadata
 from .pythons import FIRST_FREE_THREADED, known_version, version_of
@@ -38,8 +37,7 @@ _MOST = 100
 """Dependencies on Python that are read: packages have two or three, and parsing one takes up to a few milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One statement about the package's Python: `text` is for people, `says` is what it allows.
 
     `weak` evidence says which Python built the package. It does not narrow a range of several Pythons.

@@ -229,7 +229,7 @@ def test_a_block_changed_since_reading_is_not_copied(tmp_path: Path) -> None:
     source = open_range(tmp_path, old.packed)
     with source.file:
         blocks = known_blocks(source, 2)
-        changed = (*blocks[:-1], replace(blocks[-1], block_crc=blocks[-1].block_crc ^ 1))
+        changed = (*blocks[:-1], blocks[-1]._replace(block_crc=blocks[-1].block_crc ^ 1))
         stream = Stream(source, old.settings, len(old.content), changed)
         with pytest.raises(CannotReuse, match="a block changed"):
             reuse.rewrite(stream, [Splice(0, 1)], io.BytesIO(), ThreadBudget(1), lambda done: None)

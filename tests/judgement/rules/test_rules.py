@@ -477,7 +477,7 @@ OUTSIDE = (
 
 @pytest.mark.parametrize("fact", ["version", "implementation"])
 def test_an_inferred_python_judges_versioned_trees_only(fact: Any) -> None:
-    inferred = replace(override_variant("3.11"), inferred=(fact,))
+    inferred = override_variant("3.11")._replace(inferred=(fact,))
     inside = [cached(SITE, "a.cpython-310.pyc"), cached("lib64/python3.11", "b.cpython-310.pyc")]
     contents = contents_with(*OUTSIDE, *inside)
     assert {finding.path for finding in rule_of("foreign-tag").find(contents, inferred)} == set(inside)
@@ -487,14 +487,14 @@ def test_an_inferred_python_judges_versioned_trees_only(fact: Any) -> None:
 
 
 def test_an_inferred_python_judges_no_legacy_bytecode_elsewhere() -> None:
-    inferred = replace(override_variant("3.11"), inferred=("version",))
+    inferred = override_variant("3.11")._replace(inferred=("version",))
     heads = {f"{tree}/m.pyc": head(MAGIC_310) for tree in (SITE, "share/tool", "Lib/site-packages")}
     contents = contents_with(*(path.removesuffix("c") for path in heads), heads=heads)
     assert [finding.path for finding in rule_of("foreign-tag").find(contents, inferred)] == [f"{SITE}/m.pyc"]
 
 
 def test_an_inferred_python_judges_no_orphans_elsewhere() -> None:
-    inferred = replace(override_variant("3.11"), inferred=("version",))
+    inferred = override_variant("3.11")._replace(inferred=("version",))
     contents = contents_with(cached(SITE, "a.cpython-311.pyc"), cached("share/tool", "b.cpython-311.pyc"))
     assert [finding.path for finding in rule_of("orphan").find(contents, inferred)] == [
         cached(SITE, "a.cpython-311.pyc")
@@ -502,14 +502,14 @@ def test_an_inferred_python_judges_no_orphans_elsewhere() -> None:
 
 
 def test_an_inferred_python_judges_no_extensions_elsewhere() -> None:
-    inferred = replace(override_variant("3.11"), inferred=("version",))
+    inferred = override_variant("3.11")._replace(inferred=("version",))
     contents = contents_with(f"{SITE}/a.cpython-310-darwin.so", "Lib/site-packages/a.cp310-win_amd64.pyd")
     found = [finding.path for finding in rule_of("foreign-extension").find(contents, inferred)]
     assert found == [f"{SITE}/a.cpython-310-darwin.so"]
 
 
 def test_inferred_threading_judges_no_extensions_elsewhere() -> None:
-    inferred = replace(override_variant("3.13t"), inferred=("threading",))
+    inferred = override_variant("3.13t")._replace(inferred=("threading",))
     tree = "lib/python3.13t/site-packages"
     contents = contents_with(
         f"{tree}/a.cpython-313-darwin.so", "Lib/site-packages/a.cp313-win_amd64.pyd", "Lib/a.cp312-win_amd64.pyd"
@@ -530,7 +530,7 @@ def test_inferred_threading_judges_no_extensions_elsewhere() -> None:
     ],
 )
 def test_no_variant_asks_the_index_alone(index: dict[str, Any], goes: bool) -> None:
-    inferred = replace(override_variant("3.11"), inferred=("version",))
+    inferred = override_variant("3.11")._replace(inferred=("version",))
     path = cached(SITE, "a.cpython-311.pyc")
     contents = replace(contents_with(path, cached("share", "b.cpython-311.pyc")), index=index)
     found = list(rule_of("no-variant").find(contents, inferred))
