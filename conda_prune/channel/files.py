@@ -9,15 +9,13 @@ displaced can be looked at: if it is not the file that was read, the two are swa
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from .. import system
 from ..archive.container import identity_of
@@ -35,6 +33,7 @@ from ..rewrite.staging import (
     remove_leftover,
     temporary_of,
 )
+from ..system import open_regular
 
 LARGEST = 1 << 29
 """Bytes that a file of an index may have, and unpack to. The largest known: 254 MB (conda-forge's linux-64, CEP 16)."""
@@ -73,19 +72,6 @@ def join(directory: str, name: str) -> str:
     """Return the path of a file in a directory for messages, with the system's own separators only."""
     path = os.path.join(directory, name)
     return path.replace(os.altsep, os.sep) if os.altsep else path
-
-
-def open_regular(path: str) -> BinaryIO:
-    """Open a regular file for reading; raise OSError for anything else, without waiting for the other end of a pipe."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", path)
-        return open(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
 
 
 def read(path: str) -> tuple[bytes, Identity]:

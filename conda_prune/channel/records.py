@@ -16,7 +16,7 @@ from typing import Any
 from ..archive.container import identity_of
 from ..errors import BadMetadata, Changed
 from ..model import Format, IndexRecord
-from .files import open_regular
+from ..system import open_regular
 
 REINDEX_HINT = "index the channel again, or use --reindex always; --reindex never leaves the index alone"
 

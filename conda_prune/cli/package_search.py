@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from typing import NamedTuple
 
@@ -105,8 +105,8 @@ class _Search:
             # glob.glob would follow links that lead back: with two of them in one directory, 2**40 times.
             fixed = next(number for number, part in enumerate(parts) if is_glob(part))
             directory = "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else ".")
-            wanted = [part for part in parts[fixed:] if part]
-            matched = os.path.isdir(directory) and self._walk(directory, lambda names: _fits(names, wanted))
+            wanted = _Glob([part for part in parts[fixed:] if part])
+            matched = os.path.isdir(directory) and self._walk(directory, wanted)
         else:
             import glob
 
@@ -117,8 +117,8 @@ class _Search:
         if not matched:
             self.unmatched.append(pattern)
 
-    def _walk(self, root: str, wanted: Callable[[Sequence[str]], bool] = lambda names: True) -> bool:
-        """Search a directory; return whether it holds a package that is wanted, by the names of the path below it.
+    def _walk(self, root: str, wanted: _Glob | None = None) -> bool:
+        """Search a directory; return whether it holds a package that the glob matches, any without one.
 
         Linked directories come last, so that a package is found under its own path rather than under a link's.
         """
@@ -149,6 +149,8 @@ class _Search:
                     # Where a killed run was at work, the packages have their own names elsewhere.
                     if entry.name.startswith(_TEMPORARY):
                         continue
+                    if wanted is not None and not wanted.may_match_below(inside.split("/")):
+                        continue
                     linked = entry.is_symlink()
                     if self._is_excluded(root, path, inside, directory=True) or (
                         linked and self._leads_back(root, path)
@@ -156,7 +158,7 @@ class _Search:
                         self.excluded.append(path)
                     else:
                         (links if linked else directories).append((path, inside))
-                elif entry.name.endswith(_ENDINGS) and wanted(inside.split("/")):
+                elif entry.name.endswith(_ENDINGS) and (wanted is None or wanted.matches(inside.split("/"))):
                     if self._is_excluded(root, path, inside, directory=False):
                         self.excluded.append(path)
                     else:
@@ -235,10 +237,40 @@ def is_glob(path: str) -> bool:
     return any(sign in path for sign in "*?[")
 
 
-def _fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether a glob's parts, of which `**` stands for any directories, match a path or a directory it is in."""
-    if not pattern:
-        return True
-    if pattern[0] == "**":
-        return any(_fits(names[skipped:], pattern[1:]) for skipped in range(len(names) + 1))
-    return bool(names) and fnmatch(names[0], pattern[0]) and _fits(names[1:], pattern[1:])
+class _Glob:
+    """A glob in which `**` stands for any number of directories, also none.
+
+    It is followed like a finite automaton: a set of positions in the pattern says how far the names so far may have
+    come. So the time grows with the pattern times the names, however many `**` there are.
+    """
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._parts = parts
+
+    def matches(self, names: Sequence[str]) -> bool:
+        """Return whether a path, given by its names, or a directory that it is in matches the glob."""
+        return len(self._parts) in self._positions(names)
+
+    def may_match_below(self, names: Sequence[str]) -> bool:
+        """Return whether something below a directory may match: the search goes nowhere else."""
+        return bool(self._positions(names))
+
+    def _positions(self, names: Sequence[str]) -> set[int]:
+        positions = self._with_skipped({0})
+        for name in names:
+            after = {
+                # All that is below a directory that matches is wanted; `**` stays for the next name.
+                at if at == len(self._parts) or self._parts[at] == "**" else at + 1
+                for at in positions
+                if at == len(self._parts) or self._parts[at] == "**" or fnmatch(name, self._parts[at])
+            }
+            positions = self._with_skipped(after)
+        return positions
+
+    def _with_skipped(self, positions: set[int]) -> set[int]:
+        """Return the positions, and those behind each `**` that may stand for no directory at all."""
+        reached = set(positions)
+        for at, part in enumerate(self._parts):
+            if at in reached and part == "**":
+                reached.add(at + 1)
+        return reached

@@ -221,7 +221,7 @@ def test_pipe_in_the_place_of_a_shard_does_not_hang(subdir: Path) -> None:
     os.mkfifo(shard)
     done = run("fix", "--in-place", subdir)
     assert done.returncode == 3
-    assert "it is not a regular file" in done.stderr
+    assert "it is a named pipe (FIFO), not a regular file" in done.stderr
 
 
 def test_patches_that_are_a_link_cost_the_link_only(subdir: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,6 +259,44 @@ def test_globs_are_expanded(tmp_path: Path, pattern: str, expected: list[str]) -
         (tmp_path / name).write_bytes(CONDA.path.read_bytes())
     (tmp_path / "rattler-build-log.txt").write_text("log")
     assert sorted(Path(path).relative_to(tmp_path).as_posix() for path in checked(tmp_path / pattern)) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "opened"),
+    [
+        ("a/**/x.conda", {"a", "a/b", "a/b/c"}),
+        ("**/b/*.conda", {".", "a", "a/b", "a/b/c", "d", "d/e"}),
+        ("*/b/**", {".", "a", "a/b", "a/b/c", "d"}),
+        ("[d]/**/x.conda", {".", "d", "d/e"}),
+    ],
+)
+def test_a_glob_opens_only_directories_that_may_match(
+    tmp_path: Path, pattern: str, opened: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/b/c", "d/e"):
+        (tmp_path / name).mkdir(parents=True)
+    scanned = []
+    scandir = os.scandir
+
+    def recorded(path: str) -> object:
+        scanned.append(Path(path).relative_to(tmp_path).as_posix())
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", recorded)
+    find_packages([f"{tmp_path}/{pattern}"])
+    assert set(scanned) == opened
+
+
+def test_a_glob_with_many_stars_takes_little_time(tmp_path: Path) -> None:
+    directory = tmp_path.joinpath(*"abcdefghijklmnopqrst")
+    directory.mkdir(parents=True)
+    package = put(directory)
+    started = time.process_time()
+    assert [target.path for target in find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/*.conda"]).targets] == [
+        str(package)
+    ]
+    assert find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/no.conda"]).targets == ()
+    assert time.process_time() - started < 5, "trying every division of the path among the stars takes hours"
 
 
 def test_name_with_brackets_is_not_a_glob(tmp_path: Path) -> None:
