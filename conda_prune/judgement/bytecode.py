@@ -1,7 +1,7 @@
 """What a bytecode file says about itself: its name (PEP 3147, PEP 488) and its header (PEP 552).
 
-Names are read from the right, since a module's name may hold dots where compileall wrote it. Short or strange headers
-say nothing; they never fail.
+Names are read from the right, since compileall also compiles modules whose names hold dots. Headers that are too short
+or unknown are no evidence, and never an error.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ HEADER = 16
 
 
 class Bytecode(NamedTuple):
-    """A bytecode file's name, taken apart.
+    """The parts of a bytecode file's name.
 
-    `cached`: it stands directly inside a `__pycache__` directory. `tag` is its cache tag, empty where it has none; a
-    tag counts only for cached files. `optimized` is the text after `.opt-`, or `pyo`. `leftover`: an interrupted
-    atomic write left it (`m.cpython-311.pyc.140234567890`). `pytest`: pytest's assertion rewriter wrote it.
+    `cached`: it is directly inside a `__pycache__` directory. `tag` is the cache tag, empty if there is none; only
+    cached files have tags. `optimized` is the text after `.opt-`, or `pyo`. `leftover`: an interrupted atomic write
+    left the file behind (`m.cpython-311.pyc.140234567890`). `pytest`: pytest's assertion rewriter wrote it.
     """
 
     path: str
@@ -45,7 +45,7 @@ class Bytecode(NamedTuple):
 
 
 def parse_bytecode(path: str) -> Bytecode | None:
-    """Return what a path says as the name of a bytecode file, or None where it is no such name."""
+    """Return the parts of a bytecode file's name, or None if the path is not the name of one."""
     if ".py" not in path[-48:]:
         return None
     directory, slash, name = path.rpartition("/")
@@ -63,7 +63,7 @@ def parse_bytecode(path: str) -> Bytecode | None:
 
 
 def _parse_cached(stem: str) -> tuple[str, str, str, bool]:
-    """Return module, tag, optimization level and whether pytest wrote it, of a name without its ending."""
+    """Return the module, tag and optimization level of a name without its ending, and whether pytest wrote the file."""
     level = ""
     rest, _, last = stem.rpartition(".")
     if rest and (match := _OPTIMIZED.fullmatch(last)):
@@ -77,11 +77,11 @@ def _parse_cached(stem: str) -> tuple[str, str, str, bool]:
 
 
 class Header(NamedTuple):
-    """What the first bytes of a bytecode file say. None where the file is too short, or its Python is unknown.
+    """The header of a bytecode file. A field is None if the file is too short, or if its Python is unknown.
 
-    `flags` are PEP 552's. Bit 0 says that the header holds `digest`, the source's hash, and no time stamp (`mtime` in
-    seconds, `size` in bytes, both modulo 2**32; Pythons before 3.3 wrote no size). Flags that no Python writes leave
-    all of these None.
+    `flags` are defined by PEP 552: with bit 0, the header holds `digest`, the hash of the source, and otherwise a time
+    stamp (`mtime` in seconds and `size` in bytes, both modulo 2**32; Pythons before 3.3 wrote no size). All of these
+    are None if the flags are ones that no Python writes.
     """
 
     magic: int
@@ -93,7 +93,7 @@ class Header(NamedTuple):
 
 
 def parse_header(head: bytes | None) -> Header | None:
-    """Return what a file's first bytes say as a bytecode header, or None where they are not known, too few, or none."""
+    """Parse the first bytes of a file as a bytecode header. Return None if they were not read or are not a header."""
     if head is None or head[2:4] != b"\r\n":
         return None
     magic = int.from_bytes(head[:2], "little")

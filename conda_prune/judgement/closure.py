@@ -1,9 +1,9 @@
-"""What follows from the drops: links to what goes, directories that held nothing else, and files that must stay after
-all.
+"""What else must change when files are dropped: links to them, directories that held nothing else, and files that a
+link needs and that are kept after all.
 
-No symbolic link is left without what it leads to. One that is bytecode itself goes with its target; for any other the
-target stays. A hard link is as good a name as the first: it takes over the content, and where there are several, the
-others lead to that one. So a package never holds the content more often than before.
+No symbolic link is left dangling. A link that is bytecode itself is dropped with its target; any other link keeps its
+target. Hard links to a dropped file keep its content: the first one becomes a regular file, and the others link to it,
+so that a package never holds the content more than once.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from .links import directories, names_passed, parents
 
 
 @dataclass(slots=True)
-class Consequences:
-    """The findings as they are carried out, the edits, all that goes, and whose content has to be read for that."""
+class Closure:
+    """The findings as they will be carried out, and everything that follows from them.
+
+    `removed` are all paths that are taken out, `needed` the files whose whole content must be read for the edits.
+    """
 
     findings: list[Finding]
     edits: dict[str, Edit] = field(default_factory=dict)
-    gone: frozenset[str] = frozenset()
+    removed: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
     needed: frozenset[str] = frozenset()
 
 
-def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[[str], bool]) -> Consequences:
-    """Return what becomes of the findings, and what follows from them.
+def close_over_drops(contents: Contents, findings: Collection[Finding], is_kept: Callable[[str], bool]) -> Closure:
+    """Return the findings as they will be carried out, and everything that follows from them.
 
-    `is_kept` tells which files stay whatever happens. Raises Unsupported where a hard link leads to nothing.
+    `is_kept` returns whether the user keeps a file. Raises Unsupported if a hard link leads to nothing.
     """
     drops = {finding.path: finding for finding in findings if finding.action is Action.DROP}
     stays: dict[str, str] = {}
@@ -49,7 +52,7 @@ def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[
     stays |= _held_by_odd_hard_links(contents, drops.keys() - stays.keys())
     for path in stays:
         del drops[path]
-    done = Consequences([_as_report(finding, stays) for finding in findings])
+    done = Closure([_as_report(finding, stays) for finding in findings])
     done.notes = [f"{path} is kept: {why}" for path, why in stays.items()]
     for link, target in list(_links_without_target(contents, drops)):
         drops[link] = drops[target]._replace(path=link, size=0, detail=f"links to {target}")
@@ -68,15 +71,15 @@ def follow(contents: Contents, findings: Collection[Finding], is_kept: Callable[
     done.needed = frozenset(needed)
     emptied = frozenset(_emptied(contents, drops)) - _linked_directories(contents, drops).keys()
     done.edits |= {path: Drop() for path in emptied if path in contents.files}
-    done.gone = emptied.union(drops)
+    done.removed = emptied.union(drops)
     return done
 
 
 def relinked(contents: Contents, edits: Mapping[str, Edit]) -> dict[str, Edit]:
-    """Return edits that make hard links again of those names of one file that would all get the same content.
+    """Return edits that turn names of one file back into hard links if they would all get the same content.
 
-    The first in the archive keeps the content: a hard link may only lead to a member that stands before it. `edits` are
-    final, since what a name gets may differ from the others' (stamps).
+    The first one in the archive keeps the content, since a hard link may only lead to an earlier member. `edits` are
+    the final ones: a name may get another content than the others when it is re-stamped.
     """
     first: dict[tuple[str, str], str] = {}
     made: dict[str, Edit] = {}
@@ -98,7 +101,7 @@ def _as_report(finding: Finding, stays: Mapping[str, str]) -> Finding:
 def _held_by_links(
     contents: Contents, drops: Collection[str], is_kept: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the drops that a symbolic link needs, and why they stay."""
+    """Yield the drops that a symbolic link needs, and the reasons why they are kept."""
     held: set[str] = set()
     for link in every_link(contents):
         goes_too = link in contents.links and parse_bytecode(link) is not None and not is_kept(link)
@@ -121,7 +124,7 @@ def _held_by_links(
 
 
 def every_link(contents: Contents) -> Iterator[str]:
-    """Yield every symbolic link; those below `info/` may lead to something outside."""
+    """Yield every symbolic link, also those below `info/`, which may lead out of it."""
     yield from contents.links
     for path, file in contents.members.items():
         if file.kind is FileKind.SYMLINK and path not in contents.links:
@@ -149,8 +152,8 @@ def _links_without_target(contents: Contents, drops: Mapping[str, Finding]) -> I
 
 
 def _hard_links(contents: Contents) -> Iterator[tuple[str, File, list[str]]]:
-    """Yield every hard link with the file that it stands for, and the names that lead there; those below `info/` may
-    stand for one outside.
+    """Yield every hard link, the file that it leads to, and the names on the way. Links below `info/` may lead out of
+    it.
     """
     for path, file in contents.members.items():
         if file.kind is FileKind.HARDLINK:
@@ -159,7 +162,7 @@ def _hard_links(contents: Contents) -> Iterator[tuple[str, File, list[str]]]:
 
 
 def _held_by_odd_hard_links(contents: Contents, drops: Collection[str]) -> dict[str, str]:
-    """Return the drops that are no regular files but have a second name: nothing could take their place."""
+    """Return the drops that are not regular files but have a hard link, which could not take their place."""
     return {
         name: f"{link} is a hard link to it"
         for link, file, names in _hard_links(contents)
@@ -170,12 +173,12 @@ def _held_by_odd_hard_links(contents: Contents, drops: Collection[str]) -> dict[
 
 
 def _others(contents: Contents, drops: Collection[str]) -> Iterator[str]:
-    """Yield what stays and is no directory."""
+    """Yield the paths that are kept, without directories."""
     return (p for p, file in contents.files.items() if p not in drops and file.kind is not FileKind.DIRECTORY)
 
 
 def _emptied(contents: Contents, drops: Collection[str]) -> Iterator[str]:
-    """Yield the directories, members or listed, that held nothing but what is dropped."""
+    """Yield the directories, be they members or listed, that held nothing but dropped files."""
     listed = contents.listing.rows.items() if contents.listing is not None else ()
     candidates = {path for path, row in listed if row.get("path_type") == "directory"}
     candidates |= {path for path, file in contents.files.items() if file.kind is FileKind.DIRECTORY}

@@ -1,4 +1,4 @@
-"""What a package holds, as judgement sees it: its files by path, from its payload or from its listing alone."""
+"""What a package holds: its files by path, from its payload or from its listing alone, and its metadata."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def content_wanted(path: str) -> int:
 class Contents:
     """A package's files outside `info/`, its metadata, and its listing where it has one.
 
-    `complete`: the files are those of the payload; otherwise the listing's word is taken for them. `members` are all
-    that were read, those below `info/` too. `gone` are the paths that the plan takes out: no longer in `files`, though
-    the listings still name them. `prefix` is the environment that the files are in, empty for a package.
+    `complete`: the files are those of the payload; otherwise they are what the listing says. `members` are all files
+    that were read, including those below `info/`. `removed` are the paths that the plan takes out: they are not in
+    `files`, but the listings still name them. `prefix` is the environment that the files are in, empty for a package.
     """
 
     files: Mapping[str, File]
@@ -82,12 +82,16 @@ class Contents:
     listing: Listing | None
     complete: bool
     members: Mapping[str, File] = field(default_factory=dict)
-    gone: frozenset[str] = frozenset()
+    removed: frozenset[str] = frozenset()
     prefix: str = ""
+    known_bytecode: tuple[Bytecode, ...] | None = None
+    """What `bytecode` is, if that is known: parsing the names of a million files takes a second."""
 
     @cached_property
     def bytecode(self) -> tuple[Bytecode, ...]:
-        """Every file with a bytecode's name, in the order found; directories are none."""
+        """Every file that has the name of a bytecode file, in the order found."""
+        if self.known_bytecode is not None:
+            return self.known_bytecode
         parsed = filter(None, map(parse_bytecode, self.files))
         return tuple(found for found in parsed if self.files[found.path].kind is not FileKind.DIRECTORY)
 
@@ -112,7 +116,7 @@ class Contents:
 
     @cached_property
     def interpreters(self) -> Mapping[str, frozenset[Version]]:
-        """The directories that are an interpreter's by their landmarks, with the versions that these state."""
+        """The directories that hold an interpreter according to its landmarks, with the versions that these state."""
         from .landmarks import find_interpreters
 
         return find_interpreters(self.files)
@@ -138,31 +142,23 @@ class Contents:
     def _prefixes(self) -> Mapping[str, str]:
         return prefixes(self.texts.get(HAS_PREFIX, b""))
 
-    def without(self, gone: Collection[str]) -> Contents:
-        """Return what is left when these are taken out."""
-        if not gone:
+    def without(self, removed: Collection[str]) -> Contents:
+        """Return what remains without these paths."""
+        if not removed:
             return self
         if isinstance(self.files, ListedFiles):
-            files: Mapping[str, File] = self.files.without(gone)
+            files: Mapping[str, File] = self.files.without(removed)
         else:
-            files = {path: file for path, file in self.files.items() if path not in gone}
-        left = replace(self, files=files, gone=self.gone | frozenset(gone))
-        vars(left)["bytecode"] = tuple(bytecode for bytecode in self.bytecode if bytecode.path not in gone)
-        return left
+            files = {path: file for path, file in self.files.items() if path not in removed}
+        bytecode = tuple(parsed for parsed in self.bytecode if parsed.path not in removed)
+        return replace(self, files=files, removed=self.removed | frozenset(removed), known_bytecode=bytecode)
 
 
 def contents_of(package: Package) -> Contents:
-    """Return what a package holds; raise BadMetadata where its listing or index cannot be read.
+    """Parse a package's metadata and return what it holds. Raises BadMetadata if the listing or index is wrong.
 
-    A package is read once: what was found is kept with it.
+    For a million files, that takes seconds: call it once for each package that was read.
     """
-    known = vars(package).get("contents")
-    if not isinstance(known, Contents):
-        known = vars(package)["contents"] = _read(package)
-    return known
-
-
-def _read(package: Package) -> Contents:
     texts = {
         path: file.whole
         for path, file in package.files.items()
@@ -233,7 +229,7 @@ def _check_index(index: object) -> None:
 
 
 def read_json(raw: bytes, name: str) -> Any:
-    """Return a JSON text's value; raise BadMetadata with the place of the fault."""
+    """Return the value of a JSON text. Raises BadMetadata with the line and column of the fault."""
     try:
         return json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -1,10 +1,10 @@
 """The trees of other Pythons at the package's root: `lib/python3.10` in a package for Python 3.11.
 
 The package's own Python never looks there, unless a symbolic link, a `.pth` file or a free-threaded Python's second
-site-packages leads there: what is reachable stays.
+site-packages leads there: files that are reachable are kept.
 
-Most packages have no such tree, so what decides about one is imported when it is met: a check of a small package is
-hardly more than a start.
+Most packages have no such tree. The modules that judge one are imported when one is found, since most of the time of a
+check is spent on starting.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from .locations import foreign_tree_of
 def below_foreign_trees(
     contents: Contents, variant: Variant, candidates: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str, bool]]:
-    """Yield each path that is in another Python's tree with that tree, unless the tree belongs to an interpreter in the
-    package, or something leads there; and whether a free-threaded Python imports it all the same. The candidates are
-    paths with their tags.
+    """Yield each path in another Python's tree, that tree, and whether a free-threaded Python imports the file anyway.
+
+    Trees that belong to an interpreter in the package, or that a link or a `.pth` file leads to, are left out. The
+    candidates are paths with their cache tags.
     """
     if variant.kind != "exact":
         return

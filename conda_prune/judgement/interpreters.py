@@ -1,8 +1,8 @@
-"""Interpreters inside a package, besides the one that it is for: their bytecode is nobody else's to judge.
+"""Interpreters inside a package, other than the one that it is for: they import their own bytecode, so it is kept.
 
-A whole interpreter is recognized by its landmarks, and below it nothing is foreign. Where only a directory's name says
-which Python reads it (`cv2/python-3.10`), bytecode that agrees with the name stays. A tree with the bytecode of several
-Pythons is no interpreter's: that is what builds of several variants leave in one directory.
+A whole interpreter is recognized by its landmarks, and nothing below it is foreign. If only the name of a directory
+says which Python reads it (`cv2/python-3.10`), bytecode that agrees with the name is kept. A tree with the bytecode of
+several Pythons is not an interpreter's: that is what builds of several variants leave in one directory.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _EMBEDDED = re.compile(r"python\d*[-_.]?embed[-\w]*", re.ASCII | re.IGNORECASE)
 _TREE = re.compile(r"(?:python|pypy)\d\.\d{1,2}t?", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"(?:cpython|python|pypy|graalpy)\d?", re.ASCII | re.IGNORECASE)
 _STANDARD_LIBRARIES = {"graalpy": "lib/graalpy", "pypy": "lib-python/"}
-"""Where other implementations keep the standard library, besides `lib/pypyX.Y`."""
+"""Where other implementations keep the standard library, apart from `lib/pypyX.Y`."""
 _ANY = (0, 0)
-"""The version in a name that states none: `python_embeded`."""
+"""The version of a name that states none: `python_embeded`."""
 
 
 class Name(NamedTuple):
@@ -47,7 +47,7 @@ class Name(NamedTuple):
 
 
 class Interpreters:
-    """The interpreters inside one package, looked for when the first file is asked about."""
+    """The interpreters inside one package. They are searched for when the first question is asked."""
 
     def __init__(self, contents: Contents, variant: Variant) -> None:
         self._contents = contents
@@ -59,7 +59,7 @@ class Interpreters:
     def contains(self, path: str, tag: str = "") -> bool:
         """Return whether a file is below a whole interpreter.
 
-        Where several Pythons' bytecode is there, only that with a tag that the landmarks agree with counts.
+        If the bytecode of several Pythons is there, only that counts whose tag agrees with the landmarks.
         """
         if not self._roots:
             return False
@@ -88,7 +88,7 @@ class Interpreters:
 
     def is_around(self, path: str, version: Version) -> bool:
         """Return whether a file is below a whole interpreter, or in a directory that is named after one of this
-        version, whatever else it holds.
+        version, no matter what else it holds.
         """
         directory = path[: path.rfind("/") + 1]
         names = self._all_names(directory)
@@ -96,7 +96,7 @@ class Interpreters:
 
     def is_named(self, path: str, version: Version | None) -> bool:
         """Return whether a directory around a file is named after an interpreter of this version, and holds the
-        bytecode of one Python only. `lib/pythonX.Y` is no such name where the package is for one Python.
+        bytecode of only one Python. In a package for one Python, `lib/pythonX.Y` is not such a name.
         """
         return self._is_named(path[: path.rfind("/") + 1], version)
 
@@ -108,7 +108,7 @@ class Interpreters:
         )
 
     def _names(self, directory: str) -> Iterator[Name]:
-        """Yield the directories around whose names prove something for this variant."""
+        """Yield the surrounding directories whose names are evidence for this variant."""
         is_exact = self._variant.kind == "exact"
         return (name for name in self._all_names(directory) if name.is_certain or not is_exact)
 
@@ -137,7 +137,7 @@ class Interpreters:
         return {root: versions for root, versions in found.items() if not self._is_own(root)}
 
     def _is_own(self, root: str) -> bool:
-        """Return whether the package's own Python imports from below a directory: it is the package's, then."""
+        """Return whether the package's own Python imports from below a directory: then it is not another one."""
         if self._variant.kind != "exact":
             return False
         trees = [f"lib/{tree}" for tree in (*(self._variant.trees or ()), "python")]
@@ -173,7 +173,7 @@ class Interpreters:
 
 @lru_cache(maxsize=1024)
 def names_around(directory: str, is_below_tree: bool) -> tuple[Name, ...]:
-    """Return the directories around, up to one that ends with `/`, whose names say an interpreter.
+    """Return the directories on a path that ends with `/` which are named after an interpreter.
 
     Of several with one version, the outermost counts. `is_below_tree`: the directory is in a Python's tree at the
     package's root, which names no interpreter.

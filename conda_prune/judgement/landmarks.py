@@ -1,8 +1,8 @@
 """Where a package holds a whole interpreter, recognized by the files that CPython itself looks for.
 
-A directory's name proves little; `Modules/getpath.py` finds an installation by its landmarks, and so does this module:
-the standard library's `os.py`, `pyvenv.cfg`, and on Windows `python3*.dll` and `python*._pth`. A file of one of these
-names that is something else only means that bytecode is kept that could have been dropped.
+A directory's name proves little. CPython's `Modules/getpath.py` finds its installation by landmarks, and so does this
+module: the standard library's `os.py`, `pyvenv.cfg`, and on Windows `python3*.dll` and `python*._pth`. If a file
+merely has such a name, bytecode is kept that could have been dropped, and nothing worse happens.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _ENCODINGS = ("encodings", "encodings/__pycache__")
 
 
 def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
-    """Return the directories that are an interpreter's, each with the versions that its landmarks state, if any.
+    """Return the directories that hold an interpreter, each with the versions that its landmarks state, if any.
 
     A directory counts with `pyvenv.cfg`, `python3*.dll` or `python*._pth` in it, and as a standard library with `os`
     next to `encodings/`. In `PREFIX/lib/python3.10`, CPython's own place for it, `os` alone is enough, even compiled,
     unless PREFIX is the package's root: there it takes `bin/python3.10` and `os.py`. With `PREFIX/bin/python` next to
-    such a library, PREFIX counts, too. The root itself never does: it is the prefix that the package is installed into.
+    such a library, PREFIX counts as well. The root never does: it is the prefix that the package is installed into.
     """
     found: dict[str, set[Version]] = {}
     libraries: set[str] = set()
@@ -77,6 +77,6 @@ def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
 
 
 def _version(major: str | None, minor: str | None) -> tuple[Version, ...]:
-    """Return the version with these digits, or nothing where they state none."""
+    """Return the version with these digits, or nothing if there is no such Python."""
     version = known_version(major, minor) if major and minor else None
     return (version,) if version else ()

@@ -1,4 +1,4 @@
-"""Where the links of a package lead: hard links to the file they stand for, symbolic ones along all they pass."""
+"""Where the links of a package lead: hard links to a file, symbolic links along everything that they pass."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from ..errors import Unsupported
 from ..model import File, FileKind
 
 _LONGEST = 40
-"""Symbolic links that are followed one after another, as many as Linux follows (path_resolution(7)); and hard
-ones, which no writer makes to others: following thousands from each would take hours."""
+"""How many symbolic links are followed in a row: as many as Linux follows (path_resolution(7)). Also how many hard
+links, which no writer links to each other: following thousands from each one would take hours.
+"""
 _HERE = re.compile(r"(?:\./)*")
 _PART = re.compile(r"[^/]+")
 
 
 def regular_file(files: Mapping[str, File], file: File) -> File:
-    """Return the file that a hard link stands for, or a file of another kind itself; raise Unsupported where it is
+    """Return the file that a hard link leads to, or the file itself if it is not one. Raises Unsupported if it is
     missing.
     """
     return names_passed(files, file)[-1]
 
 
 def names_passed(files: Mapping[str, File], file: File) -> list[File]:
-    """Return a file, the hard links that it stands for one after another, and at last what is none; raise Unsupported
-    where one is missing, or that is a directory.
+    """Return a file, each hard link on the way, and finally what they lead to. Raises Unsupported if a link leads to
+    nothing or to a directory.
     """
     passed = [file]
     seen = set()
@@ -54,10 +55,10 @@ class _Directory:
 
 
 class _Walk:
-    """A path that is being opened: the links passed, and where it has come to.
+    """A path that is being opened: the links passed so far, and where it is now.
 
-    That is `beyond` levels below the directory `at`, in what the package has no directories for; `name` is the first
-    level's. `at` is None once the path leads to nothing in the package.
+    That is `beyond` levels below the directory `at`, where the package has no directories; `name` is the name of the
+    first of these levels. `at` is None as soon as the path leads out of the package or in a circle.
     """
 
     __slots__ = ("at", "beyond", "link", "name", "parts", "passed")
@@ -70,8 +71,8 @@ class _Walk:
         self.passed = [link] if link else []
         self.parts = _PART.finditer(text)
 
-    def goes_on_from(self, followed: _Walk) -> None:
-        """Go to where a link leads that was followed before."""
+    def continue_from(self, followed: _Walk) -> None:
+        """Continue where a link leads that was followed before."""
         self.passed += followed.passed
         self.at, self.beyond, self.name = followed.at, followed.beyond, followed.name
         if len(self.passed) > _LONGEST:
@@ -80,7 +81,7 @@ class _Walk:
 
     @property
     def end(self) -> str:
-        """The path that was come to; empty where nothing in the package has it."""
+        """The path that was reached; empty if the package has no such directory."""
         if self.at is None or self.beyond > 1:
             return ""
         return (f"{self.at.path}/{self.name}" if self.at.path else self.name) if self.beyond else self.at.path
@@ -89,9 +90,9 @@ class _Walk:
 class SymlinkResolver:
     """Where the symbolic links among `paths` lead.
 
-    Every link is followed once, and every part of its target is looked up in its directory. So all links together take
-    time by the length of their targets. Putting the path together at every part took 78 s for a thousand targets of two
-    thousand parts each, and following links anew from every link that leads to them multiplies that by up to 40.
+    Every link is followed once, and each part of its target is looked up in its directory, so the time grows with the
+    total length of the targets. Joining the path again at every part took 78 s for a thousand targets of two thousand
+    parts each; following links again from every link that leads to them multiplies that by up to 40.
     """
 
     def __init__(self, paths: Iterable[str], links: Mapping[str, File]) -> None:
@@ -111,10 +112,10 @@ class SymlinkResolver:
             known[parent].entries[name] = path
 
     def resolve_chain(self, path: str) -> list[str]:
-        """Return what is passed when a path is opened: every symbolic link, and at last what they lead to.
+        """Return what is passed when a path is opened: every symbolic link, and finally what they lead to.
 
-        That need not exist; it is empty where the package has no such directory. A chain that leaves the package, or
-        turns in a circle, ends with a link. `path` is a path from the package's root, without `.` and `..`.
+        The latter need not exist, and is empty if the package has no such directory. A chain that leaves the package or
+        goes in a circle ends with a link. `path` starts at the package's root and has no `.` or `..`.
         """
         if not self._links:
             return [path]
@@ -122,7 +123,9 @@ class SymlinkResolver:
         return walk.passed if walk.at is None and walk.passed else [*walk.passed, walk.end]
 
     def _walked(self, walk: _Walk) -> _Walk:
-        """Take a walk to its end, first following each link on the way. Links may lead to each other by thousands."""
+        """Take a walk to its end, following each link on the way first. A stack, since links may be chained by
+        thousands.
+        """
         stack, active = [walk], {walk.link}
         while True:
             link = self._advance(stack[-1])
@@ -132,7 +135,7 @@ class SymlinkResolver:
                     return done
                 active.remove(done.link)
                 self._followed[done.link] = done
-                stack[-1].goes_on_from(done)
+                stack[-1].continue_from(done)
             elif link in active:  # a circle
                 stack[-1].passed.append(link)
                 stack[-1].at = None
@@ -146,7 +149,7 @@ class SymlinkResolver:
         return _Walk(self._directories[link] if inside else None, target, link)
 
     def _advance(self, walk: _Walk) -> str | None:
-        """Walk on to the next link that was not followed yet and return it; None at the end."""
+        """Walk on to the next link that was not followed yet, and return it; None at the end."""
         while walk.at is not None and (match := next(walk.parts, None)):
             part = match[0]
             if part == ".":
@@ -161,7 +164,7 @@ class SymlinkResolver:
             elif isinstance(entry := walk.at.entries.get(part), str):
                 if entry not in self._followed:
                     return entry
-                walk.goes_on_from(self._followed[entry])
+                walk.continue_from(self._followed[entry])
             elif entry is None:
                 walk.beyond, walk.name = 1, part
             else:
@@ -182,7 +185,7 @@ def _add_directory(known: dict[str, _Directory], path: str) -> None:
 
 
 def opened_file(files: Mapping[str, File], path: str, symlinks: SymlinkResolver) -> File | None:
-    """Return the regular file that opening a path reads, through links; None where there is none in the package."""
+    """Return the regular file that opening a path reads, through links, or None if the package has none."""
     file = files.get(path)
     if file is not None and file.kind is FileKind.SYMLINK:
         file = files.get(symlinks.resolve_chain(path)[-1])
@@ -193,7 +196,7 @@ def opened_file(files: Mapping[str, File], path: str, symlinks: SymlinkResolver)
 
 
 def content_of(files: Mapping[str, File], path: str) -> File | None:
-    """Return the regular file whose content a name that is no symbolic link has, or None."""
+    """Return the regular file that a name other than a symbolic link stands for, or None."""
     file = regular_file(files, files[path])
     return file if file.kind is FileKind.FILE else None
 

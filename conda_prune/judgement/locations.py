@@ -1,7 +1,7 @@
 """Where a file is, and what that means: another Python's tree, a source's cache, test data.
 
-What looks like test data, or like a source, counts as such: a file that is kept for the wrong reason costs a few bytes,
-one that is dropped for the wrong reason may be missed.
+What looks like test data or a source is taken for it: a file that is kept by mistake costs a few bytes, and one that is
+dropped by mistake may be missed.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ def _fits(tag: str, patterns: tuple[str, ...]) -> bool:
 
 
 def decides(variant: Variant, path: str) -> bool:
-    """Return whether the variant says whose a file is.
+    """Return whether the variant is certain enough to judge a file.
 
-    What is only inferred from the build counts in versioned trees: elsewhere, the Python that the package is installed
-    with may be another one, and reads the file.
+    What is only inferred from the build counts in versioned trees alone. Elsewhere, the file may be read by another
+    Python, which the package is installed with.
     """
     inferred = "version" in variant.inferred or "implementation" in variant.inferred
     return not inferred or versioned_tree(path) is not None
 
 
 def own_python(variant: Variant) -> Python | None:
-    """Return the package's only Python, or None; `free_threaded` is None where both kinds of it fit."""
+    """Return the only Python that the package is for, or None. Its `free_threaded` is None if both builds fit."""
     python = parse_python(variant.python) if variant.kind == "exact" else None
     both = python is not None and not python.free_threaded and f"python{variant.python}t" in (variant.trees or ())
     return python._replace(free_threaded=None) if python is not None and both else python
@@ -63,7 +63,7 @@ def own_python(variant: Variant) -> Python | None:
 def root_tree(path: str, contents: Contents) -> str | None:
     """Return the versioned Python tree at the package's root that a path is in (`python3.11`), or None.
 
-    Names on Windows have no case: `Lib/python3.10/` is `lib/python3.10/` there.
+    On Windows, names are case-insensitive: `Lib/python3.10/` is `lib/python3.10/`.
     """
     if contents.is_windows:
         return versioned_tree(path[:_LONGEST_TREE].lower())
@@ -81,8 +81,8 @@ def foreign_tree_of(path: str, contents: Contents, variant: Variant) -> str | No
 def nested_tree_of(path: str, contents: Contents, variant: Variant) -> str | None:
     """Return the other Python's tree in another install prefix that a path is in, or None.
 
-    That is `opt/ros/humble/lib/python3.10` of `opt/ros/humble/lib/python3.10/site-packages/m.py`, in a package for one
-    Python. Of several, the outermost counts.
+    In a package for one Python, that is `opt/ros/humble/lib/python3.10` for
+    `opt/ros/humble/lib/python3.10/site-packages/m.py`. If there are several, the outermost counts.
     """
     if variant.kind != "exact" or variant.trees is None:
         return None
@@ -108,7 +108,7 @@ def in_python_tree(path: str, contents: Contents) -> bool:
 
 
 def ships_several(contents: Contents) -> bool:
-    """Return whether files other than bytecode are in the trees of more than one Python: that is on purpose."""
+    """Return whether files other than bytecode are in the trees of several Pythons, which is done on purpose."""
     bytecode = {parsed.path for parsed in contents.bytecode}
     trees = {root_tree(path, contents) for path in contents.files if path not in bytecode}
     return len(trees - {None}) > 1
@@ -120,10 +120,10 @@ def has_source(bytecode: Bytecode, contents: Contents) -> bool:
 
 
 def without_source(found: Iterable[Bytecode], contents: Contents) -> Iterator[Bytecode]:
-    """Yield the cached bytecode for which the package holds nothing that it could have been compiled from.
+    """Yield the cached bytecode that no file in the package could have been compiled to.
 
-    importlib does not look at a source's ending: the cache of `m.hy` is `__pycache__/m.TAG.pyc` (cache_from_source).
-    So every file `m.*` counts that is no module by itself.
+    importlib ignores the ending of a source: the cache of `m.hy` is `__pycache__/m.TAG.pyc` (cache_from_source). So
+    every file `m.*` counts as a source unless it is a module by itself.
     """
     lacking = [bytecode for bytecode in found if not has_source(bytecode, contents)]
     if not lacking:
@@ -138,9 +138,9 @@ def without_source(found: Iterable[Bytecode], contents: Contents) -> Iterator[By
 
 
 def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
-    """Return whether it is an untagged `m.pyc` next to its `m.py`: only its magic number says whose it is.
+    """Return whether it is an untagged `m.pyc` next to its `m.py`: only its magic number says which Python wrote it.
 
-    Below a directory that is named like test data, such pairs are shipped to be read by name.
+    Below a directory that is named like test data, such pairs are shipped to be read by name, and do not count.
     """
     if bytecode.cached or bytecode.leftover or not has_source(bytecode, contents):
         return False
@@ -148,12 +148,12 @@ def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
 
 
 def is_data(path: str, contents: Contents) -> bool:
-    """Return whether a directory around a file has a name of test data, or ends with a version."""
+    """Return whether a file is below a directory that is named like test data, or whose name ends with a version."""
     directories = path.split("/")[:-1]
     return any(map(_DATA.fullmatch, directories[2:] if root_tree(path, contents) is not None else directories))
 
 
 def header_of(bytecode: Bytecode, contents: Contents) -> tuple[Header, Magic] | None:
-    """Return a file's header with the Python that writes it, or None where either is not known."""
+    """Return a file's header and the Python that writes it, or None if either is unknown."""
     header = parse_header(contents.files[bytecode.path].content)
     return (header, header.python) if header is not None and header.python is not None else None

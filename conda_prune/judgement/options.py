@@ -19,7 +19,11 @@ def rule_of(kind: str) -> Rule:
 
 
 class Options(NamedTuple):
-    """What the user asked for: kinds instead of the defaults, kinds left out, files kept, the Python, more kinds."""
+    """What the user asked for.
+
+    `select` are kinds instead of the defaults, `extend_select` kinds in addition, `ignore` kinds to leave alone. `keep`
+    are globs of files that are never dropped. `python` is the value of `--python`, None to detect it.
+    """
 
     python: str | None = None
     select: frozenset[str] = frozenset()
@@ -28,7 +32,7 @@ class Options(NamedTuple):
     extend_select: frozenset[str] = frozenset()
 
     def wants(self, kind: str) -> bool:
-        """Return whether a kind of finding is to be looked for. An empty `select` stands for the defaults."""
+        """Return whether to look for a kind of finding. An empty `select` means the defaults."""
         rule = rule_of(kind)
         if rule.chosen == "always":
             return True
@@ -45,12 +49,12 @@ class Options(NamedTuple):
     def owns(self, kind: str) -> bool:
         """Return whether the files that a kind finds belong to it, so that no later kind finds them again.
 
-        They do even if they are left alone because the kind is ignored or others were selected.
+        They do even if the kind is ignored or was not selected, and they are left alone.
         """
         return self.wants(kind) or kind in self.ignore or rule_of(kind).default
 
     def keeps(self, path: str) -> bool:
-        """Return whether a file stays, whatever the rules say."""
+        """Return whether the user keeps a file, whatever the rules find."""
         return any(fnmatchcase(path, pattern) for pattern in self.keep)
 
     def unused_keep(self, paths: Collection[str]) -> tuple[str, ...]:

@@ -1,6 +1,4 @@
-"""Makes the plan for one package: findings, edits, and everything that follows from a drop, before anything is
-written.
-"""
+"""Plans one package: the findings, the edits, and everything that follows from a drop, before anything is written."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ from ..model import (
 )
 from ..quantities import plural
 from .bytecode import parse_bytecode
-from .closure import every_link, follow, relinked
+from .closure import close_over_drops, every_link, relinked
 from .contents import Contents, contents_of, has_listing
 from .links import SymlinkResolver, names_passed
 from .locations import decides, is_legacy
@@ -37,18 +35,18 @@ def variant_of(contents: Contents, options: Options) -> Variant:
     return detect_variant(contents.index, contents.texts)
 
 
-def make_plan(package: Package, options: Options) -> Plan:
-    """Return all that is to be done to a package: a forecast without edits where the payload was not read.
+def make_plan(package: Package, options: Options, contents: Contents | None = None) -> Plan:
+    """Return everything that will be done to a package. If its payload was not read, this is a forecast without edits.
 
-    Where the plan's `needs` are not empty, it cannot be carried out before they are met. Raises BadMetadata where the
-    package's metadata cannot be read.
+    A plan whose `needs` are not empty cannot be carried out: read the files that it names, and plan again. `contents`
+    is what the package holds, if that was parsed already. Raises BadMetadata if the package's metadata cannot be read.
     """
-    plan = _make_plan(package, options)
-    return plan._replace(unused_keep=options.unused_keep(contents_of(package).files)) if options.keep else plan
+    contents = contents or contents_of(package)
+    plan = _make_plan(package, contents, options)
+    return plan._replace(unused_keep=options.unused_keep(contents.files)) if options.keep else plan
 
 
-def _make_plan(package: Package, options: Options) -> Plan:
-    contents = contents_of(package)
+def _make_plan(package: Package, contents: Contents, options: Options) -> Plan:
     variant = variant_of(contents, options)
     if not has_listing(contents) and not package.complete:
         return Plan(package, variant, (), "clean", needs_payload=True)
@@ -60,8 +58,8 @@ def _make_plan(package: Package, options: Options) -> Plan:
         return _forecast(package, contents, variant, options, findings)
     if doubt := _doubt(variant, findings):
         return Plan(package, variant, (), "refused", doubt)
-    done = follow(contents, findings, options.keeps)
-    rest = contents.without(done.gone)
+    done = close_over_drops(contents, findings, options.keeps)
+    rest = contents.without(done.removed)
     found = [*done.findings, *_judged_rest(rest, variant, options, ignored)]
     if needed := done.needed.union(*_needed_content(rest, options)):
         return Plan(package, variant, tuple(found), "findings", needs=needed)
@@ -87,7 +85,7 @@ def _make_plan(package: Package, options: Options) -> Plan:
 def _forecast(
     package: Package, contents: Contents, variant: Variant, options: Options, findings: Sequence[Finding]
 ) -> Plan:
-    """Return the plan as far as metadata alone tell, with what they cannot tell."""
+    """Return the plan as far as metadata alone allows, with notes on what was not read."""
     drops = {finding.path: finding.kind for finding in findings if finding.action is Action.DROP}
     unread = list(_unread(contents, variant, options, drops))
     unsure = bool(unread) or any(
@@ -103,7 +101,7 @@ def _forecast(
 
 
 def _unread(contents: Contents, variant: Variant, options: Options, drops: Mapping[str, str]) -> Iterator[str]:
-    """Yield what was not read, and might change the findings: headers, `.pth` files, and where links lead."""
+    """Yield what was not read and might change the findings: headers, `.pth` files, and the targets of links."""
     if variant.kind == "exact" and any(rule.needs_headers and options.wants(rule.kind) for rule in RULES):
         if legacy := sum(is_legacy(file, contents) and decides(variant, file.path) for file in contents.bytecode):
             files = ".pyc file next to its source was" if legacy == 1 else ".pyc files next to their sources were"
@@ -124,8 +122,8 @@ def _unread(contents: Contents, variant: Variant, options: Options, drops: Mappi
 def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[list[Finding], frozenset[str]]:
     """Return what the rules find, and the files that belong to a kind that is ignored or was not selected.
 
-    A file belongs to the first rule that would change it or reports it instead, and no later rule finds it again, even
-    where the first one's kind is ignored. Rules that nobody asked for have no files.
+    A file belongs to the first rule that would change it, or reports it instead. No later rule finds it again, even if
+    the first rule's kind is ignored. Rules that nobody asked for own no files.
     """
     findings: list[Finding] = []
     taken: set[str] = set()
@@ -151,7 +149,7 @@ def _judged(contents: Contents, variant: Variant, options: Options) -> tuple[lis
 
 
 def _judged_rest(rest: Contents, variant: Variant, options: Options, ignored: Collection[str]) -> Iterator[Finding]:
-    """Yield what the rules find that judge what is left. Of an ignored file, only its entry in a listing counts."""
+    """Yield what the rules of the second phase find in what remains; of an ignored file, only its listing entry."""
     for rule in RULES:
         if rule.phase == "remainder" and options.wants(rule.kind):
             for finding in rule.find(rest, variant):
@@ -162,7 +160,7 @@ def _judged_rest(rest: Contents, variant: Variant, options: Options, ignored: Co
 
 
 def _doubt(variant: Variant, findings: Iterable[Finding]) -> str:
-    """Return why nothing may be dropped: weak evidence says that the files belong to another Python; empty if not."""
+    """Return why nothing may be dropped, or an empty string: weak evidence says that the files are another Python's."""
     drops = [finding.path for finding in findings if finding.action is Action.DROP]
     if not variant.conflict or not drops:
         return ""
@@ -171,7 +169,7 @@ def _doubt(variant: Variant, findings: Iterable[Finding]) -> str:
 
 
 def _conflict_notes(contents: Contents, variant: Variant) -> Iterator[str]:
-    """Yield that weak evidence was ignored, which made no difference: `_doubt` refuses the package if it does."""
+    """Yield that weak evidence was ignored without effect. If it had an effect, `_doubt` has refused the package."""
     if variant.conflict and contents.bytecode:
         yield f"{variant.conflict}; the first is the stronger evidence and was used, which drops nothing"
 
@@ -184,7 +182,7 @@ def _needed_content(rest: Contents, options: Options) -> Iterator[frozenset[str]
 
 
 def _rule_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[str]:
-    """Yield what rules that nobody asked for have to say about what remains."""
+    """Yield the notes of rules that nobody asked for about what remains."""
     for rule in RULES:
         if rule.note is not None and not options.wants(rule.kind) and rule.kind not in options.ignore:
             if note := rule.note(rest, variant, options.keeps):
@@ -192,7 +190,7 @@ def _rule_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[
 
 
 def _check(package: Package, edits: Mapping[str, Edit]) -> None:
-    """Raise PruneError where the plan would leave a link to nothing: it must not be carried out."""
+    """Raise PruneError if the plan would leave a dangling link: such a plan must not be carried out."""
     links = {path: file for path, file in package.files.items() if file.kind is FileKind.SYMLINK}
     symlinks = SymlinkResolver(package.files, links)
     for path, file in package.files.items():

@@ -1,8 +1,8 @@
-"""How the package's own Python gets into a directory that is not on its path: symbolic links, and `.pth` files.
+"""How the package's own Python reaches a directory that is not on its path: by symbolic links and `.pth` files.
 
 `site` reads the `.pth` files of every site-packages directory when Python starts, and puts each line's directory on
-`sys.path` (`site.addpackage`). What such a line leads to is importable, whoever's tree it is in. Lines that start with
-`import` are code; they are never run.
+`sys.path` (`site.addpackage`). What such a line leads to is importable, no matter in which tree it is. Lines that start
+with `import` are code, and are never run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def pth_files(contents: Contents, variant: Variant) -> list[str]:
 
 
 class Reachability:
-    """What leads into other Pythons' trees, looked for when the first file is asked about."""
+    """What leads into other Pythons' trees. It is searched for when the first question is asked."""
 
     def __init__(self, contents: Contents, variant: Variant) -> None:
         self._contents = contents
@@ -45,8 +45,9 @@ class Reachability:
         self._around: dict[tuple[str, str], bool] = {}
 
     def reaches(self, path: str, tree: str) -> bool:
-        """Return whether a symbolic link or a `.pth` file makes a file reachable from outside the foreign tree that it
-        is in. Every file is, where a `.pth` file of the payload is too large to be read.
+        """Return whether a symbolic link or a `.pth` file makes a file in a foreign tree reachable from outside.
+
+        If a `.pth` file of the payload is too large to be read, every file is.
         """
         return self._is_linked(path, tree) or self._is_on_path(path, tree)
 
@@ -54,8 +55,8 @@ class Reachability:
         """Return whether a link leads to a directory around a path, so that the path has a name outside of such trees.
 
         Behind `lib64 -> lib`, another Python's tree is still one. If thousands of links lead to a directory, they are
-        not tried for each of its files, which would be quadratic. Around the tree, what the path is called behind the
-        link depends only on the end of the tree's name; inside the tree, many links count as a road, so files stay.
+        not tried for each of its files, which would be quadratic. Outside the tree, the name behind the link depends
+        only on the end of the tree's name. Inside the tree, many links count as reaching the file, so it is kept.
         """
         for parent in parents(path) if self._links else ():
             links = self._links.get(parent, ())
@@ -67,7 +68,7 @@ class Reachability:
         return False
 
     def _is_linked_around(self, parent: str, tree: str) -> bool:
-        """Return whether a link to a directory around a tree gives the tree a name that is no such tree's."""
+        """Return whether a link to a directory around a tree gives the tree a name that is not another Python's."""
         end = "/".join(tree[len(parent) + 1 :].split("/")[-2:])  # `python3.10`, or `lib/python3.10`
         is_linked = self._around.get((parent, end))
         if is_linked is None:
@@ -92,7 +93,7 @@ class Reachability:
 
     @cached_property
     def _links(self) -> Mapping[str, list[str]]:
-        """What symbolic links outside other Pythons' trees lead to, each with the links, as paths in the package."""
+        """The paths that symbolic links outside other Pythons' trees lead to, each with these links."""
         leading: dict[str, list[str]] = {}
         for path, file in self._contents.links.items():
             if file.link and foreign_tree_of(path, self._contents, self._variant) is None:
@@ -103,7 +104,7 @@ class Reachability:
 
     @cached_property
     def _entries(self) -> frozenset[str] | None:
-        """The directories that `.pth` files put on the path; None where one of the payload was not kept."""
+        """The directories that `.pth` files put on the path; None if the content of one was not kept."""
         entries: set[str] = set()
         for path in pth_files(self._contents, self._variant):
             if self._contents.complete:
@@ -118,7 +119,7 @@ class Reachability:
         return frozenset(entries)
 
     def _lines(self, path: str, raw: bytes) -> Iterator[str]:
-        """Yield the directories that one file names, as paths in the package."""
+        """Yield the directories that one `.pth` file names, as paths in the package."""
         for line in raw.decode("utf-8-sig", "surrogateescape").splitlines():
             line = line.rstrip()
             if not line or line.startswith(("#", "import ", "import\t")):
@@ -129,7 +130,7 @@ class Reachability:
                 yield target.lower() if self._contents.is_windows else target
 
     def _in_package(self, path: str, line: str) -> str | None:
-        """Return the directory that a line names, as a path in the package; None where it is outside."""
+        """Return the directory that a line names, as a path in the package, or None if it is outside."""
         windows = self._contents.is_windows
         if windows:
             line = line.replace("\\", "/")
@@ -148,7 +149,7 @@ class Reachability:
 
 
 def _normalized(path: str) -> str | None:
-    """Return a path as os.path.abspath does, from the package's root; None where it is above the root."""
+    """Normalize a path as os.path.abspath does, from the package's root. Return None if it is above the root."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":

@@ -56,11 +56,13 @@ def stamps(contents: Contents) -> list[Stamp]:
         header = parse_header(file.content) if file is not None else None
         if file is not None and source is not None and header is not None and _is_cache(bytecode, header):
             found.append(_judged(Stamp(bytecode.path, file, header, source), contents))
-    return _without_quarrels(found)
+    return _reject_conflicting(found)
 
 
-def _without_quarrels(found: list[Stamp]) -> list[Stamp]:
-    """Return the stamps; none is repairable whose file, through hard links, serves sources of different times."""
+def _reject_conflicting(found: list[Stamp]) -> list[Stamp]:
+    """Return the stamps, with those made unrepairable whose file is, through hard links, the cache of several sources
+    with different times: one header cannot be right for all of them.
+    """
     wishes: dict[str, set[bytes]] = {}
     for stamp in found:
         if stamp.is_repairable or not stamp.fault:

@@ -34,6 +34,7 @@ def _check_once(path: str, options: Options, deep: bool, limits: Limits, progres
     with Archive(path, limits) as archive:
         if deep or archive.format is Format.TAR_BZ2:
             progress.expect(archive.content_size)
-        _, plan = read_and_plan(archive, options, threads, deep=deep, progress=progress)
+        judged = read_and_plan(archive, options, threads, deep=deep, progress=progress)
         archive.check_unwritten()
-    return result_of(plan, plan.status, deep=plan.package.complete, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return result_of(judged, judged.plan.status, deep=judged.package.complete, seconds=seconds)

@@ -15,16 +15,16 @@ from ..archive.container import Archive
 from ..channel.sidecars import sidecar_warnings
 from ..compression.threads import Submit, worker_pool
 from ..errors import PruneError
-from ..judgement.contents import contents_of
+from ..judgement.contents import Contents
 from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
-from ..model import CompressionSettings, Format, Limits, Package, Plan, Result
+from ..model import CompressionSettings, Format, Limits, Result
 from ..rewrite.rewriter import CompressionRequest, RewriteJob, recover_compression, rewrite_package
 from ..rewrite.staging import Staging, remove_leftover
 from ..rewrite.target import check_suffix
 from ..rewrite.verify import INSTALL_HINT, has_libarchive
 from ..system import cores
-from .planning import read_and_plan, result_of
+from .planning import Judged, read_and_plan, result_of
 from .progress import NULL_PROGRESS, Progress
 from .retry import retry_if_changed
 from .target import check_target, result_path
@@ -82,16 +82,17 @@ def _fix_once(path: str, options: Options, how: FixOptions, limits: Limits, prog
         forecast = _forecast(archive, target, options, how, threads, progress, submit)
 
         # 1. Read and 2. plan.
-        package, plan = read_and_plan(archive, options, threads, deep=True, progress=progress)
+        judged = read_and_plan(archive, options, threads, deep=True, progress=progress)
+        package, contents, plan = judged
         if plan.status != "findings" or plan.edits is None or how.dry_run:
-            return _leave_unchanged(archive, target, plan, how, started)
+            return _leave_unchanged(archive, target, judged, how, started)
         check_target(target, in_place=how.in_place, backup=how.backup, obstacles=how.obstacles)
 
         # At the package's own level, the result is about as large as the package.
         space = archive.whole.size if how.level is None else archive.content_size
         with Staging(target, archive.descriptor, space, replace_link=not how.in_place) as staging:
             # 3. Recover the settings.
-            request, settings = forecast or _recover(archive, package, how, threads)
+            request, settings = forecast or _recover(archive, contents, how, threads)
             # 4. Write, and read the result back.
             job = RewriteJob(archive, package, plan.edits, settings(), request, progress, submit)
             written = rewrite_package(job, staging)
@@ -101,7 +102,7 @@ def _fix_once(path: str, options: Options, how: FixOptions, limits: Limits, prog
             identity, backup = (package.identity, how.backup) if how.in_place else (None, None)
             warnings = staging.commit(identity, backup) + sidecar_warnings(target)
     return replace(
-        result_of(plan, "fixed", deep=True, seconds=time.perf_counter() - started),
+        result_of(judged, "fixed", deep=True, seconds=time.perf_counter() - started),
         before=written.before,
         after=written.after,
         output=target,
@@ -125,28 +126,29 @@ def _forecast(
     if how.dry_run or archive.format is not Format.CONDA:
         return None
     # Neither outlives this function: the facts about a million files take a gigabyte, and are about to be read again.
-    package, plan = read_and_plan(archive, options, threads, deep=False, progress=progress)
+    _, contents, plan = read_and_plan(archive, options, threads, deep=False, progress=progress)
     if plan.status != "findings":
         return None
     check_target(target, in_place=how.in_place, backup=how.backup, obstacles=how.obstacles)
-    request = _request(package, how, threads)
+    request = _request(contents, how, threads)
     return request, submit(partial(recover_compression, archive, request))
 
 
-def _recover(archive: Archive, package: Package, how: FixOptions, threads: int) -> _Recovery:
-    request = _request(package, how, threads)
+def _recover(archive: Archive, contents: Contents, how: FixOptions, threads: int) -> _Recovery:
+    request = _request(contents, how, threads)
     return request, partial(recover_compression, archive, request)
 
 
-def _request(package: Package, how: FixOptions, threads: int) -> CompressionRequest:
-    return CompressionRequest(how.level, recorded_level(contents_of(package).texts), threads)
+def _request(contents: Contents, how: FixOptions, threads: int) -> CompressionRequest:
+    return CompressionRequest(how.level, recorded_level(contents.texts), threads)
 
 
-def _leave_unchanged(archive: Archive, target: str, plan: Plan, how: FixOptions, started: float) -> Result:
+def _leave_unchanged(archive: Archive, target: str, judged: Judged, how: FixOptions, started: float) -> Result:
     """Return the result for a package that is not repaired; a clean one is copied to the output directory, so that
     it holds every package of the call.
     """
-    result = result_of(plan, plan.status, deep=True, seconds=time.perf_counter() - started)
+    plan = judged.plan
+    result = result_of(judged, plan.status, deep=True, seconds=time.perf_counter() - started)
     archive.check_unwritten()
     if plan.status != "clean" or how.in_place or how.dry_run:
         return result

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..archive.container import Archive
 from ..archive.reader import read_package
 from ..errors import PruneError
-from ..judgement.contents import content_wanted, contents_of
+from ..judgement.contents import Contents, content_wanted, contents_of
 from ..judgement.options import Options
 from ..judgement.plan import make_plan
 from ..model import Package, Plan, Result, Size
 from .progress import Progress
 
 
-def read_and_plan(
-    archive: Archive, options: Options, threads: int, *, deep: bool, progress: Progress
-) -> tuple[Package, Plan]:
-    """Read a package and return it with its plan. Without `deep`, the payload is read only where the plan needs it.
+class Judged(NamedTuple):
+    """A package that was read, what it holds, and what will be done to it."""
+
+    package: Package
+    contents: Contents
+    plan: Plan
+
+
+def read_and_plan(archive: Archive, options: Options, threads: int, *, deep: bool, progress: Progress) -> Judged:
+    """Read a package and plan it. Without `deep`, the payload is read only where the plan needs it.
 
     A plan may need the content of more files, such as a RECORD that lists a dropped file. Which ones is known only
     after planning, so the package is read again until nothing is missing; twice is the most for all real packages.
@@ -26,7 +32,8 @@ def read_and_plan(
     """
     wanted: frozenset[str] = frozenset()
     package = read_package(archive, content_wanted, payload=deep, progress=progress, threads=threads)
-    plan = make_plan(package, options)
+    contents = contents_of(package)
+    plan = make_plan(package, options, contents)
     while plan.needs or (plan.needs_payload and not package.complete):
         if plan.needs and plan.needs <= wanted:
             raise PruneError(
@@ -36,8 +43,9 @@ def read_and_plan(
         wanted |= plan.needs
         keep = partial(_bytes_to_keep, wanted, archive.limits.text)
         package = read_package(archive, keep, payload=True, progress=progress, threads=threads)
-        plan = make_plan(package, options)
-    return package, plan
+        contents = contents_of(package)
+        plan = make_plan(package, options, contents)
+    return Judged(package, contents, plan)
 
 
 def _bytes_to_keep(wanted: frozenset[str], limit: int, name: str) -> int:
@@ -45,11 +53,11 @@ def _bytes_to_keep(wanted: frozenset[str], limit: int, name: str) -> int:
 
 
 def result_of(
-    plan: Plan, status: Literal["clean", "findings", "fixed", "refused"], *, deep: bool, seconds: float
+    judged: Judged, status: Literal["clean", "findings", "fixed", "refused"], *, deep: bool, seconds: float
 ) -> Result:
     """Return the result of a plan that was made, or carried out, with the given status."""
-    package = plan.package
-    index = contents_of(package).index
+    package, contents, plan = judged
+    index = contents.index
     name, version, build, subdir = (str(index.get(key) or "") for key in ("name", "version", "build", "subdir"))
     return Result(
         path=package.path,
@@ -60,7 +68,7 @@ def result_of(
         build=build,
         subdir=subdir,
         variant=plan.variant,
-        members=len(contents_of(package).files),
+        members=len(contents.files),
         findings=plan.findings,
         notes=package.notes + plan.notes,
         before=Size(package.identity.size, ""),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..archive.container import Archive
-from ..judgement.contents import contents_of
 from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
 from ..model import Compression, File, Limits, Plan, Result
@@ -24,13 +23,13 @@ def show_package(
     """
     compression = None
     with Archive(path, limits or Limits()) as archive:
-        package, plan = read_and_plan(archive, options, cores(), deep=deep, progress=NULL_PROGRESS)
-        contents = contents_of(package)
+        judged = read_and_plan(archive, options, cores(), deep=deep, progress=NULL_PROGRESS)
+        package, contents, plan = judged
         if deep:
             from ..rewrite.rewriter import CompressionRequest, recover_compression
 
             settings = recover_compression(archive, CompressionRequest(recorded=recorded_level(contents.texts)))
             payload = settings["pkg" if "pkg" in settings else "tar"]
             compression = Compression(payload.codec, payload.level, payload.source)
-    result = result_of(plan, plan.status, deep=package.complete, seconds=0)
+    result = result_of(judged, plan.status, deep=package.complete, seconds=0)
     return replace(result, compression=compression), plan, {**package.files, **contents.files}

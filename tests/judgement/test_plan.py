@@ -18,6 +18,7 @@ from conda_prune import (
     model,
 )
 from conda_prune.errors import PruneError, Unsupported
+from conda_prune.judgement.contents import Contents
 from conda_prune.judgement.options import KINDS, Options, rule_of
 from conda_prune.judgement.plan import _check
 from conda_prune.judgement.rules import RULES
@@ -680,7 +681,7 @@ def test_a_plan_that_would_take_a_hard_link_from_another_is_not_carried_out() ->
 def test_a_plan_that_keeps_asking_for_content_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def never_content(package: Package, options: Options) -> Plan:
+    def never_content(package: Package, options: Options, contents: Contents) -> Plan:
         asked.append(package.complete)
         return Plan(package, Variant("none"), (), "findings", needs=frozenset({STRAY}))
 

@@ -52,9 +52,9 @@ def _wrong_keys(row: Row, true: File) -> list[str]:
 
 def _absent(contents: Contents, listed: Collection[str]) -> Iterator[str]:
     """Yield the listed names for which there is neither a file nor a directory, nor was a file before the drops."""
-    missing = [path for path in listed if path and path not in contents.members and path not in contents.gone]
+    missing = [path for path in listed if path and path not in contents.members and path not in contents.removed]
     if missing:
-        there = directories(path for path in contents.members if path not in contents.gone)
+        there = directories(path for path in contents.members if path not in contents.removed)
         yield from (path for path in missing if path.rstrip("/") not in there)
 
 

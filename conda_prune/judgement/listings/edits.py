@@ -29,11 +29,11 @@ def listing_edits(
     `contents` is what is left. Raises BadMetadata where a listing cannot be written back.
     """
     stale = {finding.path for finding in findings if finding.action is Action.CORRECT}
-    if not (stale or edits or contents.gone):
+    if not (stale or edits or contents.removed):
         return {}, ()
     made = dict(_installed_lists(contents, edits))
     absent = {path for path in stale if path not in contents.files}
-    gone = contents.gone | absent
+    gone = contents.removed | absent
     for name in INFO_LISTS:
         if contents.texts.get(name):
             listed = set(as_members(contents, names(name, contents.texts[name]))) if name == FILES and stale else ()
@@ -57,7 +57,7 @@ def _installed_lists(contents: Contents, edits: Mapping[str, Edit]) -> Iterator[
     for path, file in contents.files.items():
         if is_installed_list(path) and file.whole is not None:
             prefix = contents.placeholder(path) or ""
-            new = edit_lines(path, file.whole, contents.gone, changed=changed, prefix=prefix)
+            new = edit_lines(path, file.whole, contents.removed, changed=changed, prefix=prefix)
             yield from _rewritten(path, file.whole, new)
 
 

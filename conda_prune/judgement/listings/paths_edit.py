@@ -1,6 +1,6 @@
-"""Edits `info/paths.json`: entries are taken out, corrected and added; what is left keeps its values, order and style.
+"""Edits `info/paths.json`: removes, corrects and adds entries. All others keep their values, order and style.
 
-py-rattler reads this file, but drops the keys that it does not know and cannot write it. So it is edited as JSON.
+It is edited as JSON, since py-rattler cannot write this file, and drops keys that it does not know when it reads one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .paths_json import PATHS_JSON, Listing, Row
 
 @dataclass(frozen=True, slots=True)
 class EditedListing:
-    """A listing's new content. `restyled`: no known style is the original's, so it is formatted as rattler-build's."""
+    """A listing's new content. `restyled`: no known style reproduces the original, so it has rattler-build's style."""
 
     content: bytes
     restyled: bool = False
@@ -32,9 +32,9 @@ def edit_listing(
 ) -> EditedListing:
     """Return the file with the edits made.
 
-    `dropped` entries go; `changed` ones get the file's true hash and size, where they state them; the
-    `inode_paths` of `shortened` ones lose the names that are dropped; `added` files get an entry like the others,
-    after the last. Without an edit, the content is the original's.
+    `dropped` entries are removed. `changed` ones get the file's true hash and size, if they state them. The
+    `inode_paths` of `shortened` ones lose the dropped names. `added` files get an entry like the others, at the end.
+    Without an edit, the content is the original.
     """
     if not (changed or shortened or added or any(path in dropped for path in listing.rows)):
         return EditedListing(listing.raw)
@@ -53,13 +53,13 @@ def edit_listing(
     return EditedListing(content, restyled=style is None)
 
 
-def _edited(row: Row, true: File | None, gone: Collection[str]) -> Row:
+def _edited(row: Row, true: File | None, removed: Collection[str]) -> Row:
     new: dict[str, Any] = {}
     if true is not None:
         facts = {"sha256": true.sha256, "size_in_bytes": true.size}
         new |= {key: value for key, value in facts.items() if key in row}
-    if gone:
-        new["inode_paths"] = [name for name in row["inode_paths"] if not (isinstance(name, str) and name in gone)]
+    if removed:
+        new["inode_paths"] = [name for name in row["inode_paths"] if not (isinstance(name, str) and name in removed)]
     return {**row, **new} if new else row
 
 
@@ -70,7 +70,7 @@ def _order(listing: Listing) -> Collection[str]:
 
 
 def _entry(file: File, order: Collection[str]) -> Row:
-    """Return an entry of a file that is not listed yet."""
+    """Return an entry for a file that is not listed yet."""
     row = {
         "_path": file.path,
         "path_type": "softlink" if file.kind is FileKind.SYMLINK else "hardlink",

@@ -1,6 +1,6 @@
-"""`info/paths.json` as it is read: what it lists, and where it is wrong (CEP 34).
+"""Reads `info/paths.json` (CEP 34): what it lists, or the line where it is wrong.
 
-A listing may have a million entries, so the text is decoded once, and looked at again only to tell the line of a fault.
+A listing may have a million entries, so the text is decoded once. It is walked again only to find the line of a fault.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Row: TypeAlias = Mapping[str, Any]
 
 
 class _UsualRow(Mapping[str, Any]):
-    """An entry with the keys that both builders write for most files, in 64 bytes: a dict takes 200."""
+    """An entry with the four keys that both builders write for most files. It takes 64 bytes, and a dict 200."""
 
     __slots__ = _USUAL_KEYS = ("_path", "path_type", "sha256", "size_in_bytes")
 
@@ -53,7 +53,7 @@ class _UsualRow(Mapping[str, Any]):
 
 
 class ListedFiles(Mapping[str, File]):
-    """The files that the entries of a listing describe, made when they are asked for."""
+    """The files that the entries of a listing describe, each made when it is first looked up."""
 
     def __init__(self, rows: Mapping[str, Row]) -> None:
         self._rows = rows
@@ -69,9 +69,9 @@ class ListedFiles(Mapping[str, File]):
             self._made[path] = made
         return made
 
-    def without(self, gone: Collection[str]) -> ListedFiles:
-        """Return the files that are left when these are taken out."""
-        return ListedFiles({path: row for path, row in self._rows.items() if path not in gone})
+    def without(self, removed: Collection[str]) -> ListedFiles:
+        """Return the files without these."""
+        return ListedFiles({path: row for path, row in self._rows.items() if path not in removed})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
@@ -98,15 +98,15 @@ class Listing:
 
 
 def kind_of(row: Row) -> FileKind:
-    """Return what an entry says its file is; an entry without `path_type` is a file."""
+    """Return the kind of file that an entry states; without a `path_type`, it is a regular file."""
     return KINDS[row.get("path_type", "hardlink")]
 
 
 def parse_listing(raw: bytes) -> Listing:
-    """Return what paths.json lists; raise BadMetadata with the place of what is wrong.
+    """Return what paths.json lists. Raises BadMetadata with the line and column of what is wrong.
 
-    Refused are duplicate keys, two entries for one path, versions of the format other than 1, and numbers that would
-    come out of JSON as other ones: an edit writes the whole text again.
+    Duplicate keys, two entries for one path, and versions of the format other than 1 are refused. So are numbers that
+    Python would write back differently, since an edit writes the whole text again.
     """
     try:
         text = raw.decode("utf-8")
@@ -153,7 +153,7 @@ def _check_nesting(raw: bytes) -> None:
 
 
 def _entry_fault(row: Any) -> str:
-    """Return what is wrong with an entry; empty where nothing is."""
+    """Return what is wrong with an entry, or an empty string."""
     if not isinstance(row, (dict, _UsualRow)) or not isinstance(row.get("_path"), str):
         return "an entry has no _path"
     kind = row.get("path_type", "hardlink")
@@ -170,7 +170,7 @@ class _Unusable(ValueError):
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Row:
-    """Return a JSON object with its keys in order; raise _Unusable where it has one of them twice."""
+    """Return a JSON object with its keys in order. Raises _Unusable if a key appears twice."""
     if len(pairs) == 4:
         (path_key, path), (type_key, path_type), (hash_key, sha256), (size_key, size) = pairs
         if path_key == "_path" and type_key == "path_type" and hash_key == "sha256" and size_key == "size_in_bytes":
@@ -204,7 +204,7 @@ def _refuse_constant(name: str) -> None:
     raise _Unusable(f"it holds {name}, which is not JSON")
 
 
-# To tell the line of a fault, a text that was decoded before is walked again: it is known to be JSON.
+# To find the line of a fault, a text that was decoded before is walked again: it is known to be valid JSON.
 
 _decode = json.JSONDecoder().raw_decode
 _decode_strictly = json.JSONDecoder(
@@ -213,7 +213,7 @@ _decode_strictly = json.JSONDecoder(
 
 
 def _after_gap(text: str, at: int) -> int:
-    """Return where the next value begins: behind white space and separators."""
+    """Return where the next value begins: after white space and separators."""
     match = _GAP.match(text, at)
     return match.end() if match else at
 
@@ -243,7 +243,7 @@ def _entry_at(text: str, number: int) -> int:
 
 
 def _place_of_unusable(text: str) -> int | None:
-    """Return where the key, value or entry begins that cannot be used."""
+    """Return where the unusable key, value or entry begins."""
     seen: set[str] = set()
     for key, key_at, value_at in _members(text):
         if key in seen:

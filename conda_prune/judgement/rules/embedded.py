@@ -9,7 +9,7 @@ from .rule import Findings, Rule, report
 
 
 def embedded(contents: Contents, variant: Variant) -> Findings:
-    """Bytecode of an interpreter inside the package, as blender or a bundled application has one.
+    """Bytecode of an interpreter inside the package, such as blender or a bundled application has.
 
     Causes: the package brings its own Python: a directory holds the files by which CPython recognizes an installation
     (`os.py` next to `encodings/`, `pyvenv.cfg`, `python3*.dll`, `python*._pth`), or its name says so.

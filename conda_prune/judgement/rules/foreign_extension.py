@@ -12,12 +12,12 @@ from .rule import Findings, Rule, drop
 def foreign_extension(contents: Contents, variant: Variant) -> Findings:
     """Extension modules of another Python: `m.cpython-310-x86_64-linux-gnu.so` in a package for Python 3.11.
 
-    Causes: a build directory that served an earlier variant, or a wheel that carries modules for several Pythons.
+    Causes: a build directory that was used for an earlier variant, or a wheel with modules for several Pythons.
 
-    Fix: on request, the files are dropped. Modules for the stable ABI (`.abi3.so`) and without a suffix stay.
+    Fix: on request, the files are dropped. Modules for the stable ABI (`.abi3.so`) and without a suffix are kept.
 
-    Safe: Python imports an extension module only by a suffix of its own. Other programs may load it by name, which is
-    why this is no default.
+    Safe: Python imports an extension module only if it has one of its own suffixes. Other programs may load one by
+    name, which is why this is not a default.
 
     Prevention: build every variant in a clean source directory.
 

@@ -12,12 +12,12 @@ from .rule import Findings, Rule, drop, report
 def foreign_path(contents: Contents, variant: Variant) -> Findings:
     """Bytecode under another Python's tree: `lib/python3.10/**` in a package for Python 3.11, whatever its tag.
 
-    Causes: one build directory or host prefix served several variants, and what the earlier ones installed was packed
-    with the later ones (prefix-dev/pixi #4878).
+    Causes: one build directory or host prefix was used for several variants, and what the earlier ones installed was
+    packed with the later ones (prefix-dev/pixi #4878).
 
-    Fix: the files are dropped. Sources and other files of that tree stay; `--extend-select foreign-tree` drops them
-    too. A free-threaded Python also imports from `lib/python3.13/site-packages`: what its own directory does not shadow
-    is reported and stays.
+    Fix: the files are dropped. Sources and other files of that tree are kept, unless `--extend-select foreign-tree` is
+    given. A free-threaded Python also imports from `lib/python3.13/site-packages`: what its own directory does not
+    shadow is reported and kept.
 
     Safe: Python 3.11 never looks below `lib/python3.10`. A tree that a symbolic link or a `.pth` file of the package
     leads to is kept, and so is one that holds a whole interpreter.
@@ -26,7 +26,7 @@ def foreign_path(contents: Contents, variant: Variant) -> Findings:
     script with `conda-prune prefix --fix`.
 
         rattler-build   build: {files: {exclude: ["lib/python3.10/**"]}}
-        pixi            use pixi 0.60 or later, which does so; after an older one, once: pixi publish --clean
+        pixi            pixi 0.60 or later does so by itself; after an older one, run once: pixi publish --clean
         conda-build     build: {script: [..., conda-prune prefix --fix]}
     """
     for path, tree, is_imported in below_foreign_trees(

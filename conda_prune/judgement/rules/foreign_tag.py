@@ -15,15 +15,15 @@ from .rule import Findings, Rule, drop
 def foreign_tag(contents: Contents, variant: Variant) -> Findings:
     """Bytecode of another interpreter: `__pycache__/m.cpython-310.pyc` in a package for Python 3.11.
 
-    An untagged `m.pyc` counts where `m.py` is beside it and its header's magic number belongs to another Python.
+    An untagged `m.pyc` counts if it is next to `m.py` and its header's magic number belongs to another Python.
 
     Causes: the build environment's Python compiled what the host's Python will import; an upstream archive or wheel
-    shipped its own `__pycache__`; an earlier variant's files stayed in the tree.
+    shipped its own `__pycache__`; files of an earlier variant were left in the tree.
 
-    Fix: the files are dropped. Those of an interpreter inside the package stay (`embedded`), and so does test data.
+    Fix: the files are dropped. Those of an interpreter inside the package are kept (`embedded`), and so is test data.
 
-    Safe: an interpreter imports from `__pycache__` only what carries its own tag (PEP 3147); beside a source it ignores
-    an `m.pyc`, or, as Python 2 does, ignores it for its magic number.
+    Safe: an interpreter imports from `__pycache__` only what has its own tag (PEP 3147). It ignores an `m.pyc` next to
+    its source; Python 2 does not, but ignores one with another magic number.
 
     Prevention: let the host's Python compile, and keep `__pycache__` out of source archives.
 

@@ -14,12 +14,12 @@ from .rule import Findings, Rule, drop
 def foreign_tree(contents: Contents, variant: Variant) -> Findings:
     """Files other than bytecode under another Python's tree: sources, data, extension modules and `.dist-info`.
 
-    Causes: those of foreign-path; these files are what its bytecode leaves behind.
+    Causes: those of foreign-path. These files are what remains when the bytecode is dropped.
 
     Fix: on request, the rest of the tree is dropped.
 
     Safe: the package's Python never imports from that tree. A program may still read files there by name, which is why
-    this is no default.
+    this is not a default.
 
     Prevention: as for foreign-path.
     """

@@ -15,10 +15,11 @@ def leftover(contents: Contents, variant: Variant) -> Findings:
 
     Fix: on request, the files are dropped.
 
-    Safe: no Python reads a file of that name. Other tools might number their files so, which is why this is no default.
+    Safe: no Python reads a file of that name. Other tools might number their files like that, which is why this is not
+    a default.
 
-    Prevention: compile once, when everything is installed, as the build tools do by themselves; keep tests that run
-    during the build from writing bytecode with PYTHONDONTWRITEBYTECODE=1.
+    Prevention: compile once, after everything is installed, as the build tools do by themselves. Set
+    PYTHONDONTWRITEBYTECODE=1 for tests that run during the build.
     """
     for bytecode in contents.bytecode:
         if bytecode.leftover and (bytecode.cached or has_source(bytecode, contents)):

@@ -10,9 +10,9 @@ from .rule import Findings, Rule, report
 
 
 def misnamed(contents: Contents, variant: Variant) -> Findings:
-    """The header's magic number belongs to another Python than the name says.
+    """Bytecode whose magic number belongs to another Python than its name says.
 
-    Causes: bytecode was renamed or copied over, or the Python was patched to write another tag.
+    Causes: bytecode was renamed or overwritten, or the Python was patched to write another tag.
 
     Fix: nothing is done: Python ignores the file and compiles the source again.
 

@@ -13,12 +13,12 @@ def nested_path(contents: Contents, variant: Variant) -> Findings:
     for Python 3.11, with no interpreter there.
 
     Causes: those of foreign-path, in a package that installs below a directory of its own, or into `Library` on
-    Windows; or the tree is meant for a program that brings its Python from elsewhere.
+    Windows; or the tree is meant for a program that gets its Python from elsewhere.
 
     Fix: it is reported; on request, the files are dropped. Trees that hold a whole interpreter are `embedded`.
 
     Safe: Python 3.11 imports nothing from there unless a program puts the directory on its path, and even then nothing
-    with another tag. A program with a Python of its own may, which is why this is no default.
+    with another tag. A program with a Python of its own may, which is why this is not a default.
 
     Prevention: as for foreign-path.
     """

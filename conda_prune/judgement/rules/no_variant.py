@@ -10,15 +10,15 @@ from .rule import Findings, Rule, drop, report
 
 
 def no_variant(contents: Contents, variant: Variant) -> Findings:
-    """Cached bytecode in a Python's tree of a package whose index names no Python and that does not ship the source.
+    """Cached bytecode in a Python's tree, in a package whose index names no Python and that does not ship the source.
 
-    Causes: a Python started during the build of a package that has nothing to do with Python, and wrote its cache into
-    the prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481).
+    Causes: a Python that ran during the build of a package that has nothing to do with Python wrote its cache into the
+    prefix that was packed (conda-forge/gdal-feedstock #1199, prefix-dev/rattler-build #2481).
 
-    Fix: the files are dropped. Outside of a Python's tree they are reported and stay. Packages that ship the sources,
+    Fix: the files are dropped. Outside of a Python's tree, they are reported and kept. Packages that ship the sources,
     or files for several Pythons, keep their bytecode.
 
-    Safe: cached bytecode is imported by way of its source only. The package that owns the module brings its own.
+    Safe: Python imports cached bytecode only by way of its source. The package that owns the module brings its own.
 
     Prevention: keep Python from writing bytecode while the package is built.
 

@@ -9,15 +9,15 @@ from .rule import Findings, Rule, drop
 
 
 def noarch_bytecode(contents: Contents, variant: Variant) -> Findings:
-    """Cached bytecode in a package that works with any Python (noarch python, or the stable ABI), beside its source.
+    """Cached bytecode in a package that works with any Python (noarch python, or the stable ABI), next to its source.
 
-    Causes: another tool than conda-build and rattler-build made the package, which both leave bytecode out, or it was
-    repacked from a platform's.
+    Causes: the package was made by another tool than conda-build and rattler-build, which leave bytecode out, or it was
+    repacked from a package for one platform.
 
-    Fix: the files are dropped. Bytecode without its source stays: it may be the module.
+    Fix: the files are dropped. Bytecode without its source is kept: it may be the module.
 
-    Safe: installers compile the sources of such packages for the Python that is there (CEP 20); of the tags that were
-    packed, that Python would ignore all but one.
+    Safe: installers compile the sources of such packages for the Python of the environment (CEP 20), which would ignore
+    all tags but its own.
 
     Prevention: leave compiling to the installer.
 

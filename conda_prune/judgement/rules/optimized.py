@@ -13,10 +13,11 @@ def optimized(contents: Contents, variant: Variant) -> Findings:
 
     Causes: something compiled all levels (`python -m compileall -o 0 -o 1 -o 2`), or ran with PYTHONOPTIMIZE.
 
-    Fix: on request, the files are dropped. A `.pyo` without its source stays, and so do those of embedded interpreters.
+    Fix: on request, the files are dropped. A `.pyo` without its source is kept, and so are those of embedded
+    interpreters.
 
-    Safe: only `python -O` imports them, and it compiles the source again. That takes time at every start where it
-    cannot write, which is why this is no default.
+    Safe: only `python -O` imports them, and it compiles the source again. That takes time at every start if it
+    cannot write, which is why this is not a default.
 
     Prevention: compile level 0 only, as conda-build and rattler-build do.
 

@@ -11,13 +11,13 @@ from .rule import Findings, Rule, drop
 def orphan(contents: Contents, variant: Variant) -> Findings:
     """Cached bytecode with the right tag whose source is not in the package.
 
-    Causes: bytecode of a dependency was compiled during the build and taken for the package's own (conda/conda-build
+    Causes: bytecode of a dependency was compiled during the build, and packed with the package (conda/conda-build
     #718).
 
     Fix: on request, the files are dropped.
 
-    Safe: Python never imports cached bytecode without its source. Where another package has that source, this file is
-    its cache, which is why this is no default.
+    Safe: Python never imports cached bytecode without its source. If another package has that source, this file is its
+    cache, which is why this is not a default.
 
     Prevention: keep Python from writing bytecode while the build runs other packages' code.
 

@@ -9,11 +9,11 @@ from .rule import Findings, Rule, report
 
 
 def sourceless(contents: Contents, variant: Variant) -> Findings:
-    """A module without its source: `m.pyc` and no `m.py` beside it.
+    """A module without its source: `m.pyc`, and no `m.py` next to it.
 
     Causes: the package ships compiled code only, often on purpose (prefix-dev/rattler-build #1191).
 
-    Fix: it is never dropped outside another Python's tree: it is the only copy of the module, and Python imports it.
+    Fix: outside of other Pythons' trees, it is never dropped: it is the only copy of the module, and Python imports it.
 
     Prevention: none needed.
     """

@@ -15,10 +15,10 @@ def stale_listing(contents: Contents, variant: Variant) -> Findings:
     entry without a file, or a file without an entry; or `info/files`, `has_prefix` or `no_link` do.
 
     Causes: something changed, added or removed files after the listing was written: a repair by hand, a signing step,
-    a tool that knows `paths.json` and none of the older lists.
+    or a tool that knows `paths.json` but not the older lists.
 
-    Fix: the entry is corrected, taken out or added, each change being reported. Entries of symbolic links keep what
-    they say: builders record different things there.
+    Fix: the entry is corrected, removed or added, and each change is reported. Entries of symbolic links are left
+    alone: builders record different things there.
 
     Safe: no file's content is touched. Clients link what the listing names, and compare it with what they unpacked.
 

@@ -24,11 +24,11 @@ def stale_stamp(contents: Contents, variant: Variant) -> Findings:
     Reported only: bytecode of a source of another size, wrong source hashes (PEP 552), and sources whose time differs
     between installers, being dated before 1980 or changed on installation (build prefixes).
 
-    Safe: Python loads what it compiled from the source at every start. Nothing but time and size in the header changes.
-    That the source is the same is known by its size alone, which is why this is no default.
+    Safe: Python then loads what it otherwise compiles from the source at every start. Only the time and size in the
+    header change. That the source is the same is known by its size alone, which is why this is not a default.
 
     Prevention: let something compile in the build script. Under the SOURCE_DATE_EPOCH of a build, pip and compileall
-    record a hash of the source in place of its time.
+    record a hash of the source instead of its time.
 
         rattler-build   build: {script: ["...", 'python -m compileall "$SP_DIR"']}
         pixi            [package.build.config] installer = "pip"

@@ -16,9 +16,9 @@ def unknown_variant(contents: Contents, variant: Variant) -> Findings:
 
     Causes: the dependencies allow several Pythons. If the record of the build names one (info/hash_input.json, the
     recipe, the build string), files in versioned trees such as `lib/python3.11` are judged by it. Others are not: the
-    package may be installed with another Python, which imports them.
+    package may be installed next to another Python, which imports them.
 
-    Fix: nothing is done. `--python 3.11` says what the package is for.
+    Fix: nothing is done. `--python 3.11` says which Python the package is for.
 
     Prevention: depend on one Python, as the run exports of conda-forge's python do for packages that are not noarch.
 
@@ -32,7 +32,7 @@ def unknown_variant(contents: Contents, variant: Variant) -> Findings:
 
 
 def _undecided(contents: Contents, variant: Variant) -> Iterator[Bytecode]:
-    """Yield what another Python than the inferred one may import."""
+    """Yield what a Python other than the inferred one may import."""
     foreign = [file for file in contents.bytecode if file.tag and not decides(variant, file.path)]
     foreign = [file for file in foreign if not fits(file.tag, variant)]
     if foreign:

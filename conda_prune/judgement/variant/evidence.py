@@ -1,4 +1,4 @@
-"""What a package's metadata says about its Python: every piece of evidence, and which Pythons each one allows.
+"""The evidence in a package's metadata: what each piece says about the package's Python.
 
 Strong evidence says what the package runs with: an interpreter's own version, and the dependencies. Weak evidence says
 what it was built with: hash_input.json, the recipe, the build string. A package may be built with one Python and
@@ -38,9 +38,9 @@ _MOST = 100
 
 
 class Evidence(NamedTuple):
-    """One statement about the package's Python: `text` is for people, `says` is what it allows.
+    """One statement about the package's Python. `text` is for people, `says` is what the statement allows.
 
-    `weak` evidence says which Python built the package. It does not narrow a range of several Pythons.
+    `weak` evidence says which Python built the package. It does not narrow down a range of several Pythons.
     """
 
     text: str

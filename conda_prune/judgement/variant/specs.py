@@ -1,4 +1,4 @@
-"""Which Pythons a dependency allows, matched by py-rattler's own types; the common pins are known by heart.
+"""Which Pythons a dependency allows. py-rattler parses and matches it, unless it is one of the common pins.
 
 Importing rattler takes as long as everything else that a check of a small package does. So the pins that
 conda-forge's and rattler-build's run exports write are a table, and a test compares the table with rattler.
@@ -56,7 +56,7 @@ UNKNOWN = "unknown"
 
 
 class Constraint(NamedTuple):
-    """What a piece of evidence says about the Python; None for what it leaves open.
+    """What a piece of evidence says about the Python. A field is None if it is left open.
 
     `versions` are the minor versions allowed; the other fields are those of Python. `implementation` may be UNKNOWN.
     """
@@ -97,22 +97,22 @@ class Constraint(NamedTuple):
 
 
 IMPOSSIBLE = Constraint(versions=frozenset())
-"""What a spec says that no Python meets."""
+"""What a spec says that no Python satisfies."""
 
 
 def only(version: Version | None, implementation: str | None = None) -> Constraint:
-    """Return the constraint to one minor version, or to none where it is None."""
+    """Return the constraint to one minor version, or to all if it is None."""
     return Constraint(implementation, None if version is None else frozenset({version}))
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """Return a dependency's package name and the rest; the name is empty where it is no plain spec."""
+    """Return a dependency's package name and the rest; the name is empty if it is not a plain spec."""
     match = _NAME.match(spec)
     return (match[1].lower(), match[2].strip()) if match else ("", "")
 
 
 def constraint_of(name: str, rest: str) -> Constraint | None:
-    """Return what a dependency on `name` says about the Python; None if it says nothing that can be understood.
+    """Return what a dependency on `name` says about the Python, or None if it says nothing or cannot be parsed.
 
     `pypy3.9` and `graalpy` name the implementation. `python`, `python_abi` and conda-forge's metapackage `cpython` have
     the version of the language, and the implementation in their build string.
@@ -139,8 +139,8 @@ def constraint_of(name: str, rest: str) -> Constraint | None:
 def build_constraint(build: str) -> Constraint:
     """Return what the build string of a python or python_abi package, or a pattern for it, says.
 
-    A word that is no known implementation's makes the implementation UNKNOWN (`3.8 *_23_pyston`): whether such a Python
-    reads CPython's bytecode is anyone's guess.
+    A word that belongs to no known implementation makes it UNKNOWN (`3.8 *_23_pyston`): such a Python may or may not
+    read CPython's bytecode.
     """
     if match := _PYPY_ABI.search(build):
         return only(known_version(match[1], match[2]), "pypy")
@@ -173,7 +173,7 @@ def _parsed(rest: str) -> tuple[Versions, str] | None:
         # rattler's parse errors share no base class that it exports; what it cannot read says nothing.
         return None
     for patches in (_RELEASES, _PRE_RELEASES):
-        # `<3.12` lets 3.12.0a1 pass: whoever wrote it did not mean to.
+        # `<3.12` allows 3.12.0a1, which its author did not mean.
         allowed = frozenset(
             (major, minor) for major, minor in VERSIONS if any(map(matcher.matches, _versions(major, minor, patches)))
         )
