@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from .limits import Limits as Limits
 
 LONGEST_PATH = 4095
-"""Characters of a path that are unpacked at most: Linux takes 4096 bytes with the NUL at its end, macOS 1024."""
+"""Characters of the longest path that can be unpacked: Linux allows 4096 bytes with the final NUL, macOS 1024."""
 
 
 class Format(str, Enum):
@@ -29,7 +29,7 @@ class Format(str, Enum):
 
 
 class FileKind(str, Enum):
-    """What a tar member is; the values are `path_type`'s (CEP 34) where it has one."""
+    """What a tar member is. The values are those of `path_type` (CEP 34), if it has one."""
 
     FILE = "file"
     HARDLINK = "hardlink"
@@ -39,10 +39,10 @@ class FileKind(str, Enum):
 
 
 class File(NamedTuple):
-    """One file of a package, as its listing or its payload tells it.
+    """One file of a package, according to its listing or its payload.
 
     `path` has `/` separators, no leading `./` and no final `/`. `size` and `sha256` are None when unknown.
-    `content` holds the leading bytes that were asked for, at most; None when the payload was not read.
+    `content` holds the leading bytes that were asked for, or all of a shorter file; None if it was not read.
     `link` is a link's target as stored: a path from the package's root for hard links, relative for symbolic ones.
     """
 
@@ -56,14 +56,14 @@ class File(NamedTuple):
 
     @property
     def whole(self) -> bytes | None:
-        """The whole content, or None when it was not kept."""
+        """The whole content, or None if it was not kept."""
         return self.content if self.content is not None and len(self.content) == self.size else None
 
 
 class Span(NamedTuple):
-    """Where a member stands: headers at `start`, content at `content`, the next member at `stop`.
+    """Where a member is: its headers begin at `start`, its content at `content`, the next member at `stop`.
 
-    `name` is the name as the tar stores it, undecodable bytes as surrogate escapes (PEP 383).
+    `name` is the name that the tar stores, with undecodable bytes as surrogate escapes (PEP 383).
     """
 
     name: str
@@ -84,11 +84,12 @@ Source: TypeAlias = Literal["recorded", "reproduced", "assumed", "asked"]
 
 
 class CompressionSettings(NamedTuple):
-    """How a stream was compressed, or will be, and how that is known.
+    """How a stream was or will be compressed, and how that is known.
 
     `source` is `recorded` (the stream or the package says so), `reproduced` (compressing the content with them gives
-    the original's bytes), `assumed` (nothing better is known) or `asked` (the user asked for them). `threaded` is
-    libzstd's multi-threaded mode: its output does not depend on the number of threads, but differs from the other's.
+    the original bytes), `assumed` (nothing better is known) or `asked` (the user asked for them). `threaded` is
+    libzstd's multi-threaded mode: its output does not depend on the number of threads, but differs from that of the
+    single-threaded mode.
     """
 
     codec: Literal["zstd", "bzip2"]
@@ -115,9 +116,9 @@ class BlockInfo(NamedTuple):
 class Component(NamedTuple):
     """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`.
 
-    `spans` tells where each of `files` stands, `size` how long the stream is. `headers` holds the raw headers,
-    extension headers included, of the members that an edit could give another content: those kept whole, and hard
-    links. `blocks` describes the blocks of a bz2 stream, as far as they were told apart.
+    `spans` says where each of `files` is, `size` how long the stream is. `headers` holds the raw headers, including
+    extension headers, of the members whose content an edit could change: those kept whole, and hard links. `blocks`
+    describes the blocks of a bz2 stream, if they were found one by one.
     """
 
     name: str
@@ -129,7 +130,7 @@ class Component(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Which version of a file was read: changes when somebody else replaces or writes it."""
+    """Which version of a file was read. It changes when another program replaces the file or writes to it."""
 
     device: int
     inode: int
@@ -139,9 +140,9 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True)
 class Package:
-    """What was read of one package. `complete` tells whether the payload was read, too.
+    """What was read of one package. `complete`: including the payload.
 
-    `notes` are oddities that do not stop the work, in the reader's words. `prefix` is where the files are installed,
+    `notes` are oddities that do not stop the work, in words. `prefix` is where the files are installed,
     with `/` separators, when they are those of an environment; otherwise it is empty. `limits` are those that its
     metadata was read with.
     """
@@ -173,7 +174,7 @@ class Action(str, Enum):
 class Finding(NamedTuple):
     """One fact about one file that the user may want to know, or have repaired.
 
-    `action` is what `fix` does about it: REPORT where it does nothing. `quiet` findings are shown with `-v` only.
+    `action` is what `fix` does about it: REPORT if it does nothing. `quiet` findings are shown with `-v` only.
     """
 
     kind: str
@@ -212,27 +213,25 @@ class Variant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Take the member out."""
+    """Remove the member."""
 
 
 class Rewrite(NamedTuple):
-    """Give the member this content; its header keeps all but size and checksum. A hard link becomes a regular file."""
+    """Give the member this content. Its header keeps everything but size and checksum. A hard link becomes a file."""
 
     content: bytes
     sha256: str
 
 
 class Patch(NamedTuple):
-    """Overwrite the first bytes of the member's content by `head`, as many as there are; `sha256` is the new
-    content's.
-    """
+    """Overwrite the first bytes of the member's content with `head`. `sha256` is that of the whole new content."""
 
     head: bytes
     sha256: str
 
 
 class Relink(NamedTuple):
-    """Let the hard link lead to another member of its component, given by its path; its header keeps all the rest."""
+    """Let the hard link lead to another member of its component, given by its path; its header keeps the rest."""
 
     target: str
 
@@ -243,10 +242,10 @@ Edit: TypeAlias = Drop | Rewrite | Patch | Relink
 class Plan(NamedTuple):
     """All that will be done to one package, decided before anything is written.
 
-    `status`: `clean`, `findings` (there is something to fix) or `refused` (`refusal` says why).
-    `edits` maps paths to edits; it is None while the payload was not read, when the plan is a forecast.
-    `needs_payload`: the payload may change the forecast. `needs` are the files whose whole content has to be read
-    before there are edits. `unused_keep` are the globs of `keep` that match no file.
+    `status`: `clean`, `findings` (there is something to fix) or `refused` (`refusal` says why). `edits` maps paths to
+    edits; it is None if the payload was not read, and the plan is a forecast. `needs_payload`: the payload may change
+    the forecast. `needs` are the files whose whole content must be read before there can be edits. `unused_keep` are
+    the globs of `keep` that match no file.
     """
 
     package: Package
@@ -269,7 +268,9 @@ class Size(NamedTuple):
 
 
 class Compression(NamedTuple):
-    """How the payload is compressed; the two byte counts tell what a fix copied as it was and what it compressed."""
+    """How the payload is compressed. The byte counts are the content that a fix copied compressed, and compressed
+    again.
+    """
 
     codec: str
     level: int
@@ -279,7 +280,7 @@ class Compression(NamedTuple):
 
 
 class IndexRecord(NamedTuple):
-    """What a channel's index said of one package's file, and says now: SHA-256, empty where it said nothing."""
+    """What a channel's index said about one package's file, and says now: SHA-256, empty if it said nothing."""
 
     file: str
     before: str

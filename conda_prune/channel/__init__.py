@@ -1,4 +1,4 @@
-"""A local channel's index next to packages that were repaired: true again, in every form, and otherwise as it was.
+"""Makes the index of a local channel true again, in every form, after packages in it were repaired.
 
     refresh     the use cases: is there an obstacle, and refresh the records of what was replaced
     rewrite     --reindex always: the index is written again from the packages that are there
@@ -6,8 +6,9 @@
     repodata    repodata.json and its variants
     shards      sharded repodata
     records     one package's records, in any of them
-    files       reading and replacing files while other programs write them
-    sidecars    signatures, attestations and other files that speak of old bytes
+    files       reading and replacing files while other programs write to them
+    sidecars    signatures, attestations and other files about the old bytes
+    caches      package caches, whose packages are left alone
 
 Specified in CEP 36 (repodata.json), CEP 48 (its revisions), CEP 16 (shards) and CEP 50 (attestations).
 """

@@ -1,4 +1,6 @@
-"""Package caches: a package in one belongs to the tool that keeps the cache, which knows the package by its hash."""
+"""Recognizes package caches: a package in a cache belongs to the tool that keeps it, which knows the package by its
+hash.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ _ARTIFACTS = re.compile(r"artifacts-v\d+")
 
 
 def cache_of(path: str) -> str | None:
-    """Return which tool's cache a package is in, with the evidence; None where it is in none. A link is not followed.
+    """Return which tool's cache a package is in, with the evidence, or None. A link is not followed.
 
     Layouts: conda's and mamba's `pkgs` has `urls.txt`, and unpacked packages with `info/repodata_record.json`;
     rattler's has `.cache.lock`, and a `.lock` for each package; pixi's has a `sidecar.json` for each build.

@@ -1,10 +1,10 @@
 """Reads the files of an index and replaces them, all or none, without losing what another indexer writes meanwhile.
 
-All files are read first, then all new contents are written to temporary files, then every file is checked to be the one
-that was read, and only then the first one is replaced. Another indexer (rattler-build, conda-index) knows nothing of
-our lock and may write at any time. A file that changes before the check makes us start again from what is there. For a
-file that changes between the check and its replacement, the system swaps the two files in one step, so that what was
-displaced can be looked at: if it is not the file that was read, the two are swapped back.
+First all files are read, then all new contents are written to temporary files, then every file is checked to be the
+one that was read, and only then the first one is replaced. Another indexer (rattler-build, conda-index) does not know
+our lock and may write at any time. If a file changes before the check, the work starts again from what is there. In
+case a file changes between the check and its replacement, the system swaps the two files in one step, and the
+displaced file is checked: if it is not the one that was read, the two are swapped back.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ LARGEST_SHARD = 1 << 25
 """The same for shards and for an index of shards, which have "100s of kilobytes" and 670 kB there (CEP 16)."""
 
 SCRATCH_PREFIX = f"{TEMPORARY_PREFIX}index-"
-"""How directories begin in which rattler's indexer works, next to the packages."""
+"""The prefix of the temporary directories in which rattler's indexer works, next to the packages."""
 
 _LOCK = "index"
-"""Not the name of a file: it only makes the name of the temporary file that is locked."""
+"""Not the name of a real file: the name of the temporary file that is locked is derived from it."""
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before further attempts while another program is writing."""
 
@@ -194,7 +194,7 @@ def _replace(new: Replacement, staging: Staging, written: Identity) -> None:
     if _identity_at(staging.path) != new.expected:
         system.exchange(staging.path, staging.target)
         if _identity_at(staging.path) != written:
-            # Somebody replaced the file yet again before it was swapped back: their latest version belongs there.
+            # The file was replaced once more before it was swapped back: the latest version belongs there.
             system.exchange(staging.path, staging.target)
             os.unlink(staging.path)
         raise _changed(new.path)

@@ -1,4 +1,4 @@
-"""After packages of a channel were replaced, its index says so: their records are renewed, and nothing else in it.
+"""Refreshes the index of a channel after packages in it were replaced: their records, and nothing else.
 
     find_obstacles    before the first package is replaced: could the index be refreshed?
     refresh_indexes   after the last one: every index next to a package is refreshed, or written again (`always`)
@@ -7,10 +7,10 @@ The records are computed here, from the packages' files. rattler's indexer would
 patches say of the others (hotfixes), drop what it does not know, and write in place. Only the packages of the run are
 looked at, so a partial mirror, whose index lists packages that are not there, is refreshed like any other channel.
 
-What an interrupted run left is found by hash: every package of a run is compared with its records, also one that this
-run did not change. The size does not show it (a package whose stamps were corrected often has the size that it had),
-nor does the time (an indexer that goes by names may have written the index since, with the old records). It costs one
-reading of the packages, which `fix` has just read and unpacked.
+What an interrupted run left is found by hash: every package of a run is compared with its records, even if this run did
+not change it. The size is not enough (a package whose stamps were corrected often keeps its size), and neither is the
+time (an indexer that compares names only may have written the old records again). It costs reading the packages once
+more, which `fix` has just read.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from .sidecars import removal_warnings, remove_patches, stale_companions
 def find_obstacles(paths: Iterable[str], *, always: bool = False) -> dict[str, PruneError]:
     """Return why the index next to a package could not be refreshed, by the real path of the package's directory.
 
-    `paths` are the files that may be replaced, or written. Nothing is written here. What is found is what can be known
-    beforehand: an index that cannot be read or is read-only, keys that are not package names, numbers that JSON does
-    not preserve, shards that are elsewhere.
+    `paths` are the files that may be replaced or written. Nothing is written here. What can be known beforehand is
+    found: an index that cannot be read or is read-only, keys that are not package names, numbers that JSON does not
+    preserve, shards that are elsewhere.
     """
     obstacles: dict[str, PruneError] = {}
-    for real, place in _places(paths).items():
+    for real, place in _directories_of(paths).items():
         try:
             if always:
                 from .rewrite import check_rewritable
@@ -56,14 +56,14 @@ def find_obstacles(paths: Iterable[str], *, always: bool = False) -> dict[str, P
 
 
 def refresh_indexes(results: Sequence[Result], *, always: bool = False) -> Iterator[Result]:
-    """Yield what became of the index next to each package of a run; nothing where no record was stale.
+    """Yield a result for each index next to packages of a run that had stale records.
 
     With `always`, each index is written again from the packages that are there. An index that cannot be refreshed is a
-    result with the status `error`, and no other index suffers from it.
+    result with the status `error`, and does not keep the others from being refreshed.
     """
     done = [result for result in results if result.status in ("fixed", "clean")]
-    replaced = _places(_written(result) for result in done if result.status == "fixed")
-    for real, place in _places(map(_written, done)).items():
+    replaced = _directories_of(_written(result) for result in done if result.status == "fixed")
+    for real, place in _directories_of(map(_written, done)).items():
         try:
             if always:
                 from .rewrite import write_index
@@ -80,16 +80,16 @@ def refresh_indexes(results: Sequence[Result], *, always: bool = False) -> Itera
 
 
 def has_index(directory: str) -> bool:
-    """Return whether a directory is indexed, in whatever form."""
+    """Return whether a directory has an index, in any form."""
     return os.path.isdir(directory) and bool(form_names(directory))
 
 
 def refresh_index(directory: str, names: Collection[str], *, must_read: bool = True) -> Result | None:
     """Make what a directory's index says of packages (file names) true, in every form of it that is there.
 
-    Returns None when it was true already; also when the index cannot be read, unless `must_read`: that is for a run
-    that replaced something it might list. Raises PruneError when the index cannot be read or written. A form is then
-    as it was or as it should be, and the next refresh does the rest.
+    Returns None if it was true already, and if the index cannot be read, unless `must_read` is set because the run
+    replaced a package that the index may list. Raises PruneError when the index cannot be read or written. A form is
+    then as it was or as it should be, and the next refresh does the rest.
     """
     work = _Refresh(directory, names)
     try:
@@ -117,7 +117,7 @@ def refresh_index(directory: str, names: Collection[str], *, must_read: bool = T
 
 @dataclass
 class _Refresh:
-    """What was done to one index. A disturbed attempt is followed by another, which adds to it."""
+    """What was done to one index. An attempt that was disturbed is followed by another one, which adds to it."""
 
     directory: str
     names: Collection[str]
@@ -163,23 +163,23 @@ class _Refresh:
 
 
 @dataclass
-class _Place:
-    """A directory with packages of a run: as it was named, and the names of the packages' files."""
+class _PackageDirectory:
+    """A directory with packages of a run: its name as the user wrote it, and the file names of the packages."""
 
     shown: str
     names: set[str] = field(default_factory=set)
 
 
-def _places(paths: Iterable[str]) -> dict[str, _Place]:
+def _directories_of(paths: Iterable[str]) -> dict[str, _PackageDirectory]:
     """Return the directories of packages by their real paths."""
-    places: dict[str, _Place] = {}
+    places: dict[str, _PackageDirectory] = {}
     for path in paths:
         if "\0" in path:
-            continue  # No file has such a name, and whoever opens it says so.
+            continue  # No file has such a name. Opening it is an error elsewhere.
         # Behind a link, the file that is replaced may be in another channel.
         for name in (path, os.path.realpath(path)):
             directory = os.path.dirname(name) or "."
-            place = places.setdefault(os.path.realpath(directory), _Place(directory))
+            place = places.setdefault(os.path.realpath(directory), _PackageDirectory(directory))
             place.names.add(os.path.basename(name))
     return places
 

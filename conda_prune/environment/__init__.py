@@ -1,1 +1,1 @@
-"""A prefix that a build made, and an environment that is installed: files on disk instead of members of a package."""
+"""Build prefixes and installed environments: the same judgement for files on disk instead of members of a package."""

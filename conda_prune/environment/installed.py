@@ -1,7 +1,7 @@
-"""An installed package is judged by its record: its files as the installer unpacked them, its metadata as it was.
+"""Judges an installed package by its record: its files as the installer unpacked them, and its metadata.
 
-Nothing is ever written here. What the installer made itself (bytecode of noarch packages, entry points) is not the
-package's and is not judged. A record that cannot be read costs its own result and no other.
+Nothing is ever written here. Files that the installer made itself (bytecode of noarch packages, entry points) do not
+belong to the package and are not judged. A record that cannot be read is an error of its own package only.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from .records import (
 
 
 def check_installed(prefix: str, name: str | None, options: Options, *, deep: bool = False) -> Iterator[Result]:
-    """Yield what is wrong with the package `name` of a prefix, or with every package where that is None.
+    """Yield what is wrong with the package `name` of a prefix, or with every package if that is None.
 
-    A result's path is its record's. `deep` looks at the magic number of every bytecode file, not only of those whose
-    name does not tell their Python. Raises NotAPackage where there is no prefix, or no such package in it.
+    The path of a result is that of the record. `deep` reads the magic number of every bytecode file, not only of those
+    whose names do not state their Python. Raises NotAPackage if there is no prefix, or no such package in it.
     """
     paths = record_paths(prefix)
     found = False
@@ -71,13 +71,13 @@ def _files(prefix: str, record: Record, deep: bool) -> Iterator[File]:
     for file in record.packed:
         bytecode = parse_bytecode(file.path)
         if bytecode is not None and not record.typed and noarch and bytecode.cached:
-            continue  # An old record: it does not tell whether the package or the installer had it.
+            continue  # An old record does not say whether it is the package's or the installer's.
         if file.kind is FileKind.SYMLINK:
             yield file._replace(link=_link(prefix, file.path))
         elif bytecode is not None and (deep or not bytecode.cached):
             yield file._replace(content=_head(prefix, file.path, HEADER))
         elif file.path.endswith(".pth") and (length := content_wanted(file.path)):
-            # Installers write the prefix into it, so the record's size may be another.
+            # Installers write the prefix into it, so its size may not be the recorded one.
             content = _head(prefix, file.path, length + 1)
             yield file._replace(content=content, size=len(content) if content and len(content) <= length else None)
         else:
@@ -98,7 +98,7 @@ def _link(prefix: str, path: str) -> str:
 
 
 def _head(prefix: str, path: str, length: int) -> bytes | None:
-    """Return an installed file's first bytes, or None if there is no such regular file any more."""
+    """Return the first bytes of an installed file, or None if there is no such regular file anymore."""
     try:
         with open_regular(_inside(prefix, path), buffering=0) as file:
             return file.read(min(length, os.fstat(file.fileno()).st_size))
@@ -107,7 +107,7 @@ def _head(prefix: str, path: str, length: int) -> bytes | None:
 
 
 def result_of(plan: Plan, status: str, index: object, path: str) -> Result:
-    """Return a plan's result for something that is no archive: it has neither format nor size."""
+    """Return the result of a plan for something other than an archive, which has neither format nor size."""
     index = index if isinstance(index, dict) else {}
     name, version, build, subdir = (str(index.get(key) or "") for key in ("name", "version", "build", "subdir"))
     return Result(

@@ -1,7 +1,7 @@
-"""A prefix is judged by what a package made of it would hold: the files that no record in `conda-meta` owns.
+"""Judges a build's prefix: the files that no record in `conda-meta` owns, which is what the package will hold.
 
-So the same rules see the same files before packaging as after it, and a file of another package is out of reach of
-every one of them. Other prefixes and package caches below the prefix are none of its files, and are not looked into.
+So the rules see the same files before packaging as after it, and the files of other packages are out of their reach.
+Other prefixes and package caches below the prefix are not searched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..model import File, FileKind, Result
 from ..rewrite.directory import Directory
 from ..system import open_regular
 from .installed import result_of
-from .prune import Seen, prune, recover
+from .prune import FileIdentity, prune, recover
 from .records import (
     CONDA_META,
     Record,
@@ -40,10 +40,10 @@ _SITE_PACKAGES = re.compile(r"[/\\]lib[/\\]((?:python|pypy)(\d\.\d+)(t?))[/\\]si
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a build's environment says of the package that is being built; empty where it says nothing.
+    """What a build's environment variables say about the package that is being built. Unset ones are empty.
 
     `python` is the minor version (PY_VER), `site_packages` the directory of SP_DIR, `subdir` the platform (SUBDIR).
-    `running`: the environment is that of a build script, whose prefix may have no `conda-meta` yet.
+    `running`: this is a build script, whose prefix may not have a `conda-meta` yet.
     """
 
     prefix: str = ""
@@ -57,7 +57,7 @@ class Build:
 
 
 def build_of(environment: Mapping[str, str]) -> Build:
-    """Return what the variables say that rattler-build and conda-build set for a build script."""
+    """Return what the variables say that rattler-build and conda-build set for build scripts."""
     prefix, name, version, build, python, site_packages = (
         environment.get(key, "")
         for key in ("PREFIX", "PKG_NAME", "PKG_VERSION", "PKG_BUILD_STRING", "PY_VER", "SP_DIR")
@@ -70,13 +70,13 @@ def build_of(environment: Mapping[str, str]) -> Build:
 def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = False) -> Result:
     """Return what is wrong with the files of a prefix that no package owns; with `fix`, repair it, all or nothing.
 
-    Raises UsageError where neither the build nor the options name a Python, or the directory is more than a prefix;
-    NotAPackage where there is no prefix; BadMetadata where a record cannot be read, since then nobody knows who owns
-    the files; and with `fix`, Changed or CannotWrite. Nothing has changed then.
+    Raises UsageError if neither the build nor the options name a Python, or if the directory is more than a prefix;
+    NotAPackage if there is no prefix; BadMetadata if a record cannot be read, since then it is unknown who owns the
+    files; and with `fix`, Changed or CannotWrite. Nothing was changed then.
     """
     started = time.perf_counter()
     with ExitStack() as opened:
-        # Opened before it is looked at: whatever the path leads to later, this is what was meant.
+        # Opened before it is judged: if the path leads elsewhere later, this directory is still the one.
         root = opened.enter_context(Directory.open(prefix)) if fix and os.path.isdir(prefix) else None
         _refuse_system_directory(prefix)
         records = _records(prefix, build)
@@ -84,12 +84,12 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
         if root is not None:
             recover(root, owned)
         metadata = _metadata(build, records, options)
-        seen: dict[str, Seen] = {}
+        seen: dict[str, FileIdentity] = {}
         # The files' dates, for example, are not yet those that they get in the package.
         not_judged = {rule.kind: rule.in_prefix for rule in RULES if rule.in_prefix}
         judged = options._replace(ignore=options.ignore | not_judged.keys())
         package = as_package(prefix, metadata.index, _files(prefix, owned, seen), prefix)
-        # Hard links are files of their own here, so nothing asks for more of a file's content.
+        # Here, each hard link is a file of its own, so the plan never needs more of a file's content.
         plan = make_plan(package, judged)
         result = result_of(plan, plan.status, metadata.index, prefix)
         if root is not None and plan.status == "findings" and plan.edits is not None:
@@ -97,11 +97,11 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
             result = replace(result, status="fixed")
     variant = plan.variant._replace(
         because=tuple(metadata.shown.get(text, text) for text in plan.variant.because),
-        conflict=metadata.told(plan.variant.conflict),
+        conflict=metadata.with_origins(plan.variant.conflict),
     )
     seconds = time.perf_counter() - started
-    error = metadata.told(result.error) if result.error else None
-    result = replace(result, notes=tuple(map(metadata.told, result.notes)))
+    error = metadata.with_origins(result.error) if result.error else None
+    result = replace(result, notes=tuple(map(metadata.with_origins, result.notes)))
     for kind, reason in not_judged.items():
         if kind in options.select | options.extend_select:
             result = replace(result, notes=(*result.notes, f"{kind} is judged in packages only: {reason}"))
@@ -109,10 +109,10 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
 
 
 def _refuse_system_directory(prefix: str) -> None:
-    """Raise UsageError for a directory that is no environment, whatever is in it or missing from it.
+    """Raise UsageError for a directory that cannot be a build's prefix.
 
-    A build script's prefix may have no records, so that nothing in it is anybody's: a directory that is more than a
-    prefix would lose files of the system or of the user.
+    The prefix of a build script may have no records, and then no file in it is owned: in a directory that is more than
+    a prefix, files of the system or of the user would be removed.
     """
     if not os.path.isdir(prefix):
         return
@@ -139,19 +139,19 @@ def _parents(path: str) -> Iterator[str]:
 def _records(prefix: str, build: Build) -> list[Record]:
     is_own = build.running and bool(build.prefix) and os.path.realpath(prefix) == os.path.realpath(build.prefix)
     if is_own and os.path.isdir(prefix) and not os.path.lexists(os.path.join(prefix, CONDA_META)):
-        return []  # A package without host dependencies: nothing was installed, so nothing is owned.
+        return []  # A package without host dependencies: nothing was installed, and no file is owned.
     return [read_record(path) for path in record_paths(prefix)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Metadata:
-    """The index.json that the package would have, and for each dependency made up for it, where it comes from."""
+    """The index.json that the package would have, and the origin of each dependency that was made up for it."""
 
     index: Mapping[str, Any]
     shown: Mapping[str, str] = field(default_factory=dict)
 
-    def told(self, text: str) -> str:
-        """Return a text with every made-up dependency told by its origin."""
+    def with_origins(self, text: str) -> str:
+        """Return a text with every made-up dependency replaced by its origin."""
         for spec, origin in self.shown.items():
             text = text.replace(repr(spec), repr(origin))
         return text
@@ -160,38 +160,38 @@ class _Metadata:
 def _metadata(build: Build, records: Sequence[Record], options: Options) -> _Metadata:
     index = {"name": build.name, "version": build.version, "build": build.build, "subdir": build.subdir}
     python = next((record.index for record in records if record.name == "python"), None)
-    # An interpreter's own package says what it is for; what only its build string says, others say better.
+    # An interpreter's own package states its version. A build string alone is weaker than what follows.
     if options.python is not None or detect_variant(index | {"build": ""}, {}).kind == "exact":
         return _Metadata(index)
     if not build.python:
         there = f"--python {'.'.join(str(python['version']).split('.')[:2])}" if python else "--python 3.11"
         raise UsageError(
-            "PY_VER is not set: which Python the files are for cannot be told",
-            f"run this in a build script of a package that has python in host, or say {there}, any or none",
+            "PY_VER is not set, so it is unknown which Python the files are for",
+            f"run this in the build script of a package that has python in host, or use {there}, any or none",
         )
     shown = {}
     version = re.match(r"(\d\.\d+)(?![0-9])", build.python)
     if version is None:
-        raise UsageError(f"PY_VER is {build.python!r}, which is no version of Python", "say --python 3.11")
+        raise UsageError(f"PY_VER is {build.python!r}, which is not a version of Python", "use --python 3.11")
     shown[f"python {version[1]}.*"] = f"PY_VER {build.python}"
     if python is not None:
         shown[f"python {python['version']} {python['build']}"] = (
             f"{CONDA_META}: python {python['version']} {python['build']}"
         )
     if tree := _SITE_PACKAGES.search(build.site_packages):
-        # Old installers wrote to lib/python3.1 for all from 3.10 on.
+        # Old installers use lib/python3.1 for every Python from 3.10 on.
         if tree[2] != "3.1":
             spec = f"python {tree[2]}.*" + (f" *_cp{tree[2].replace('.', '')}t" if tree[3] else "")
             shown.setdefault(spec, f"SP_DIR lib/{tree[1]}/site-packages")
     return _Metadata({**index, "depends": list(shown)}, shown)
 
 
-def _files(prefix: str, owned: Collection[str], seen: dict[str, Seen]) -> Iterator[File]:
-    """Yield the files that nobody owns, with what judgement wants to see of them; `seen` notes which they are."""
+def _files(prefix: str, owned: Collection[str], seen: dict[str, FileIdentity]) -> Iterator[File]:
+    """Yield the files that no package owns, with the content that judgement needs; put their identities into `seen`."""
     for path, status in _walk(prefix):
         if os.path.normcase(path) in owned:
             continue
-        seen[path] = Seen.of(status)
+        seen[path] = FileIdentity.of(status)
         full = os.path.join(prefix, path)
         if stat.S_ISLNK(status.st_mode):
             yield File(path, FileKind.SYMLINK, link=os.readlink(full).replace(os.sep, "/"))
@@ -214,7 +214,7 @@ def _walk(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
             raise PruneError(f"the directory {below or prefix} cannot be read: {error.strerror}") from error
         names = {entry.name for entry in found}
         if below and (CONDA_META in names or (below == "pkgs" and "urls.txt" in names)):
-            continue  # A prefix of its own, or a package cache.
+            continue  # Another prefix, or a package cache.
         directories = []
         for entry in found:
             path = f"{below}/{entry.name}" if below else entry.name
@@ -223,7 +223,7 @@ def _walk(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
             if entry.is_dir(follow_symlinks=False):
                 directories.append(path)
             else:
-                # Not the entry's own status, which has neither device nor inode on Windows.
+                # Not entry.stat(), whose device and inode are 0 on Windows.
                 yield path, os.lstat(os.path.join(prefix, path))
         pending += reversed(directories)
 
@@ -233,7 +233,7 @@ def _head(path: str, length: int) -> bytes | None:
         return None
     try:
         with open_regular(path, follow_links=False) as file:
-            # Not the length itself: it may be the largest that is allowed, and a buffer of that size is asked for.
+            # Not `length` itself, which may be the limit on texts: a buffer of that size would be allocated.
             return file.read(min(length, os.fstat(file.fileno()).st_size))
     except OSError:
-        return None  # It vanished, or is not for us to read: its name has to do.
+        return None  # It is gone or cannot be read, and is judged by its name.

@@ -1,14 +1,14 @@
-"""Carries a plan out in a prefix: all of it or nothing, and never outside of the prefix.
+"""Carries out a plan in a prefix: all of it or nothing, and never outside of the prefix.
 
-Files that are to go are moved to a directory of our own below `conda-meta`, and so are the old versions of files that
-get new content. Once all of them are there, that directory gets another name: with this one call, the work is done.
-Until then, whatever goes wrong, everything is moved back, by the next run where this one is killed.
+Dropped files, and the old versions of rewritten files, are moved to a directory of our own below `conda-meta`. When all
+of them are there, that directory is renamed: this one call commits the work. Until then, everything is moved back if
+anything goes wrong, by the next run if this one is killed.
 
 Neither rattler-build nor conda-build packages what is below a `conda-meta` (`filter_file` in rattler-build's
-packaging/file_mapper.rs, `filter_files` in conda-build's utils.py), so what a killed run leaves is in no package.
+packaging/file_mapper.rs, `filter_files` in conda-build's utils.py), so what a killed run leaves is never packaged.
 
-Every directory is opened from the one above, without following links, and every file must be the one that was judged,
-also after it was moved. So no link leads out of the prefix, whoever puts it there while this runs.
+Every directory is opened from the one above without following links, and every file must be the one that was judged,
+before and after it is moved. So no link can lead out of the prefix, even if another user creates it while this runs.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from .records import CONDA_META
 _LOCK = ".conda-prune-prefix.tmp"
 """A file that a run holds locked while it changes the prefix."""
 _UNDO, _DONE = ".conda-prune-prefix.undo", ".conda-prune-prefix.done"
-"""The directory of our own before and after all is decided: what is in the first is moved back, in the second removed.
+"""The directory of our own, before and after the commit: files in the first are moved back, files in the second
+removed.
 
-Each of its directories mirrors the prefix: `dropped` has the files that go, `replaced` the old and `new` the new
-versions of those that change."""
+Each of its directories mirrors the prefix: `dropped` has the dropped files, `replaced` the old and `new` the new
+versions of rewritten ones."""
 _DROPPED, _REPLACED, _NEW = "dropped", "replaced", "new"
 _AGAIN = "run the command again"
 _UNCHANGED = "nothing was changed"
@@ -44,8 +45,8 @@ _UNWRITABLE = f"{CONDA_META} cannot be written to"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Which file was judged: changes when another takes its name, or it is written to."""
+class FileIdentity:
+    """Which file was judged. Another file of that name, or the same file written to, has another identity."""
 
     device: int
     inode: int
@@ -53,19 +54,19 @@ class Seen:
     mtime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Seen:
-        """Return which file a status is of; it must be one of `os.stat` or `os.lstat`.
+    def of(cls, status: os.stat_result) -> FileIdentity:
+        """Return the identity of the file with this status, which must come from `os.stat` or `os.lstat`.
 
-        What entries of `os.scandir` return has neither device nor inode on Windows.
+        On Windows, the device and inode that `DirEntry.stat` returns are 0.
         """
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def prune(root: Directory, edits: Mapping[str, Edit], seen: Mapping[str, Seen], owned: Collection[str]) -> None:
-    """Carry out the edits in a prefix, and remove the directories that this empties and that nobody owns.
+def prune(root: Directory, edits: Mapping[str, Edit], seen: Mapping[str, FileIdentity], owned: Collection[str]) -> None:
+    """Carry out the edits in a prefix, and remove the directories that become empty and that no package owns.
 
-    Raises Changed where a file is not the one that was judged, CannotWrite where one cannot be removed; nothing has
-    changed then.
+    Raises Changed if a file is not the one that was judged, CannotWrite if one cannot be removed. Nothing was changed
+    then.
     """
     with _locked(root) as meta:
         _recover(root, meta, owned)
@@ -88,16 +89,16 @@ def prune(root: Directory, edits: Mapping[str, Edit], seen: Mapping[str, Seen], 
 
 
 def recover(root: Directory, owned: Collection[str]) -> None:
-    """Bring a prefix in order after a run that was killed: undo what it had not decided, finish what it had.
+    """Clean up after a run that was killed: undo what it had not committed, and finish what it had.
 
-    Raises CannotWrite where that is not possible.
+    Raises CannotWrite if that is not possible.
     """
     try:
         with root.enter(CONDA_META) as meta:
             if not any(map(meta.exists, (_LOCK, _UNDO, _DONE))):
                 return
     except OSError:
-        return  # Without such a directory, nothing can have been left there.
+        return  # There is no conda-meta, so nothing can have been left in it.
     with _locked(root) as meta:
         _recover(root, meta, owned)
 
@@ -110,7 +111,9 @@ def _recover(root: Directory, meta: Directory, owned: Collection[str]) -> None:
 
 @contextmanager
 def _locked(root: Directory) -> Iterator[Directory]:
-    """Give the prefix's `conda-meta`, locked for other runs; where there is none, it is there while the block runs."""
+    """Open the prefix's `conda-meta` and lock it against other runs. If there is none, make it for as long as the block
+    runs.
+    """
     with ExitStack() as opened:
         try:
             if not root.exists(CONDA_META):
@@ -158,23 +161,23 @@ def _remove_if_empty(directory: Directory, name: str) -> None:
     try:
         directory.rmdir(name)
     except OSError:
-        pass  # Something else is in it, or it is gone.
+        pass  # Something else is in it, or it was removed.
 
 
-def _check(directory: Directory, path: str, seen: Seen) -> None:
-    """Raise Changed or CannotWrite where a file is not the one that was judged, or cannot be removed."""
+def _check(directory: Directory, path: str, seen: FileIdentity) -> None:
+    """Raise Changed if a file is not the one that was judged, CannotWrite if it cannot be removed."""
     name = os.path.basename(path)
     try:
         status = directory.status(name)
     except FileNotFoundError:
         raise Changed(f"{path} vanished while the prefix was judged", _AGAIN) from None
-    if Seen.of(status) != seen:
+    if FileIdentity.of(status) != seen:
         raise Changed(f"{path} was changed while the prefix was judged", _AGAIN)
     if obstacle := directory.obstacle(name):
         raise CannotWrite(f"{path} cannot be removed: {obstacle}", f"make it writable; {_UNCHANGED}")
 
 
-def _move_all(root: Directory, undo: Directory, edits: Mapping[str, Edit], seen: Mapping[str, Seen]) -> None:
+def _move_all(root: Directory, undo: Directory, edits: Mapping[str, Edit], seen: Mapping[str, FileIdentity]) -> None:
     rewrites = {path: edit for path, edit in edits.items() if isinstance(edit, Rewrite)}
     for directory, paths in _by_directory(root, rewrites):
         for path in paths:
@@ -186,7 +189,7 @@ def _move_all(root: Directory, undo: Directory, edits: Mapping[str, Edit], seen:
             with _reported(path, "rewritten"), _parent(undo, f"{_NEW}/{path}") as new:
                 _move(directory, path, undo, _REPLACED, seen[path])
                 try:
-                    # A second name rather than a move: while it is also in `new`, the file is known to be ours.
+                    # A link and not a move: as long as the file is also in `new`, it is known to be ours.
                     new.link(name, name, directory)
                 except OSError:
                     new.move(name, directory, name)
@@ -207,12 +210,12 @@ def _write(directory: Directory, name: str, new: Directory, content: bytes) -> N
         system.sync_file(file.fileno())
 
 
-def _move(directory: Directory, path: str, undo: Directory, kind: str, seen: Seen) -> None:
-    """Move a file of the prefix to the same path below `kind`; raise Changed where it is not the one that was seen."""
+def _move(directory: Directory, path: str, undo: Directory, kind: str, seen: FileIdentity) -> None:
+    """Move a file of the prefix to the same path below `kind`. Raises Changed if it is not the one that was judged."""
     name = os.path.basename(path)
     with _parent(undo, f"{kind}/{path}", make=True) as other:
         directory.move(name, other, name)
-        if Seen.of(other.status(name)) != seen:
+        if FileIdentity.of(other.status(name)) != seen:
             raise Changed(f"{path} was changed while the prefix was judged", _AGAIN)
 
 
@@ -228,7 +231,7 @@ def _reported(path: str, done: str) -> Iterator[None]:
 
 
 def _restore(root: Directory, meta: Directory) -> None:
-    """Move everything back that an undecided run moved away, unless something new has its name by now."""
+    """Move back everything that an uncommitted run moved away, unless a new file has taken its name."""
     if not meta.exists(_UNDO):
         return
     try:
@@ -250,7 +253,7 @@ def _restore(root: Directory, meta: Directory) -> None:
 
 
 def _is_new_version(undo: Directory, path: str, status: os.stat_result) -> bool:
-    """Return whether a file with this status is the new version of a file that the undecided run made."""
+    """Return whether a file with this status is a new version that the uncommitted run wrote."""
     try:
         with _parent(undo, f"{_NEW}/{path}") as new:
             return os.path.samestat(new.status(os.path.basename(path)), status)
@@ -259,7 +262,7 @@ def _is_new_version(undo: Directory, path: str, status: os.stat_result) -> bool:
 
 
 def _finish(root: Directory, meta: Directory, owned: Collection[str]) -> None:
-    """Remove what was decided to go, and the directories that are empty without it."""
+    """Remove the files of a committed run, and the directories that became empty."""
     try:
         if not meta.exists(_DONE):
             return
@@ -271,10 +274,10 @@ def _finish(root: Directory, meta: Directory, owned: Collection[str]) -> None:
                     with _parent(root, path) as directory:
                         _remove_if_empty(directory, os.path.basename(path))
                 except OSError:
-                    pass  # It is gone, with what it was in.
+                    pass  # A directory above it was removed.
         _remove_tree(meta, _DONE)
     except OSError:
-        pass  # It is in nobody's way where it is, and the next run removes it.
+        pass  # It does no harm there, and the next run removes it.
 
 
 def _remove_tree(directory: Directory, name: str) -> None:
@@ -314,19 +317,19 @@ def _directories(paths: Iterable[str]) -> list[str]:
 
 
 def _by_directory(root: Directory, paths: Iterable[str]) -> Iterator[tuple[Directory, list[str]]]:
-    """Yield each directory of the paths, open, with its paths; raise Changed where one cannot be entered any more."""
+    """Yield each directory of the paths, open, with its paths; raise Changed if one is gone."""
     for parent, group in groupby(sorted(paths, key=os.path.dirname), key=os.path.dirname):
         with ExitStack() as opened:
             try:
                 directory = opened.enter_context(_parent(root, f"{parent}/" if parent else ""))
             except OSError as error:
-                raise Changed(f"{parent} cannot be entered any more: {error.strerror}", _AGAIN) from error
+                raise Changed(f"{parent} cannot be opened anymore: {error.strerror}", _AGAIN) from error
             yield directory, list(group)
 
 
 @contextmanager
 def _parent(directory: Directory, path: str, *, make: bool = False) -> Iterator[Directory]:
-    """Open the directory that a path is in, below another one and without following links; `make` what is missing."""
+    """Open the directory that a path is in, below another one, without following links; `make` missing ones."""
     with ExitStack() as opened:
         for name in path.split("/")[:-1]:
             if make and not directory.exists(name):

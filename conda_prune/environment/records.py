@@ -1,8 +1,7 @@
-"""What an environment says of its packages: the records in `conda-meta`, one a package.
+"""Reads the records of an environment's packages: one file per package in `conda-meta`.
 
-A record is its package's index.json with what the installer did added to it (CEP 34 has the former, conda's
-PrefixRecord the latter). It is read as far as judgement needs it and not checked further: three installers write it,
-each with keys of its own.
+A record is the package's index.json (CEP 34) plus what the installer did (conda's PrefixRecord). Only what judgement
+needs is read and checked, since three installers write records, each with keys of its own.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ _MADE_BY_INSTALLER = frozenset(
         "linked_package_record",
     }
 )
-"""`path_type` of files that no package holds: the installer made them (conda's PathType)."""
+"""The `path_type` of files that the installer made, and that are not in the package (conda's PathType)."""
 _KINDS = {"softlink": FileKind.SYMLINK, "directory": FileKind.DIRECTORY}
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: `index` is its whole content, `packed` the files that came out of the package, `owned` all of them.
+    """One record. `index` is its whole content, `packed` are the files from the package, `owned` all files.
 
-    `typed`: the record tells the package's files from those that the installer made.
+    `typed`: the record distinguishes the package's files from those that the installer made.
     """
 
     path: str
@@ -58,7 +57,7 @@ class Record:
 
 
 def record_paths(prefix: str) -> list[str]:
-    """Return the paths of a prefix's records, sorted; raise NotAPackage where it is no prefix."""
+    """Return the paths of a prefix's records, sorted. Raises NotAPackage if it is not a prefix."""
     directory = os.path.join(prefix, CONDA_META)
     try:
         names = os.listdir(directory)
@@ -71,14 +70,14 @@ def _not_a_prefix(prefix: str, error: OSError) -> str:
     if not os.path.lexists(prefix):
         return "there is no such directory"
     if not os.path.isdir(prefix):
-        return "it is no prefix: not a directory"
+        return "it is not a prefix: it is not a directory"
     if os.path.lexists(os.path.join(prefix, CONDA_META)):
         return f"its {CONDA_META} cannot be read: {error.strerror}"
-    return f"it is no prefix: it has no {CONDA_META} directory"
+    return f"it is not a prefix: it has no {CONDA_META} directory"
 
 
 def read_record(path: str) -> Record:
-    """Return a record; raise BadMetadata with what is wrong with it, also where it is not a regular file."""
+    """Return a record. Raises BadMetadata with what is wrong, also if it is not a regular file."""
     name = f"{CONDA_META}/{os.path.basename(path)}"
     try:
         with open_regular(path) as file:
@@ -95,13 +94,13 @@ def read_record(path: str) -> Record:
         what = "is nested too deeply, or holds a number that is too long"
         raise BadMetadata(f"the record {name} {what}", _REINSTALL) from error
     if not isinstance(value, dict):
-        raise BadMetadata(f"the record {name} is no JSON object", _REINSTALL)
+        raise BadMetadata(f"the record {name} is not a JSON object", _REINSTALL)
     for key in ("name", "version", "build"):
         if not isinstance(value.get(key), str):
             raise BadMetadata(f"the record {name} has no {key}", _REINSTALL)
     for key in ("depends", "constrains", "files"):
-        if key in value and not _are_texts(value[key]):
-            raise BadMetadata(f"the record {name} has {key} that are no list of texts", _REINSTALL)
+        if key in value and not _are_strings(value[key]):
+            raise BadMetadata(f"the record {name} has {key} that are not a list of strings", _REINSTALL)
     entries = _entries(value, name)
     if entries is None and "files" not in value:
         raise BadMetadata(f"the record {name} lists no files", _REINSTALL)
@@ -118,7 +117,7 @@ _REINSTALL = "install the package again"
 
 
 def _entries(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]] | None:
-    """Return the entries of `paths_data`, or None where the record has none, as those of old installers."""
+    """Return the entries of `paths_data`, or None if the record has none, as those of old installers."""
     data = record.get("paths_data")
     if data is None:
         return None
@@ -127,7 +126,7 @@ def _entries(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]] | 
         isinstance(entry, dict) and isinstance(entry.get("_path"), str) for entry in entries
     ):
         raise BadMetadata(f"the record {name} has paths_data without a list of paths", _REINSTALL)
-    # Some installers write empty paths_data beside a full list of files.
+    # Some installers write empty paths_data and a full list of files.
     return entries if entries or not record.get("files") else None
 
 
@@ -143,12 +142,12 @@ def _packed(entries: Iterable[Mapping[str, Any]]) -> Iterable[File]:
     return files.values()
 
 
-def _are_texts(value: object) -> bool:
+def _are_strings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def as_package(path: str, index: Mapping[str, Any], files: Iterable[File], prefix: str) -> Package:
-    """Return the files of a prefix and metadata as the package that would hold them: without archive and listing."""
+    """Return files and metadata as the package that would hold them, without an archive and a listing."""
     text = json.dumps(index).encode()
     info = File("info/index.json", size=len(text), content=text)
     component = Component("pkg", (info, *files), (), 0)

@@ -161,7 +161,7 @@ def test_a_record_that_points_outside_is_not_followed(tmp_path: Path, path: str)
 BROKEN = [
     pytest.param('{"name": "broken"', "is not valid JSON", id="cut"),
     pytest.param("", "is not valid JSON", id="empty"),
-    pytest.param("[]", "is no JSON object", id="a-list"),
+    pytest.param("[]", "is not a JSON object", id="a-list"),
     pytest.param('{"name": "broken", "version": "1", "build": 0}', "has no build", id="build-is-a-number"),
     pytest.param('{"name": "broken", "version": "1", "build": "0"}', "lists no files", id="no-files"),
     pytest.param("[" * 100_000, "nested too deeply", id="deep"),

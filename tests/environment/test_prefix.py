@@ -20,7 +20,7 @@ import pytest
 
 from conda_prune import system
 from conda_prune.environment.prefix import build_of, judge_prefix
-from conda_prune.environment.prune import Seen, prune
+from conda_prune.environment.prune import FileIdentity, prune
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.judgement.options import Options
 from conda_prune.model import Drop, Edit, Rewrite
@@ -336,7 +336,7 @@ def a_file_for_conda_meta(prefix: Path) -> None:
 BAD = {
     "no prefix at all": Bad(2, "PREFIX is not set", variables={"PREFIX": ""}),
     "no such directory": Bad(3, "there is no such directory", shutil.rmtree),
-    "a file": Bad(3, "it is no prefix: not a directory", a_file),
+    "a file": Bad(3, "it is not a prefix: it is not a directory", a_file),
     "no conda-meta": Bad(3, "no conda-meta directory", lambda p: (p / "conda-meta").rmdir(), {"CONDA_BUILD": ""}),
     "no PY_VER": Bad(2, "PY_VER is not set", variables={"PY_VER": "", "SP_DIR": ""}),
     "PY_VER is no version": Bad(2, "no version of Python", variables={"PY_VER": "three"}),
@@ -349,7 +349,7 @@ BAD = {
     ),
     "record cut": Bad(3, "broken-1.0-0.json is not valid JSON", a_record('{"name": "broken"')),
     "record empty": Bad(3, "broken-1.0-0.json is not valid JSON", a_record("")),
-    "record is a list": Bad(3, "broken-1.0-0.json is no JSON object", a_record("[]")),
+    "record is a list": Bad(3, "broken-1.0-0.json is not a JSON object", a_record("[]")),
     "record without name": Bad(3, "broken-1.0-0.json has no name", a_record("{}")),
     "record without files": Bad(3, "lists no files", a_record('{"name": "a", "version": "1", "build": "0"}')),
     "files is no list": Bad(
@@ -379,7 +379,7 @@ def test_bad_input_is_one_clear_line_and_nothing_is_touched(tmp_path: Path, bad:
 def test_a_missing_py_ver_is_answered_with_the_python_that_is_there(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {})
     write_record(prefix, "python", [], version="3.12.4")
-    assert "say --python 3.12, any or none" in hook(prefix).stderr
+    assert "use --python 3.12, any or none" in hook(prefix).stderr
 
 
 def test_a_build_without_host_dependencies_has_no_conda_meta(tmp_path: Path) -> None:
@@ -439,7 +439,7 @@ def test_names_that_are_no_text_are_pruned_and_told_escaped(tmp_path: Path) -> N
     assert "\x1b" not in done.stdout
 
 
-def carry_out(prefix: Path, edits: Mapping[str, Edit], seen: Mapping[str, Seen]) -> None:
+def carry_out(prefix: Path, edits: Mapping[str, Edit], seen: Mapping[str, FileIdentity]) -> None:
     """Carry the edits out in a prefix in which no record owns anything."""
     with Directory.open(str(prefix)) as root:
         prune(root, edits, seen, frozenset())
@@ -461,7 +461,7 @@ def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path: Path) -> None:
     outside = unpack(tmp_path / "outside", {"site-packages/m.cpython-310.pyc": "precious"})
     prefix = unpack(tmp_path / "p", {"lib/python3.10/site-packages/m.cpython-310.pyc": "precious"})
     stray = "lib/python3.10/site-packages/m.cpython-310.pyc"
-    seen = {stray: Seen.of(os.lstat(prefix / stray))}
+    seen = {stray: FileIdentity.of(os.lstat(prefix / stray))}
     shutil.rmtree(prefix / "lib/python3.10")
     (prefix / "lib/python3.10").symlink_to(outside)
     with pytest.raises(Changed):
@@ -473,7 +473,7 @@ def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path: Path) -> None:
 def test_a_file_that_changed_after_it_was_judged_stays(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", OLD_TREE)
     first, second = (path for path in sorted(OLD_TREE) if path.endswith((".py", ".pyc")))
-    seen = {path: Seen.of(os.lstat(prefix / path)) for path in (first, second)}
+    seen = {path: FileIdentity.of(os.lstat(prefix / path)) for path in (first, second)}
     (prefix / second).write_text("somebody else's")
     with pytest.raises(Changed):
         carry_out(prefix, {first: Drop(), second: Drop()}, seen)
@@ -498,7 +498,7 @@ def test_both_ways_remove_the_same(tmp_path: Path) -> None:
 def test_a_file_that_vanished_after_it_was_judged_costs_no_other(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", OLD_TREE)
     first, second = (path for path in sorted(OLD_TREE) if path.endswith((".py", ".pyc")))
-    seen = {path: Seen.of(os.lstat(prefix / path)) for path in (first, second)}
+    seen = {path: FileIdentity.of(os.lstat(prefix / path)) for path in (first, second)}
     (prefix / second).unlink()
     with pytest.raises(Changed, match=f"{second} vanished while the prefix was judged"):
         carry_out(prefix, {first: Drop(), second: Drop()}, seen)
@@ -513,7 +513,7 @@ def test_a_list_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     path = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
     prefix = unpack(tmp_path / "p", {path: "old", **OLD_TAG})
     stray = next(path for path in OLD_TAG if path.endswith(".pyc"))
-    seen = {name: Seen.of(os.lstat(prefix / name)) for name in (path, stray)}
+    seen = {name: FileIdentity.of(os.lstat(prefix / name)) for name in (path, stray)}
     before, limits = tree(prefix), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
     try:
@@ -530,7 +530,7 @@ def test_without_modes_a_list_is_rewritten_too(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delattr(os, "fchown", raising=False)
     path = f"{SITE_PACKAGES}/own-1.0.dist-info/RECORD"
     prefix = unpack(tmp_path / "p", {path: "old"})
-    carry_out(prefix, {path: Rewrite(b"new", "")}, {path: Seen.of(os.lstat(prefix / path))})
+    carry_out(prefix, {path: Rewrite(b"new", "")}, {path: FileIdentity.of(os.lstat(prefix / path))})
     assert {name for name, content in tree(prefix).items() if content is not None} == {path}
     assert (prefix / path).read_bytes() == b"new"
 
