@@ -339,7 +339,7 @@ BAD = {
     "a file": Bad(3, "it is not a prefix: it is not a directory", a_file),
     "no conda-meta": Bad(3, "no conda-meta directory", lambda p: (p / "conda-meta").rmdir(), {"CONDA_BUILD": ""}),
     "no PY_VER": Bad(2, "PY_VER is not set", variables={"PY_VER": "", "SP_DIR": ""}),
-    "PY_VER is no version": Bad(2, "no version of Python", variables={"PY_VER": "three"}),
+    "PY_VER is not a version": Bad(2, "is not a version of Python", variables={"PY_VER": "three"}),
     "no such Python": Bad(2, "no such Python", arguments=("--python", "3.x")),
     "conda-meta is a file": Bad(3, "its conda-meta cannot be read: Not a directory", a_file_for_conda_meta),
     "record is a directory": Bad(
@@ -353,9 +353,9 @@ BAD = {
     "record without name": Bad(3, "broken-1.0-0.json has no name", a_record("{}")),
     "record without files": Bad(3, "lists no files", a_record('{"name": "a", "version": "1", "build": "0"}')),
     "files is no list": Bad(
-        3, "files that are no list", a_record('{"name": "a", "version": "1", "build": "0", "files": "x"}')
+        3, "files that are not a list of strings", a_record('{"name": "a", "version": "1", "build": "0", "files": "x"}')
     ),
-    "paths are no list": Bad(
+    "paths are not a list": Bad(
         3,
         "paths_data without a list",
         a_record('{"name": "a", "version": "1", "build": "0", "files": [], "paths_data": {"paths": [1]}}'),
