@@ -43,7 +43,7 @@ class Codec(Protocol):
     ) -> Reused:
         """Write the stream with the splices applied, and copy the compressed blocks that do not depend on them.
 
-        Raises NothingToKeep before anything is written; CannotReuse later, and then what `out` holds is worthless.
+        Raises NothingToReuse before anything is written; CannotReuse later, and then what `out` holds is worthless.
         """
         ...
 

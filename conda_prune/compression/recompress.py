@@ -13,7 +13,7 @@ from typing import IO
 from ..model import Splice
 from .codec import CODECS
 from .splicer import new_size, spliced
-from .stream import NothingToKeep, Stream
+from .stream import NothingToReuse, Stream
 from .threads import ThreadBudget
 
 
@@ -51,7 +51,7 @@ def recompress(
         try:
             done = CODECS[stream.settings.codec].reuse(stream, splices, out, budget, progress)
             return Rewritten(size, done.crc, done.reused, size - done.reused)
-        except NothingToKeep:
+        except NothingToReuse:
             pass  # Nothing was written.
     return _compress_all(stream, splices, out, budget, progress)
 

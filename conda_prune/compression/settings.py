@@ -179,9 +179,9 @@ def _cheapest_level(source: ByteRange, frame: zstd.FrameHeader) -> int:
     long. Unless its compressor was a better one, the original took at least as long as the fastest level that
     compresses as well.
     """
-    content, packed = b"", frame.header
+    content, packed = b"", frame.header_size
     decompressor = zstd.decompressor().decompressobj()
-    decompressor.decompress(source.read(0, frame.header))
+    decompressor.decompress(source.read(0, frame.header_size))
     # Up to the end of a block: only there is it known how many compressed bytes the content so far takes.
     for block in zstd.walk_blocks(source, frame):
         content += decompressor.decompress(source.read(block.start, block.stop - block.start))

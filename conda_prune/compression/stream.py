@@ -17,7 +17,7 @@ class CannotReuse(Exception):
     """The stream is not built as its settings suggest; compress all of its content again."""
 
 
-class NothingToKeep(CannotReuse):
+class NothingToReuse(CannotReuse):
     """No compressed data can be kept. Raised before anything was written."""
 
 
