@@ -1,6 +1,6 @@
-"""One bz2 stream, read completely or refused, and written by Python's bz2 in one thread.
+"""Reads one bz2 stream completely or refuses it, and writes one, in one thread and with Python's bz2.
 
-One stream only: of two that follow each other, rattler reads the first and reports success.
+A file with two concatenated streams is refused: rattler reads only the first one and reports success.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _AGAIN = "build or download it again"
 
 
 def read_level(source: ByteRange) -> int:
-    """Return the level that the header states, the block size in 100 kB; raise NotAPackage if there is no header."""
+    """Return the level that the header states (the block size in 100 kB); raise NotAPackage if there is no header."""
     head = source.read(0, 4)
     if head[:3] != b"BZh" or not b"1" <= head[3:4] <= b"9":
         raise NotAPackage("it is not bz2-compressed, as a .tar.bz2 must be (CEP 35)", "check how it was downloaded")
