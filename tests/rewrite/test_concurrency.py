@@ -191,7 +191,7 @@ def test_damage_by_a_writer_is_told_apart_from_a_damaged_package(tmp_path: Path)
     def reads() -> None:
         with Archive(str(package), Limits()) as archive:
             package.write_bytes(content[:-9])
-            archive.check_crc(archive.parts[0])
+            archive.check_crc(archive.components[0])
             archive.whole.read(len(content) - 9, 9)
 
     with pytest.raises(Changed, match="changed while it was being read"):

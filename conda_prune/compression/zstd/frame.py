@@ -140,7 +140,7 @@ def decompress(source: ByteRange) -> Generator[bytes, None, None]:
     except zstandard.ZstdError as error:
         raise Damaged(f"the zstd data is damaged: {error}", _AGAIN) from error
     if frame.content_size is not None and size != frame.content_size:
-        raise Damaged(f"the zstd frame holds {size} bytes and claims {frame.content_size}", _AGAIN)
+        raise Damaged(f"the zstd frame has {size} bytes of content, but says that it has {frame.content_size}", _AGAIN)
 
 
 def parameters(settings: CompressionSettings, size: int, threads: int = 1) -> zstandard.ZstdCompressionParameters:
