@@ -23,7 +23,7 @@ from ..errors import NotVerified
 from ..model import Component, Compression, CompressionSettings, Edit, Package, Size, Splice
 from .splices import expected_members, splices_of
 from .staging import Staging
-from .verify import verify
+from .verify import ExpectedPackage, verify
 
 Progress = Callable[[int], None]
 
@@ -78,9 +78,13 @@ def rewrite_package(job: RewriteJob, staging: Staging) -> Written:
             archive.write(staging.file, _contents(replace(job, progress=progress), done, plain))
             staging.finish()
             after = job.submit(partial(digest, staging.content))
-            expected = {component.name: expected_members(component, job.edits) for component in job.package.components}
-            crcs = {component: rewritten.crc for component, rewritten in done.items()}
-            verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, progress)
+            expected = ExpectedPackage(
+                archive.format,
+                {component.name: expected_members(component, job.edits) for component in job.package.components},
+                {name: rewritten.crc for name, rewritten in done.items()},
+                archive.entry_names,
+            )
+            verify(staging.path, archive.path, expected, progress)
             break
         except (NotVerified, CannotReuse) as error:
             # Reused blocks may be the reason, so try once more without reuse.
