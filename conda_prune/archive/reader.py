@@ -42,7 +42,8 @@ def read_package(
 ) -> Package:
     """Return the facts of a package.
 
-    Unless `payload` is set, only the info component of a .conda is read, and its files are not hashed. Raises Damaged, Unsupported or LimitExceeded.
+    Unless `payload` is set, only the info component of a .conda is read, and its files are not hashed. Raises Damaged,
+    Unsupported or LimitExceeded.
     """
     complete = payload or archive.component("pkg") is None
     components: list[Component] = []
