@@ -152,7 +152,7 @@ def test_a_package_in_long_mode_gets_a_smaller_window(tmp_path: Path, component:
     conda_package_streaming.extract.extract(package, tmp_path / "cps")
 
 
-def test_a_clean_package_in_long_mode_is_kept_with_a_note(tmp_path: Path) -> None:
+def test_a_clean_package_in_long_mode_only_gets_a_note(tmp_path: Path) -> None:
     package = from_frame(in_long_mode, "pkg")(tmp_path)
     fix(package, in_place=True, limits=Limits(window=256 << 20))
     with zipfile.ZipFile(package) as file:

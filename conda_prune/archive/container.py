@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _METADATA = "metadata.json"
 _METADATA_LIMIT = 1 << 20
-_CHANGED, _AGAIN = "the file was changed while it was being read", "try again when nothing writes to it"
+_CHANGED, _HINT = "the file was changed while it was being read", "try again when nothing writes to it"
 
 
 class PackedComponent(NamedTuple):
@@ -100,12 +100,12 @@ class Archive:
         changed = isinstance(error, Exception) and not self._file.closed and (self._written() or self._replaced())
         self._open.close()
         if changed:
-            raise Changed(_CHANGED, _AGAIN) from error
+            raise Changed(_CHANGED, _HINT) from error
 
     def check_unwritten(self) -> None:
         """Raise Changed if the open file was written to. If another file has replaced it, that does not matter here."""
         if self._written():
-            raise Changed(_CHANGED, _AGAIN)
+            raise Changed(_CHANGED, _HINT)
 
     def _written(self) -> bool:
         return identity_of(os.fstat(self._file.fileno())) != self.identity

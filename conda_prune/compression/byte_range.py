@@ -55,7 +55,7 @@ class ByteRange:
 
 
 class ByteRangeReader:
-    """A byte range as a file object, for libraries that read from front to back. `position` is where it has got to."""
+    """A byte range as a file object, for libraries that read from front to back. `position` counts the bytes read."""
 
     def __init__(self, byte_range: ByteRange) -> None:
         self.byte_range = byte_range

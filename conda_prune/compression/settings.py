@@ -2,7 +2,7 @@
 
 A bz2 stream states its level. A zstd frame states neither the level nor the mode (multi-threaded or not). But if the
 first 512 KiB of content are compressed again with the right settings and the original's content size, the output is
-that of the original nearly up to the sample's end. With wrong settings, little more than the header agrees. Measured at
+that of the original nearly up to the sample's end. With another level, little more than the header agrees. Measured at
 level 15: 528,157 of 548,654 bytes agree; in the other mode 75,738; at any other level with the same window, 10 or 11.
 
 If several settings give the same bytes, they are equivalent for this stream, and the defaults of package writers win.

@@ -159,7 +159,7 @@ class Directory:
     def obstacle(self, name: str) -> str:
         """Return why an entry cannot be removed or replaced, as far as can be known, or "" if it can.
 
-        The write bits of the directory's mode count even for root, because somebody removed them on purpose.
+        The write bits of the directory's mode count even for root, because they were removed on purpose.
         """
         directory = self.status()
         if _is_frozen(directory, self._flags(".")):

@@ -69,7 +69,7 @@ def check_target(directory: Directory, name: str, *, replace_link: bool) -> None
     except FileNotFoundError:
         return
     check_type(status, os.path.join(directory.path, name))
-    # The mode counts even for root, because somebody removed the write bits on purpose. With `-o`, an existing result
+    # The mode counts even for root, because the write bits were removed on purpose. With `-o`, an existing result
     # has the mode of its package, so read-only only means that an earlier run wrote it.
     if not replace_link and (not status.st_mode & 0o222 or not directory.may_write(name)):
         raise CannotWrite(f"the file is read-only (mode {stat.S_IMODE(status.st_mode):04o})", hint)

@@ -177,7 +177,7 @@ def test_a_killed_run_leaves_the_old_or_new_file(
     assert every_death(one, action, most=1024) >= 10
 
 
-def test_on_a_full_disk_the_message_says_how_much_is_needed(harness: Harness, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_bytes_needed(harness: Harness, tmp_path: Path) -> None:
     one = crafted(harness, tmp_path, ".conda", "in-place")
     outcome = one.run(action=FAIL_FROM, point=3, error=ERRORS["ENOSPC"])
     assert "No space left on device" in outcome.stderr

@@ -186,7 +186,7 @@ def test_another_name_of_the_package_keeps_the_original(tmp_path: Path, format_:
 
 
 @posix
-def test_the_backup_of_a_linked_package_is_next_to_its_file(tmp_path: Path) -> None:
+def test_the_backup_of_a_linked_package_is_next_to_it(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     package = write_package(BASE, tmp_path / "store", format=".conda")
     before = package.read_bytes()

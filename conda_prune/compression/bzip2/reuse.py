@@ -2,7 +2,7 @@
 
 `blocks.block_ranges` says what becomes of each block, and this module does it. If the blocks are known from reading the
 package, only those with a splice are decompressed again; otherwise all are, once. New content is compressed in pieces
-that fill a block each, several at a time. So it takes hardly more bytes than if it were compressed at once.
+that fill a block each, several at a time. So it takes almost no more bytes than if it were compressed at once.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import IO
 from ...errors import Damaged, NotAPackage, Unsupported
 from ..byte_range import CHUNK, ByteRange
 
-_AGAIN = "build or download it again"
+_HINT = "build or download it again"
 
 
 def read_level(source: ByteRange) -> int:
@@ -35,11 +35,11 @@ def decompress(source: ByteRange) -> Generator[bytes, None, None]:
                 packed = source.read(at, 1 << 18)
                 at += len(packed)
                 if not packed:
-                    raise Damaged("the bz2 stream is truncated", _AGAIN)
+                    raise Damaged("the bz2 stream is truncated", _HINT)
             if piece := decompressor.decompress(packed, CHUNK):
                 yield piece
     except OSError as error:
-        raise Damaged(f"the bz2 data is damaged: {error}", _AGAIN) from error
+        raise Damaged(f"the bz2 data is damaged: {error}", _HINT) from error
     rest = len(decompressor.unused_data) + source.size - at
     if rest:
         raise Unsupported(

@@ -18,8 +18,9 @@ Two kinds of blocks are candidates for a start:
 * Any block more than a window after the splice that happens to be independent, which the caller finds out by trying
   (`independence.py`).
 
-The earlier candidate wins; the other one is the fallback. Both are predictions about the old frame. If one is wrong,
-the result does not have the expected content, which is noticed when it is read back.
+The earlier candidate wins. If it is a job that turns out not to fit, the search for an independent block is the
+fallback. Both are predictions about the old frame. If one is wrong, the result does not have the expected content,
+which is noticed when it is read back.
 
 Measured with 865 MB of content: 46 of 52 jobs were copied at levels 9 and 15, where 5 MB had to be compressed; 22 of 26
 at level 19.
@@ -134,7 +135,7 @@ def job_layout(frame: FrameHeader, settings: CompressionSettings, size: int) -> 
 
 
 def _overlap_shift(strategy: int) -> int:
-    """Return the overlap of libzstd's jobs, as the power of two by which it is smaller than the window."""
+    """Return `n` if the overlap of libzstd's jobs is the window divided by 2 to the power of `n`."""
     if strategy >= _BTULTRA2:
         return 0
     if strategy >= _BTOPT:

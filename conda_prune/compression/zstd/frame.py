@@ -36,7 +36,7 @@ MAX_BLOCK = 1 << 17
 """The most bytes of content that a block may have."""
 _RESERVED = 3
 _MAX_HEADER = 18
-_AGAIN = "build or download it again"
+_HINT = "build or download it again"
 
 
 class FrameHeader(NamedTuple):
@@ -61,17 +61,17 @@ class Block(NamedTuple):
 
 
 def read_frame(source: ByteRange) -> FrameHeader:
-    """Return the header of the frame; raise Damaged if there is none, Unsupported if the frame needs more than data."""
+    """Return the frame's header; raise Damaged if it is invalid, Unsupported for a skippable frame or a dictionary."""
     raw = source.read(0, _MAX_HEADER)
     if raw[:4] != MAGIC:
         if raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
             raise Unsupported("a skippable zstd frame comes before the data", "build the package again")
-        raise Damaged("the data is not zstd-compressed", _AGAIN)
+        raise Damaged("the data is not zstd-compressed", _HINT)
     try:
         parameters = zstandard.get_frame_parameters(raw)
         header_size = zstandard.frame_header_size(raw)
     except zstandard.ZstdError as error:
-        raise Damaged(f"the zstd frame header is damaged: {error}", _AGAIN) from error
+        raise Damaged(f"the zstd frame header is damaged: {error}", _HINT) from error
     if parameters.dict_id:
         raise Unsupported("the zstd data needs a dictionary", "build the package again without one")
     single = bool(raw[4] & 0x20)
@@ -105,15 +105,15 @@ def walk_blocks(source: ByteRange, frame: FrameHeader) -> Iterator[Block]:
         bits = int.from_bytes(source.read(at, 3), "little")
         last, kind, size = bool(bits & 1), bits >> 1 & 3, bits >> 3
         if kind == _RESERVED or size > min(MAX_BLOCK, frame.window):
-            raise Damaged("a zstd block header is damaged", _AGAIN)
+            raise Damaged("a zstd block header is damaged", _HINT)
         stop = at + 3 + (1 if kind == RLE else size)
         if stop > source.size:
-            raise Damaged("the zstd frame is truncated", _AGAIN)
+            raise Damaged("the zstd frame is truncated", _HINT)
         yield Block(at, stop)
         at = stop
     at += 4 * frame.checksum
     if at > source.size:
-        raise Damaged("the zstd frame is truncated", _AGAIN)
+        raise Damaged("the zstd frame is truncated", _HINT)
     if at < source.size:
         raise Unsupported(
             f"{source.size - at} bytes follow the zstd frame; clients would read them differently",
@@ -138,9 +138,9 @@ def decompress(source: ByteRange) -> Generator[bytes, None, None]:
             size += len(piece)
             yield piece
     except zstandard.ZstdError as error:
-        raise Damaged(f"the zstd data is damaged: {error}", _AGAIN) from error
+        raise Damaged(f"the zstd data is damaged: {error}", _HINT) from error
     if frame.content_size is not None and size != frame.content_size:
-        raise Damaged(f"the zstd frame has {size} bytes of content, but says that it has {frame.content_size}", _AGAIN)
+        raise Damaged(f"the zstd frame has {size} bytes of content, but says that it has {frame.content_size}", _HINT)
 
 
 def parameters(settings: CompressionSettings, size: int, threads: int = 1) -> zstandard.ZstdCompressionParameters:

@@ -9,9 +9,9 @@ from two different states. Both decoders hold the same window of content; they d
 If both produce the block's content, it used neither state, so it can follow any block as long as the window's content
 is the same. One decoder would not be enough: blocks of packages do use the offsets that a frame starts with.
 
-A block may pass offsets or tables on unused, and a later block use them. So several blocks are tried in a row; after
-that, what was inherited is very likely replaced. If it was not, the result is wrong, which is noticed when it is read
-back, and everything is compressed again.
+A block may leave inherited offsets or tables unused, and a later block may use them. So several blocks are tried in a
+row; after them, everything inherited has very likely been replaced. If it has not, the result is wrong, which is
+noticed when it is read back, and everything is compressed again.
 """
 
 from __future__ import annotations

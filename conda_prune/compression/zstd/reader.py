@@ -19,7 +19,7 @@ from . import frame as zstd
 GROUP = 8
 """Blocks that are handled together. With up to 128 KiB of content each, they never exceed 1 MiB."""
 _TRIAL = 8
-"""Blocks in a trial. If a block passes on offsets or tables that it inherited, one of the next few uses them."""
+"""Blocks in a trial. If a block leaves inherited offsets or tables unused, one of the next few blocks uses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class FrameReader:
             self._decompress(self._source.read(self._source.size - 4, 4))
 
     def _pull(self, count: int) -> tuple[BlockRun, bytes]:
-        """Return the next `count` blocks, at least one. Blocks without content are skipped: nobody needs them."""
+        """Return the next `count` blocks, at least one. Blocks without content are skipped."""
         content = b""
         while not content:
             blocks: list[zstd.Block] = []

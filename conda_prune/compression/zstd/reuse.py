@@ -2,7 +2,7 @@
 
 `blocks.decide` says what to do with each block, and this module does it. For every block of the old frame, in order:
 
-1. Decompress it, which also tells how much content it has, and apply the splices.
+1. Decompress it, which also shows how much content it has, and apply the splices.
 2. `Copy`: pass on where its compressed bytes are. Its content is only used for the CRC-32, and as the window that later
    trials and compressors need.
 3. `Compress`: pass its new content to a compressor. Consecutive blocks share one compressor, a *range*.
