@@ -100,14 +100,14 @@ class _End(NamedTuple):
 def _read_end(byte_range: ByteRange) -> _End:
     tail_at = max(0, byte_range.size - _END.size - _FULL16)
     tail = byte_range.read(tail_at, byte_range.size)
-    found = tail.rfind(b"PK\5\6")
-    if found < 0 or len(tail) - found < _END.size:
+    index = tail.rfind(b"PK\5\6")
+    if index < 0 or len(tail) - index < _END.size:
         raise Damaged("the zip's end is missing: it is truncated", "download or build it again")
-    _, *narrow, comment_size = _END.unpack_from(tail, found)
-    at = tail_at + found
+    _, *narrow, comment_size = _END.unpack_from(tail, index)
+    at = tail_at + index
     if at + _END.size + comment_size != byte_range.size:
         raise Unsupported("bytes follow the end of the zip, or its comment hides another end")
-    comment = tail[found + _END.size :]
+    comment = tail[index + _END.size :]
     numbers = narrow
     if at >= _LOCATOR.size and byte_range.read(at - _LOCATOR.size, 4) == b"PK\6\7":
         at, numbers = _read_end64(byte_range, at)
@@ -262,8 +262,8 @@ def _descriptor_size(byte_range: ByteRange, at: int, expected: tuple[int, int, i
         shape = struct.Struct(layout)
         if len(raw) < shape.size:
             continue
-        found = shape.unpack_from(raw)
-        if found[-3:] == expected and (len(found) == 3 or found[0] == b"PK\7\10"):
+        numbers = shape.unpack_from(raw)
+        if numbers[-3:] == expected and (len(numbers) == 3 or numbers[0] == b"PK\7\10"):
             return shape.size
     raise Unsupported(f"the zip entry {name!r} has a data descriptor that disagrees with the directory")
 

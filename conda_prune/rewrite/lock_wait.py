@@ -41,10 +41,10 @@ def holder_of(path: str) -> int | None:
         inode = os.stat(path).st_ino
         with open("/proc/locks", encoding="ascii", errors="replace") as file:
             # "1: FLOCK  ADVISORY  WRITE 4711 fe:01:1309 0 EOF". A process that waits has "->" after the first number.
-            found = re.search(rf"^\d+: FLOCK .* (\d+) [0-9a-f]+:[0-9a-f]+:{inode} ", file.read(), re.MULTILINE)
+            lock = re.search(rf"^\d+: FLOCK .* (\d+) [0-9a-f]+:[0-9a-f]+:{inode} ", file.read(), re.MULTILINE)
     except OSError:
         return None
-    return int(found[1]) or None if found else None  # 0 is a process outside this container.
+    return int(lock[1]) or None if lock else None  # 0 is a process outside this container.
 
 
 def _announce(path: str, target: str) -> None:
