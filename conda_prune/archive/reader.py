@@ -67,7 +67,6 @@ def read_package(
 def _read_component(
     archive: Archive, packed: PackedComponent, keep: Keep, progress: Progress, threads: int, *, hashed: bool
 ) -> Component:
-    # Seven parameters: those of `read_package`, and which component to read, with or without hashes.
     archive.check_window(packed)
     if archive.has_huge_window(packed):
         archive.notes.append(f"the {packed.name} component's zstd window is larger than conda clients accept")
