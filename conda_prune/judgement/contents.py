@@ -195,7 +195,7 @@ def _check_lengths(paths: Collection[str], where: str) -> None:
     """Raise BadMetadata for a path that is unpacked nowhere: work on it grows with the square of its directories."""
     longest = max(map(len, paths), default=0)
     if longest > LONGEST_PATH:
-        raise BadMetadata(f"{where} has a path of {longest} characters; more than {LONGEST_PATH} are unpacked nowhere")
+        raise BadMetadata(f"{where} has a path of {longest} characters, and no system unpacks more than {LONGEST_PATH}")
 
 
 def _check_count(name: str, count: int, limits: Limits) -> None:

@@ -32,7 +32,7 @@ def names_passed(files: Mapping[str, File], file: File) -> list[File]:
     while file.kind is FileKind.HARDLINK:
         name = _HERE.sub("", file.link, count=1)
         if name in seen or name not in files:
-            raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which is not there")
+            raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which does not exist")
         seen.add(name)
         file = files[name]
         passed.append(file)
