@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-def check(
+def check(  # noqa: PLR0913 (options by keyword, as on the command line)
     path: str | os.PathLike[str],
     *,
     deep: bool = False,
@@ -78,7 +78,7 @@ def check(
         return check_package(package, options, deep=deep, limits=limits)
 
 
-def fix(
+def fix(  # noqa: PLR0913 (options by keyword, as on the command line)
     path: str | os.PathLike[str],
     *,
     in_place: bool = False,
@@ -129,7 +129,7 @@ def fix(
         return fix_and_reindex(package, options, writing, reindex, limits=limits)
 
 
-def diff(
+def diff(  # noqa: PLR0913 (options by keyword, as on the command line)
     old: str | os.PathLike[str],
     new: str | os.PathLike[str],
     *,

@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
-from .limits import Limits as Limits
+from .limits import Limits as Limits  # noqa: PLC0414 (a noun like those below; it has a module for its reasons)
 
 LONGEST_PATH = 4095
 """Characters of the longest path that can be unpacked: Linux allows 4096 bytes with the final NUL, macOS 1024."""

@@ -108,7 +108,7 @@ def test_the_limits_are_the_defaults() -> None:
     from conda_prune import Limits
 
     limits = Limits()
-    row = re.compile(r"^\| .*? \| ([^|]+) \| `--max-(\w+)` \|", re.M)
+    row = re.compile(r"^\| .*? \| ([^|]+) \| `--max-(\w+)` \|", re.MULTILINE)
     said = {option: default for default, option in row.findall(PAGE)}
     assert said == {
         "unpacked": f"{limits.unpacked >> 30} GiB",

@@ -30,7 +30,7 @@ def is_source_archive(path: str, limit: int) -> bool:
         with open_regular(path) as file, bz2.open(file) as unpacked:
             if os.fstat(file.fileno()).st_size == 0:
                 return False
-            stream = _Stream(cast(BinaryIO, unpacked), limit)
+            stream = _Stream(cast("BinaryIO", unpacked), limit)
             tar = tarfile.TarFile(fileobj=stream, mode="r")  # type: ignore[arg-type]
             while (member := tar.next()) is not None:
                 if posixpath.normpath(member.name).lstrip("/") in _PACKAGE_FILES:

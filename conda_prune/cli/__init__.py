@@ -164,7 +164,7 @@ def main() -> NoReturn:
         click.echo("error: internal error; please report it with the lines above", err=True)
         code = ExitCode.FAILED
     interruption.ignore_signals()  # The work is done: there is nothing left to interrupt.
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # noqa: SLF001 (os._exit does not run them)
     code = _check_delivery(code)
     sys.stderr.flush()
     os._exit(code)

@@ -61,7 +61,7 @@ def _settings(context: click.Context, command: str, path: str | None) -> list[_S
     from .config_file import KEYS
 
     group = context.find_root()
-    inspected = cast(click.Group, group.command).get_command(group, command)
+    inspected = cast("click.Group", group.command).get_command(group, command)
     if inspected is None:
         raise click.UsageError(f"there is no command {command!r}", context)
     arguments = ["--no-config"] if path is None else ["--config", path]

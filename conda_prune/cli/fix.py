@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @judging
 @limiting
 @reporting
-def fix(
+def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
     paths: tuple[str, ...],
     in_place: bool,
     output_dir: str | None,

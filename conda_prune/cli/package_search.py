@@ -145,25 +145,19 @@ class _Search:
             directories: list[tuple[str, str]] = []
             for entry in listed:
                 path, inside = os.path.join(directory, entry.name), f"{below}/{entry.name}".lstrip("/")
-                if _is_directory(entry):
-                    # Where a killed run was at work, the packages have their own names elsewhere.
-                    if entry.name.startswith(_TEMPORARY):
-                        continue
-                    if wanted is not None and not wanted.may_match_below(inside.split("/")):
-                        continue
-                    linked = entry.is_symlink()
-                    if self._is_excluded(root, path, inside, directory=True) or (
-                        linked and self._leads_back(root, path)
-                    ):
-                        self.excluded.append(path)
-                    else:
-                        (links if linked else directories).append((path, inside))
-                elif entry.name.endswith(_ENDINGS) and (wanted is None or wanted.matches(inside.split("/"))):
-                    if self._is_excluded(root, path, inside, directory=False):
-                        self.excluded.append(path)
-                    else:
-                        self._add_file(path, inside, searched=True)
-                        found = True
+                is_directory = _is_directory(entry)
+                if not _is_wanted(entry.name, inside, wanted, is_directory=is_directory):
+                    continue
+                linked = is_directory and entry.is_symlink()
+                if self._is_excluded(root, path, inside, directory=is_directory) or (
+                    linked and self._leads_back(root, path)
+                ):
+                    self.excluded.append(path)
+                elif is_directory:
+                    (links if linked else directories).append((path, inside))
+                else:
+                    self._add_file(path, inside, searched=True)
+                    found = True
             pending += reversed(directories)
         return found
 
@@ -213,6 +207,14 @@ class _Search:
         if directory not in self._real:
             self._real[directory] = os.path.realpath(directory or os.curdir)
         return self._real[directory]
+
+
+def _is_wanted(name: str, below: str, wanted: _Glob | None, *, is_directory: bool) -> bool:
+    """Return whether a search goes into a directory, or takes a file, of this name and path below the searched one."""
+    if is_directory:
+        # What a killed run left. The packages in it have their own names elsewhere.
+        return not name.startswith(_TEMPORARY) and (wanted is None or wanted.may_match_below(below.split("/")))
+    return name.endswith(_ENDINGS) and (wanted is None or wanted.matches(below.split("/")))
 
 
 def _identity(directory: str) -> object:

@@ -8,7 +8,7 @@ merely has such a name, bytecode is kept that could have been dropped, and nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from .variant.pythons import Version, known_version, tag_python
 
@@ -32,48 +32,72 @@ def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
     unless PREFIX is the package's root: there it takes `bin/python3.10` and `os.py`. With `PREFIX/bin/python` next to
     such a library, PREFIX counts as well. The root never does: it is the prefix that the package is installed into.
     """
-    found: dict[str, set[Version]] = {}
-    libraries: set[str] = set()
-    compiled: set[str] = set()
-    encodings: set[str] = set()
-    executables: set[str] = set()
+    found = _Found()
     for path in paths:
+        found.add(path)
+    return found.interpreters()
+
+
+class _Found:
+    """The files that may be landmarks, collected from a package's paths; what they mean is known when all were seen."""
+
+    def __init__(self) -> None:
+        self._roots: dict[str, set[Version]] = {}
+        self._libraries: set[str] = set()
+        self._compiled_libraries: set[str] = set()
+        self._with_encodings: set[str] = set()
+        self._executables: set[str] = set()
+
+    def add(self, path: str) -> None:
+        """Note what a path may be a landmark of."""
         directory, _, name = path.rpartition("/")
         if name in ("os.py", "os.pyc"):
-            libraries.add(directory)
-        elif name.startswith("os.") and directory.endswith("/__pycache__") and (match := _COMPILED_OS.fullmatch(name)):
-            python, library = tag_python(match[1]), directory.removesuffix("/__pycache__")
-            if python is not None and library.endswith(f"{python.major}.{python.minor}"):
-                compiled.add(library)
+            self._libraries.add(directory)
+        elif name.startswith("os.") and directory.endswith("/__pycache__"):
+            self._add_compiled_os(directory.removesuffix("/__pycache__"), name)
         elif name[:2] in ("py", "Py", "PY"):
             if match := _IN_ROOT.fullmatch(name):
-                found.setdefault(directory, set()).update(_version(match[1] or match[3], match[2] or match[4]))
+                versions = _version(match[1] or match[3], match[2] or match[4])
+                self._roots.setdefault(directory, set()).update(versions)
             elif (directory == "bin" or directory.endswith("/bin")) and _EXECUTABLE.fullmatch(name):
-                executables.add(path)
+                self._executables.add(path)
         if directory.endswith(_ENCODINGS):
             head = directory.removesuffix("/__pycache__").removesuffix("encodings")
             if head.endswith("/"):
-                encodings.add(head[:-1])
-    prefixes = {path.rpartition("/")[0].removesuffix("bin").rstrip("/") for path in executables}
-    for directory in libraries | compiled:
-        match = _STANDARD_LIBRARY.fullmatch(directory)
-        prefix = (match["prefix"] or "") if match else ""
-        versioned = match is not None and match["major"] is not None
-        if directory in encodings and directory in libraries:
-            is_library = True
-        elif match is None or (not versioned and directory not in libraries):
-            is_library = False
-        elif prefix:
-            is_library = versioned or prefix in prefixes
-        else:
-            is_library = versioned and f"bin/{directory.rpartition('/')[2]}" in executables and directory in libraries
-        if is_library:
-            version = _version(match["major"], match["minor"]) if match else ()
-            found.setdefault(directory, set()).update(version)
-            if prefix in prefixes:
-                found.setdefault(prefix, set()).update(version)
-    found.pop("", None)
-    return {root: frozenset(versions) for root, versions in found.items()}
+                self._with_encodings.add(head[:-1])
+
+    def _add_compiled_os(self, library: str, name: str) -> None:
+        match = _COMPILED_OS.fullmatch(name)
+        python = tag_python(match[1]) if match else None
+        if python is not None and library.endswith(f"{python.major}.{python.minor}"):
+            self._compiled_libraries.add(library)
+
+    def interpreters(self) -> Mapping[str, frozenset[Version]]:
+        """Return the directories that hold an interpreter, with the versions that their landmarks state."""
+        prefixes = {path.rpartition("/")[0].removesuffix("bin").rstrip("/") for path in self._executables}
+        roots = {root: set(versions) for root, versions in self._roots.items()}
+        for directory in self._libraries | self._compiled_libraries:
+            match = _STANDARD_LIBRARY.fullmatch(directory)
+            prefix = (match["prefix"] or "") if match else ""
+            if self._is_library(directory, match, prefix, prefixes):
+                versions = _version(match["major"], match["minor"]) if match else ()
+                roots.setdefault(directory, set()).update(versions)
+                if prefix in prefixes:
+                    roots.setdefault(prefix, set()).update(versions)
+        roots.pop("", None)
+        return {root: frozenset(versions) for root, versions in roots.items()}
+
+    def _is_library(self, directory: str, match: re.Match[str] | None, prefix: str, prefixes: Collection[str]) -> bool:
+        """Return whether a directory with an `os` module is a standard library."""
+        has_source = directory in self._libraries
+        if has_source and directory in self._with_encodings:
+            return True
+        is_versioned = match is not None and match["major"] is not None
+        if match is None or not (is_versioned or has_source):
+            return False
+        if prefix:
+            return is_versioned or prefix in prefixes
+        return is_versioned and has_source and f"bin/{directory.rpartition('/')[2]}" in self._executables
 
 
 def _version(major: str | None, minor: str | None) -> tuple[Version, ...]:

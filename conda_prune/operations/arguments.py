@@ -59,7 +59,7 @@ def check_kinds(name: str, kinds: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def fix_options(
+def fix_options(  # noqa: PLR0913, PLR0917 (the arguments of the public `fix`)
     path: str, output_dir: Any, in_place: Any, level: Any, backup: Any, threads: Any, dry_run: Any
 ) -> FixOptions:
     """Return how and where `fix` writes. Raises TypeError or ValueError for arguments that mean nothing."""

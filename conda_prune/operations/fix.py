@@ -76,13 +76,13 @@ def fix_package(
 def _fix_once(path: str, options: Options, how: FixOptions, limits: Limits, progress: Progress) -> Result:
     started = time.perf_counter()
     target = result_path(path, how.output_dir)
-    threads = how.threads or cores()
-    with Archive(path, limits) as archive, worker_pool(threads) as submit:
+    how = replace(how, threads=how.threads or cores())
+    with Archive(path, limits) as archive, worker_pool(how.threads) as submit:
         progress.expect(3 * archive.content_size)
-        forecast = _forecast(archive, target, options, how, threads, progress, submit)
+        forecast = _forecast(archive, target, options, how, progress, submit)
 
         # 1. Read and 2. plan.
-        judged = read_and_plan(archive, options, threads, deep=True, progress=progress)
+        judged = read_and_plan(archive, options, how.threads, deep=True, progress=progress)
         package, contents, plan = judged
         if plan.status != "findings" or plan.edits is None or how.dry_run:
             return _leave_unchanged(archive, target, judged, how, started)
@@ -92,7 +92,7 @@ def _fix_once(path: str, options: Options, how: FixOptions, limits: Limits, prog
         space = archive.whole.size if how.level is None else archive.content_size
         with Staging(target, archive.descriptor, space, replace_link=not how.in_place) as staging:
             # 3. Recover the settings.
-            request, settings = forecast or _recover(archive, contents, how, threads)
+            request, settings = forecast or _recover(archive, contents, how)
             # 4. Write, and read the result back.
             job = RewriteJob(archive, package, plan.edits, settings(), request, progress, submit)
             written = rewrite_package(job, staging)
@@ -115,7 +115,7 @@ _Recovery = tuple[CompressionRequest, Callable[[], Mapping[str, CompressionSetti
 
 
 def _forecast(
-    archive: Archive, target: str, options: Options, how: FixOptions, threads: int, progress: Progress, submit: Submit
+    archive: Archive, target: str, options: Options, how: FixOptions, progress: Progress, submit: Submit
 ) -> _Recovery | None:
     """Plan from a `.conda`'s info component alone. Where that finds something, begin to recover the settings.
 
@@ -126,21 +126,21 @@ def _forecast(
     if how.dry_run or archive.format is not Format.CONDA:
         return None
     # Neither outlives this function: the facts about a million files take a gigabyte, and are about to be read again.
-    _, contents, plan = read_and_plan(archive, options, threads, deep=False, progress=progress)
+    _, contents, plan = read_and_plan(archive, options, how.threads, deep=False, progress=progress)
     if plan.status != "findings":
         return None
     check_target(target, in_place=how.in_place, backup=how.backup, obstacles=how.obstacles)
-    request = _request(contents, how, threads)
+    request = _request(contents, how)
     return request, submit(partial(recover_compression, archive, request))
 
 
-def _recover(archive: Archive, contents: Contents, how: FixOptions, threads: int) -> _Recovery:
-    request = _request(contents, how, threads)
+def _recover(archive: Archive, contents: Contents, how: FixOptions) -> _Recovery:
+    request = _request(contents, how)
     return request, partial(recover_compression, archive, request)
 
 
-def _request(contents: Contents, how: FixOptions, threads: int) -> CompressionRequest:
-    return CompressionRequest(how.level, recorded_level(contents.texts), threads)
+def _request(contents: Contents, how: FixOptions) -> CompressionRequest:
+    return CompressionRequest(how.level, recorded_level(contents.texts), how.threads)
 
 
 def _leave_unchanged(archive: Archive, target: str, judged: Judged, how: FixOptions, started: float) -> Result:

@@ -33,7 +33,6 @@ from .target import (
     check_type,
     resolved,
 )
-from .target import check_writable as check_writable
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".conda-prune-", ".tmp"
 

@@ -100,7 +100,7 @@ class Cells(html.parser.HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attributes: object) -> None:
-        if tag not in ("meta",):
+        if tag != "meta":
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])

@@ -79,10 +79,10 @@ def _write(block: _Block, start: int, splices: Sequence[Splice], writer: StreamW
     bits, info, content = block
     for range_ in block_ranges(start, start + info.size, splices):
         if isinstance(range_, Copy):
-            assert bits is not None
+            assert bits is not None  # noqa: S101 (for mypy: there is something to copy)
             writer.copy(bits, info)
         elif isinstance(range_, Compress):
-            assert content is not None
+            assert content is not None  # noqa: S101 (for mypy: there is something to compress)
             writer.compress(content[range_.start : range_.stop])
         else:
             writer.compress(range_.new)

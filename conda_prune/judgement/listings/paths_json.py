@@ -108,23 +108,7 @@ def parse_listing(raw: bytes) -> Listing:
     Duplicate keys, two entries for one path, and versions of the format other than 1 are refused. So are numbers that
     Python would write back differently, since an edit writes the whole text again.
     """
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _bad(f"byte {error.start} is not UTF-8") from error
-    if text.startswith("\ufeff"):
-        raise _bad("it starts with a byte order mark", text, 0)
-    _check_nesting(raw)
-    try:
-        document = json.loads(
-            text, object_pairs_hook=_object, parse_float=_exact_float, parse_constant=_refuse_constant
-        )
-    except json.JSONDecodeError as error:
-        raise _bad(error.msg, text, error.pos) from error
-    except _Unusable as error:
-        raise _bad(str(error), text, _place_of_unusable(text)) from error
-    except (RecursionError, ValueError) as error:
-        raise _bad("it is nested too deeply, or holds a number that is too long") from error
+    text, document = _decode_document(raw)
     if not isinstance(document, Mapping):
         raise _bad("it is not a JSON object", text, _after_gap(text, 0))
     for key in ("paths_version", "paths"):
@@ -143,6 +127,28 @@ def parse_listing(raw: bytes) -> Listing:
             raise _bad(fault, text, _entry_at(text, number))
         rows[row["_path"]] = row
     return Listing(raw, document, rows)
+
+
+def _decode_document(raw: bytes) -> tuple[str, Any]:
+    """Return the text of a listing, and the JSON value that it holds."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _bad(f"byte {error.start} is not UTF-8") from error
+    if text.startswith("\ufeff"):
+        raise _bad("it starts with a byte order mark", text, 0)
+    _check_nesting(raw)
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_float=_exact_float, parse_constant=_refuse_constant
+        )
+    except json.JSONDecodeError as error:
+        raise _bad(error.msg, text, error.pos) from error
+    except _Unusable as error:
+        raise _bad(str(error), text, _place_of_unusable(text)) from error
+    except (RecursionError, ValueError) as error:
+        raise _bad("it is nested too deeply, or holds a number that is too long") from error
+    return text, document
 
 
 def _check_nesting(raw: bytes) -> None:

@@ -155,7 +155,7 @@ WRITERS: dict[str, Callable[[Any], str]] = {
     "jq": lambda document: json.dumps(document, indent=2, ensure_ascii=False) + "\n",
     "jq -c": lambda document: json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n",
     "jq --tab": lambda document: json.dumps(document, indent="\t", ensure_ascii=False) + "\n",
-    "Python": lambda document: json.dumps(document),
+    "Python": json.dumps,
     "Python, all in UTF-8": lambda document: json.dumps(document, ensure_ascii=False),
     "no indentation": lambda document: json.dumps(document, indent=0),
     "wide": lambda document: "\r\n " + json.dumps(document, indent=8, separators=(" ,", " : ")) + " \r\n",
