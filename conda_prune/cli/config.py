@@ -1,4 +1,4 @@
-"""`config`: the settings in force, and where each comes from."""
+"""`config`: show the settings in effect, and where each comes from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, cast
 import click
 from click.core import ParameterSource
 
-from .configurable_command import ConfigurableCommand, configuration_in_force, long_name
+from .configurable_command import ConfigurableCommand, configuration_path, long_name
 from .exit_codes import exit_codes_help
 
 
 class _Setting(NamedTuple):
-    """One option: its value as JSON has it, None where it is not set, and where the value comes from."""
+    """An option, its JSON value (None if it is not set), and where the value comes from."""
 
     name: str
     value: Any
@@ -25,13 +25,13 @@ class _Setting(NamedTuple):
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("config"))
 @click.argument("command", type=click.Choice(["check", "fix", "show", "prefix"]), default="fix")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="For people, or one JSON object.")  # fmt: skip
+              help="Text, or a JSON object.")  # fmt: skip
 @click.pass_context
 def config(context: click.Context, command: str, format_: str) -> None:
     """Show the settings that a command would use here, and where each comes from.
 
-    COMMAND is fix (the default), check, show or prefix. An option on the command line wins over a variable
-    of the environment, which wins over [tool.conda-prune] in the nearest pixi.toml or pyproject.toml.
+    COMMAND is fix (the default), check, show or prefix. Environment variables override [tool.conda-prune] in
+    the nearest pixi.toml or pyproject.toml, and options on the command line override both.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def config(context: click.Context, command: str, format_: str) -> None:
     from ..report.escape import escaped
     from ..report.output import Style, print_line
 
-    path = configuration_in_force(context)
+    path = configuration_path(context)
     settings = _settings(context, command, path)
     if format_ == "json":
         values = {setting.name: {"value": setting.value, "origin": setting.origin} for setting in settings}
@@ -57,7 +57,7 @@ def config(context: click.Context, command: str, format_: str) -> None:
 
 
 def _settings(context: click.Context, command: str, path: str | None) -> list[_Setting]:
-    """Return the options of a command that a configuration file may set, with their values and origins."""
+    """Return the options that a configuration file can set for a command, with their values and origins."""
     from .config_file import KEYS
 
     group = context.find_root()
@@ -66,15 +66,15 @@ def _settings(context: click.Context, command: str, path: str | None) -> list[_S
         raise click.UsageError(f"there is no command {command!r}", context)
     arguments = ["--no-config"] if path is None else ["--config", path]
     if command == "show":
-        arguments.append("package")  # It is not read.
-    found = []
-    with inspected.make_context(command, arguments, parent=group) as made:
+        arguments.append("package")  # A required argument; the package is not read.
+    settings = []
+    with inspected.make_context(command, arguments, parent=group) as inspected_context:
         for parameter in inspected.params:
             if isinstance(parameter, click.Option) and (name := long_name(parameter)) in KEYS:
-                value = made.params.get(parameter.name or "")
-                origin = _origin(made, parameter, path)
-                found.append(_Setting(name, list(value) if isinstance(value, tuple) else value, origin))
-    return sorted(found)
+                value = inspected_context.params.get(parameter.name or "")
+                origin = _origin(inspected_context, parameter, path)
+                settings.append(_Setting(name, list(value) if isinstance(value, tuple) else value, origin))
+    return sorted(settings)
 
 
 def _origin(context: click.Context, option: click.Option, path: str | None) -> str:

@@ -1,6 +1,6 @@
-"""Commands whose options may come from a configuration file.
+"""Commands whose options can be set in a configuration file.
 
-The command line wins over the environment, which wins over the file.
+Environment variables override the file, and the command line overrides both.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import click
 if TYPE_CHECKING:
     from .config_file import Settings
 
-OWN_FORMAT = "format_"
-"""The parameter of the commands whose --format has values of its own: CONDA_PRUNE_FORMAT and files do not reach it."""
+OTHER_FORMAT = "format_"
+"""The parameter of a --format whose values are not those of check. CONDA_PRUNE_FORMAT and files do not set it."""
 
-_IN_FORCE = "conda_prune.configuration"
+_PATH_KEY = "conda_prune.configuration"
 
 
 class ConfigurableCommand(click.Command):
-    """A command that takes the defaults of its options from the configuration file in force."""
+    """A command whose options have their defaults in the configuration file in effect."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -34,7 +34,7 @@ class ConfigurableCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, with the settings of the configuration file as defaults."""
-        # Shells that complete do not need it, and --help is given whatever the file says.
+        # Completion does not need the file, and --help must work even if the file is broken.
         if not ctx.resilient_parsing:
             given, _, _ = self.make_parser(ctx).parse_args(list(args))
             help_option = self.get_help_option(ctx)
@@ -46,11 +46,11 @@ class ConfigurableCommand(click.Command):
         settings = self._settings(context, given)
         if settings is None:
             return {}
-        context.meta[_IN_FORCE] = settings.path
+        context.meta[_PATH_KEY] = settings.path
         names = {
             long_name(option): option.name
             for option in self.params
-            if isinstance(option, click.Option) and option.name != OWN_FORMAT
+            if isinstance(option, click.Option) and option.name != OTHER_FORMAT
         }
         return {name: value for key, value in settings.values.items() if (name := names.get(key)) is not None}
 
@@ -59,12 +59,12 @@ class ConfigurableCommand(click.Command):
         from .config_file import find_settings, read_settings
 
         path, ignored = given.get("config"), given.get("no_config", False)
-        if path is None and not ignored:  # The command line wins over both variables.
+        if path is None and not ignored:  # The command line overrides both variables.
             path = self._config.resolve_envvar_value(context)
             ignored = self._no_config.resolve_envvar_value(context) or False
         if click.BOOL.convert(ignored, self._no_config, context):
             if path is not None:
-                raise click.UsageError("--config and --no-config exclude each other", context)
+                raise click.UsageError("--config and --no-config cannot be combined", context)
             return None
         try:
             return read_settings(path) if path is not None else find_settings(os.getcwd())
@@ -74,12 +74,12 @@ class ConfigurableCommand(click.Command):
             return None
 
 
-def configuration_in_force(context: click.Context) -> str | None:
-    """Return the path of the configuration file that a command's defaults come from."""
-    path: str | None = context.meta.get(_IN_FORCE)
+def configuration_path(context: click.Context) -> str | None:
+    """Return the path of the configuration file in effect for a command, or None."""
+    path: str | None = context.meta.get(_PATH_KEY)
     return path
 
 
 def long_name(option: click.Option) -> str:
-    """Return an option's long name, without its hyphens."""
+    """Return the long name of an option, without the leading hyphens."""
     return max((name.lstrip("-") for name in option.opts), key=len)

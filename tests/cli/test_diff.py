@@ -51,7 +51,7 @@ def test_a_repair_with_other_options_is_unexpected(tmp_path: Path) -> None:
 def test_more_than_ten_members_are_counted_until_asked_for(tmp_path: Path) -> None:
     seed = STRAY[-1]
     new = repaired(seed, tmp_path)
-    assert "more (-v lists them)" in run("diff", seed.path, new).stdout
+    assert "more (use -v to list them)" in run("diff", seed.path, new).stdout
     removed = [finding.path for finding in conda_prune.check(seed.path, deep=True).findings]
     assert all(path in run("diff", "-v", seed.path, new).stdout for path in removed)
 

@@ -11,10 +11,10 @@ import pytest
 from conda_prune import check, fix
 from conda_prune.model import Result
 from conda_prune.report.github import (
-    SHOWN,
-    SUMMARY_BYTES,
+    MAX_ANNOTATIONS,
+    MAX_SUMMARY,
     GithubReport,
-    markdown,
+    escape_markdown,
     summary,
 )
 from conda_prune.report.output import Style
@@ -86,15 +86,15 @@ def test_quiet_leaves_the_errors() -> None:
     assert annotated(check(STRAY[0].path), quiet=True) == []
 
 
-@pytest.mark.parametrize("count", [1, SHOWN - 1, SHOWN, SHOWN + 1, 50])
+@pytest.mark.parametrize("count", [1, MAX_ANNOTATIONS - 1, MAX_ANNOTATIONS, MAX_ANNOTATIONS + 1, 50])
 def test_no_more_than_github_shows_and_none_is_lost(count: int) -> None:
     results = [Result(f"{number}.conda", "error", error="why") for number in range(count)]
     found = annotated(*results, Result("w.conda", "findings"))
     errors = [message for level, _, message in found if level == "error"]
-    assert len(errors) == min(count, SHOWN)
+    assert len(errors) == min(count, MAX_ANNOTATIONS)
     assert [level for level, _, _ in found].count("warning") == 1
-    if count > SHOWN:
-        assert errors[-1].startswith(f"{count - SHOWN + 1} more packages")
+    if count > MAX_ANNOTATIONS:
+        assert errors[-1].startswith(f"{count - MAX_ANNOTATIONS + 1} more packages")
     else:
         assert set(errors) == {"why"}
 
@@ -131,13 +131,13 @@ def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
 def test_a_summary_fits_what_github_takes() -> None:
     results = [Result(f"{'x' * 200}-{number}.conda", "error", error="y" * 300) for number in range(4000)]
     table = summary(results)
-    assert SUMMARY_BYTES // 2 < len(table.encode()) <= SUMMARY_BYTES
+    assert MAX_SUMMARY // 2 < len(table.encode()) <= MAX_SUMMARY
     shown = table.count("\n| x")
     assert f"{4000 - shown} more packages are not shown." in table
 
 
 @pytest.mark.parametrize("text", ["a|b", "`x`", "<img>", "[a](b)", "a\\|b", "*b*", "a_b_c", "~~x~~", "@user", "#1"])
 def test_names_are_no_markdown(text: str) -> None:
-    shown = markdown(text)
+    shown = escape_markdown(text)
     assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown) == text
     assert re.search(r"(?<!\\)(?:\\\\)*[|`<\[*_~@#]", shown) is None

@@ -131,13 +131,13 @@ def test_every_form_has_the_same_cells() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        pytest.param("{", "line 1 is no JSON", id="broken"),
+        pytest.param("{", "line 1 is not JSON", id="broken"),
         pytest.param("\n\n[1, 2", "", id="broken-array"),
         pytest.param('{"a": 1}', "line 1 is no result", id="another-object"),
         pytest.param("3", "line 1 is no result", id="a-number"),
         pytest.param('{"schema_version": 99}', "schema version 99", id="from-the-future"),
-        pytest.param('{"schema_version": 1, "status": "clean"}', "no complete result", id="incomplete"),
-        pytest.param('{"schema_version": 1, "status": ["x"]}', "no complete result", id="wrong-types"),
+        pytest.param('{"schema_version": 1, "status": "clean"}', "not a complete result", id="incomplete"),
+        pytest.param('{"schema_version": 1, "status": ["x"]}', "not a complete result", id="wrong-types"),
         pytest.param("[" * 100_000, "", id="nested-too-deeply"),
     ],
 )

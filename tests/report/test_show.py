@@ -10,7 +10,7 @@ import pytest
 from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.operations.show import show_package
-from conda_prune.report.show import fates as fates_of
+from conda_prune.report.show import file_outcomes
 
 from ..corpus.packages import read_tar_members, write_package
 from ..corpus.scenario import Scenario
@@ -25,20 +25,20 @@ def shown(path: Path, *arguments: str) -> dict[str, object]:
     return value
 
 
-def fates(path: Path, *arguments: str) -> dict[str, dict[str, object]]:
+def outcomes(path: Path, *arguments: str) -> dict[str, dict[str, object]]:
     files = shown(path, *arguments)["files"]
     assert isinstance(files, list)
     return {file["path"]: file for file in files}
 
 
 def test_of_a_clean_package_every_file_is_kept() -> None:
-    assert {file["action"] for file in fates(CLEAN[0].path, "--deep").values()} == {"keep"}
+    assert {file["action"] for file in outcomes(CLEAN[0].path, "--deep").values()} == {"keep"}
 
 
 @pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.id)
 @pytest.mark.parametrize("deep", [(), ("--deep",)], ids=["listing", "payload"])
 def test_exactly_the_stray_files_are_dropped(seed: Seed, deep: tuple[str, ...]) -> None:
-    found = fates(seed.path, *deep)
+    found = outcomes(seed.path, *deep)
     assert sorted(path for path, file in found.items() if file["action"] == "drop") == sorted(seed.stray)
     for path in seed.stray:
         assert found[path]["kind"] == "foreign-path"
@@ -53,11 +53,11 @@ def test_every_member_is_there(seed: Seed) -> None:
     names = {
         name.removeprefix("./").rstrip("/") for members in read_tar_members(seed.path).values() for name, _ in members
     }
-    assert set(fates(seed.path, "--deep")) == names
+    assert set(outcomes(seed.path, "--deep")) == names
 
 
 def test_files_that_follow_are_told_apart() -> None:
-    found = fates(STRAY[-1].path, "--deep")
+    found = outcomes(STRAY[-1].path, "--deep")
     edited = {path for path, file in found.items() if file["action"] == "edit"}
     assert "info/paths.json" in edited
     assert all(path == "info/paths.json" or path.endswith("/RECORD") for path in edited)
@@ -108,7 +108,7 @@ def test_what_is_inferred_from_the_build_is_shown(tmp_path: Path) -> None:
     variant = shown(path)["variant"]
     assert isinstance(variant, dict)
     assert (variant["kind"], variant["inferred"]) == ("exact", ["version"])
-    reason = fates(path)["share/tool/__pycache__/run.cpython-312.pyc"]
+    reason = outcomes(path)["share/tool/__pycache__/run.cpython-312.pyc"]
     assert (reason["action"], reason["kind"]) == ("keep", "unknown-variant")
 
 
@@ -117,7 +117,7 @@ def test_it_says_of_every_scenario_what_fix_will_do(scenario: Scenario, tmp_path
     path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
     before = read_tar_members(path)
     _, plan, files = show_package(str(path), Options())
-    told = {fate.path: fate.action for fate in fates_of(plan, files)}
+    told = {fate.path: fate.action for fate in file_outcomes(plan, files)}
     fix_package(str(path), Options(), FixOptions())
     after = read_tar_members(path)
     for component, members in before.items():

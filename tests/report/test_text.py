@@ -274,13 +274,13 @@ def on_terminal(script: str, **environment: str) -> bytes:
 
 WORK = """
 import time
-from conda_prune.report.progress import Meter
-with Meter("/tmp/\\033[2Jname.conda", quiet={quiet}) as meter:
-    meter.expect(100)
-    meter(10)
+from conda_prune.report.progress import ProgressBar
+with ProgressBar("/tmp/\\033[2Jname.conda", quiet={quiet}) as bar:
+    bar.expect(100)
+    bar(10)
     time.sleep({seconds})
-    meter(40)
-    meter(80)
+    bar(40)
+    bar(80)
 """
 
 
