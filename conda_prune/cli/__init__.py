@@ -117,7 +117,7 @@ def _unknown_option(error: click.NoSuchOption) -> str:
 
 \b
 Environment:
-  Any option can be set by a variable: CONDA_PRUNE_OPTION for every command, such as CONDA_PRUNE_JOBS,
+  Any option can be set by a variable: CONDA_PRUNE_OPTION for every command, such as CONDA_PRUNE_SELECT,
   or CONDA_PRUNE_COMMAND_OPTION for one. NO_COLOR and FORCE_COLOR turn colors off and on; CI turns the
   progress bar off.
 

@@ -28,9 +28,9 @@ class _Setting(NamedTuple):
               help="Text, or a JSON object.")  # fmt: skip
 @click.pass_context
 def config(context: click.Context, command: str, format_: str) -> None:
-    """Show the settings that a command would use here, and where each comes from.
+    """Show the settings in effect, and where each comes from.
 
-    COMMAND is fix (the default), check, show or prefix. Environment variables override [tool.conda-prune] in
+    The settings are those of fix, unless another command is named. Environment variables override [tool.conda-prune] in
     the nearest pixi.toml or pyproject.toml, and options on the command line override both.
 
     \b

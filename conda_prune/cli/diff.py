@@ -22,12 +22,13 @@ from .options import complete_paths, judgement_options, options_of
               help="Text, or a JSON object (`conda-prune schema diff`).")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="List every difference, and not only the first ten of each kind.")
 def diff(old: str, new: str, format_: str, verbose: bool, **flags: Any) -> None:
-    """Compare a package with its repaired version, member by member, and report every difference.
+    """Compare a package with its repaired version.
 
-    Both packages are read with Python's standard library and zstandard, not with the code that repairs
-    packages. Every kept member must have the same bytes, tar header included, and the same position. Listings
-    may lack the entries of removed files. The entries of the zip and the compression must be the same. A member
-    may be missing only if `fix` would drop it from OLD, so use the same options for both commands.
+    The packages are compared member by member. They are read with Python's standard library and zstandard, not
+    with the code that repairs packages. Every kept member must have the same bytes, tar header included, and
+    the same position. Listings may lack the entries of removed files. The entries of the zip and the
+    compression must be the same. A member may be missing only if `fix` would drop it from OLD, so use the same
+    options for both commands.
 
     \b
     Examples:

@@ -26,11 +26,11 @@ class ExitCode(IntEnum):
         return code
 
     OK = 0, "nothing to do, or everything fixed"
-    FINDINGS = 1, "something would be fixed (check, fix --dry-run, prefix without --fix), or diff found another change"
+    FINDINGS = 1, "something to fix (check, fix --dry-run, prefix without --fix), or an unexpected difference (diff)"
     USAGE = 2, "wrong usage or configuration, or no package found"
-    FAILED = 3, "a package could not be processed (it is untouched, the others are done), or results were not written"
+    FAILED = 3, "a package could not be processed (it is unchanged; the others are done), or results were not written"
     INTERRUPTED = 130, "interrupted (Ctrl-C); no partial output is left"
-    PIPE_CLOSED = 141, "nothing went wrong, but the reader of the results left; fix and prefix finish their work"
+    PIPE_CLOSED = 141, "the pipe that results are written to was closed; fix and prefix still finish their work"
     TERMINATED = 143, "terminated; no partial output is left"
 
 
@@ -50,9 +50,9 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
     },
     "prefix": {
         ExitCode.OK: ExitCode.OK.meaning,
-        ExitCode.FINDINGS: "without --fix: something would be fixed",
+        ExitCode.FINDINGS: "without --fix: there is something to fix",
         ExitCode.USAGE: "wrong usage: no prefix is given, or neither PY_VER nor --python is set",
-        ExitCode.FAILED: "the prefix could not be processed; it is untouched",
+        ExitCode.FAILED: "the prefix could not be processed; it is unchanged",
     },
     "show": {
         ExitCode.OK: "shown",

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
 @click.option("--in-place", is_flag=True, help="Replace packages with their repaired versions.")
 @click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones to it.")
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done, with the exit codes of check.")
+@click.option("-n", "--dry-run", is_flag=True, help="Write nothing; show what would be done, and exit like check.")
 @click.option(
-    "--level", default="same", metavar="same|N", show_default=True, help="Compression level; same: that of the package."
+    "--level",
+    default="same",
+    metavar="same|N",
+    show_default=True,
+    help="Compression level; `same` keeps that of the package.",
 )
 @click.option("--backup", metavar="SUFFIX", help="Keep the original, with SUFFIX appended to its name.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="Threads per package; 0 uses every core.")

@@ -104,8 +104,8 @@ def refuse_empty(paths: Sequence[str], result: SearchResult, flags: dict[str, An
         if not flags["quiet"]:
             _print_to_stderr(message)
         return
-    hint = "name what was not searched, or use --no-default-excludes" if result.excluded else "check the paths"
-    raise NoPackages(f"{message}; {hint}; or use --allow-empty to accept this")
+    hint = "name what was not searched, use --no-default-excludes" if result.excluded else "check the paths"
+    raise NoPackages(f"{message}; {hint}, or use --allow-empty")
 
 
 def print_left_out(result: SearchResult, skipped: int) -> None:

@@ -1,4 +1,4 @@
-"""`--format github`: annotations that GitHub reads as they are meant, and a table in the step's summary."""
+"""`--format github`: annotations that GitHub parses correctly, and a table in the step summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..seed import CLEAN, SEED, STRAY
 
 
 def unescaped(line: str) -> tuple[str, dict[str, str], str]:
-    """A workflow command as GitHub's runner reads it: level, properties, message."""
+    """Parse a workflow command like the runner of GitHub: level, properties, message."""
     match = re.fullmatch(r"::(\w+)(?: ([^:]*))?::(.*)", line)
     assert match, line
     properties = {}
@@ -82,12 +82,12 @@ def test_a_failure_is_an_error(status: str) -> None:
     assert message == "100% broken\\x0d\\x0a::error::no, it: is"
 
 
-def test_quiet_leaves_the_errors() -> None:
+def test_quiet_prints_only_errors() -> None:
     assert annotated(check(STRAY[0].path), quiet=True) == []
 
 
 @pytest.mark.parametrize("count", [1, MAX_ANNOTATIONS - 1, MAX_ANNOTATIONS, MAX_ANNOTATIONS + 1, 50])
-def test_no_more_than_github_shows_and_none_is_lost(count: int) -> None:
+def test_annotations_fit_githubs_limit_and_none_is_lost(count: int) -> None:
     results = [Result(f"{number}.conda", "error", error="why") for number in range(count)]
     found = annotated(*results, Result("w.conda", "findings"))
     errors = [message for level, _, message in found if level == "error"]
@@ -99,7 +99,7 @@ def test_no_more_than_github_shows_and_none_is_lost(count: int) -> None:
         assert set(errors) == {"why"}
 
 
-def test_the_summary_has_a_row_a_package_that_needs_attention(tmp_path: Path) -> None:
+def test_the_summary_has_a_row_per_package_with_findings(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("before\n", "utf-8")
     broken = tmp_path / "broken.conda"
@@ -115,7 +115,7 @@ def test_the_summary_has_a_row_a_package_that_needs_attention(tmp_path: Path) ->
     assert any("| error |" in row for row in rows)
 
 
-def test_a_summary_is_added_to_what_is_there(tmp_path: Path) -> None:
+def test_a_summary_is_appended(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     for _ in range(2):
         run("check", SEED, "--format", "github", GITHUB_STEP_SUMMARY=str(path))
@@ -128,7 +128,7 @@ def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert done.stderr.startswith("warning: GITHUB_STEP_SUMMARY ")
 
 
-def test_a_summary_fits_what_github_takes() -> None:
+def test_a_summary_fits_githubs_limit() -> None:
     results = [Result(f"{'x' * 200}-{number}.conda", "error", error="y" * 300) for number in range(4000)]
     table = summary(results)
     assert MAX_SUMMARY // 2 < len(table.encode()) <= MAX_SUMMARY
@@ -137,7 +137,7 @@ def test_a_summary_fits_what_github_takes() -> None:
 
 
 @pytest.mark.parametrize("text", ["a|b", "`x`", "<img>", "[a](b)", "a\\|b", "*b*", "a_b_c", "~~x~~", "@user", "#1"])
-def test_names_are_no_markdown(text: str) -> None:
+def test_markdown_in_names_is_escaped(text: str) -> None:
     shown = escape_markdown(text)
     assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown) == text
     assert re.search(r"(?<!\\)(?:\\\\)*[|`<\[*_~@#]", shown) is None
