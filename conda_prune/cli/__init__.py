@@ -216,7 +216,7 @@ def _reason(error: Exception) -> str:
 
     # Check these two first: they can also be the reason why a module cannot be imported.
     if lacks_files(error):
-        return "too many open files; allow more (ulimit -n)"
+        return "there are too many open files; allow more (ulimit -n)"
     if lacks_memory(error):
         return "there is not enough memory to continue; allow more (ulimit -v)"
     if isinstance(error, ImportError):

@@ -28,5 +28,5 @@ def retry_if_changed(work: Callable[[], Result]) -> Result:
                 f"there is not enough memory{evidence}", "use --threads 1 and fewer --jobs, or allow more"
             ) from error
         if lacks_files(error):
-            raise OutOfFiles("too many files are open") from error
+            raise OutOfFiles("there are too many open files") from error
         raise
