@@ -20,7 +20,7 @@ from .options import (
     report_options,
     warn_of_unused_keep,
 )
-from .targets import find_targets, search_options
+from .targets import search_for_packages, search_options
 
 
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("check"))
@@ -62,7 +62,7 @@ def check(
             raise click.UsageError("--installed and --prefix check an environment; do not name packages as well")
         _check_environment(installed, prefix, deep, flags)
     work = PackageWork("check", options_of(flags), deep, None, hides_progress(flags), limits_of(flags))
-    work_on(find_targets(paths, flags), work, paths, flags)
+    work_on(search_for_packages(paths, flags), work, paths, flags)
 
 
 def _check_environment(name: str | None, prefix: str | None, deep: bool, flags: dict[str, Any]) -> NoReturn:

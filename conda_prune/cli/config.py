@@ -1,4 +1,4 @@
-"""`config`: show the settings in effect, and where each comes from."""
+"""`config`: show the value of every option in effect, and where it comes from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .configurable_command import ConfigurableCommand, configuration_path, long_
 from .exit_codes import exit_codes_help
 
 
-class _Setting(NamedTuple):
+class _OptionValue(NamedTuple):
     """An option, its JSON value (None if it is not set), and where the value comes from."""
 
     name: str
@@ -28,10 +28,10 @@ class _Setting(NamedTuple):
               help="Text, or a JSON object.")  # fmt: skip
 @click.pass_context
 def config(context: click.Context, command: str, format_: str) -> None:
-    """Show the settings in effect, and where each comes from.
+    """Show the option values in effect, and their origins.
 
-    The settings are those of fix, unless another command is named. Environment variables override [tool.conda-prune] in
-    the nearest pixi.toml or pyproject.toml, and options on the command line override both.
+    The options are those of fix, unless another command is named. Environment variables override
+    [tool.conda-prune] in the nearest pixi.toml or pyproject.toml, and options on the command line override both.
 
     \b
     Examples:
@@ -43,20 +43,20 @@ def config(context: click.Context, command: str, format_: str) -> None:
     from ..report.output import Style, print_line
 
     path = configuration_path(context)
-    settings = _settings(context, command, path)
+    option_values = _option_values(context, command, path)
     if format_ == "json":
-        values = {setting.name: {"value": setting.value, "origin": setting.origin} for setting in settings}
+        values = {option.name: {"value": option.value, "origin": option.origin} for option in option_values}
         print(json.dumps({"command": command, "file": path, "settings": values}, indent=2))
         return
     style = Style("config")
     print_line(f"configuration file: {escaped(path) if path is not None else 'none'}", sys.stdout, style)
-    rows = [(setting.name, escaped(_text(setting.value)), escaped(setting.origin)) for setting in settings]
+    rows = [(option.name, escaped(_text(option.value)), escaped(option.origin)) for option in option_values]
     wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
         print_line(f"  {name:<{wide[0]}}  {value:<{wide[1]}}  {origin}", sys.stdout, style)
 
 
-def _settings(context: click.Context, command: str, path: str | None) -> list[_Setting]:
+def _option_values(context: click.Context, command: str, path: str | None) -> list[_OptionValue]:
     """Return the options that a configuration file can set for a command, with their values and origins."""
     from .config_file import KEYS
 
@@ -67,14 +67,14 @@ def _settings(context: click.Context, command: str, path: str | None) -> list[_S
     arguments = ["--no-config"] if path is None else ["--config", path]
     if command == "show":
         arguments.append("package")  # A required argument; the package is not read.
-    settings = []
+    option_values = []
     with inspected.make_context(command, arguments, parent=group) as inspected_context:
         for parameter in inspected.params:
             if isinstance(parameter, click.Option) and (name := long_name(parameter)) in KEYS:
                 value = inspected_context.params.get(parameter.name or "")
                 origin = _origin(inspected_context, parameter, path)
-                settings.append(_Setting(name, list(value) if isinstance(value, tuple) else value, origin))
-    return sorted(settings)
+                option_values.append(_OptionValue(name, list(value) if isinstance(value, tuple) else value, origin))
+    return sorted(option_values)
 
 
 def _origin(context: click.Context, option: click.Option, path: str | None) -> str:

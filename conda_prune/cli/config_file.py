@@ -1,7 +1,8 @@
-"""Reads settings from `[tool.conda-prune]` in the nearest pixi.toml or pyproject.toml, in a directory or above it.
+"""Reads `[tool.conda-prune]` in the nearest pixi.toml or pyproject.toml, in a directory or above it.
 
-A file without the table is skipped, so a project inside another one can use the settings of the outer one. A file that
-does not contain the name of the tool is not even parsed. So a project without settings costs only a few failed opens.
+A file without the table is skipped, so a project inside another one can use the configuration of the outer one. A file
+that does not contain the name of the tool is not even parsed. So a project without a configuration costs only a few
+failed opens.
 
 The search goes above the project, where other users may be able to create files. That is why a file cannot name output
 files, and why a file that belongs to another user is an error. Using it silently would be dangerous. So would ignoring
@@ -57,15 +58,15 @@ _MAX_SIZE = 1 << 22
 """How many bytes a configuration file may have; real ones have a few kilobytes."""
 
 
-class Settings(NamedTuple):
+class Configuration(NamedTuple):
     """The values in a file, by option, as the command line has them: `level` is a string, and lists are tuples."""
 
     path: str
     values: Mapping[str, object]
 
 
-def find_settings(directory: str) -> Settings | None:
-    """Return the settings that apply in a directory, or None if no file has any.
+def find_configuration(directory: str) -> Configuration | None:
+    """Return the configuration that applies in a directory, or None if there is none.
 
     Raises UsageError if the file cannot be read or belongs to another user, if both files of one directory have the
     table, if a key is unknown, and if a value has the wrong type or names an output file. The message names the file
@@ -82,17 +83,17 @@ def find_settings(directory: str) -> Settings | None:
         if len(tables) > 1:
             raise UsageError(f"{' and '.join(tables)} both have [tool.{TABLE}]", "remove one of the two tables")
         for path, table in tables.items():
-            return _settings(path, table)
+            return _make_configuration(path, table)
         parent = os.path.dirname(directory)
         if parent == directory:
             return None
         directory = parent
 
 
-def read_settings(path: str) -> Settings:
-    """Return the settings in a file that the user named. It may belong to anybody.
+def read_configuration(path: str) -> Configuration:
+    """Return the configuration in a file that the user has named. The file may belong to anybody.
 
-    Raises UsageError as `find_settings` does, and also if the file or its table does not exist.
+    Raises UsageError as `find_configuration` does, and also if the file or its table does not exist.
     """
     try:
         table, _ = _read_table(path)
@@ -100,7 +101,7 @@ def read_settings(path: str) -> Settings:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if table is None:
         raise UsageError(f"{path} has no table [tool.{TABLE}]")
-    return _settings(path, table)
+    return _make_configuration(path, table)
 
 
 def _find_table(path: str, start: str) -> dict[str, Any] | None:
@@ -176,8 +177,8 @@ def _user_name(user: int) -> str:
         return f"user {user}"
 
 
-def _settings(path: str, table: Mapping[str, Any]) -> Settings:
-    return Settings(path, {key: _value(path, key, value) for key, value in table.items()})
+def _make_configuration(path: str, table: Mapping[str, Any]) -> Configuration:
+    return Configuration(path, {key: _value(path, key, value) for key, value in table.items()})
 
 
 def _value(path: str, key: str, value: object) -> object:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from .config_file import Settings
+    from .config_file import Configuration
 
 OTHER_FORMAT = "format_"
 """The parameter of a --format whose values are not those of check. CONDA_PRUNE_FORMAT and files do not set it."""
@@ -33,7 +33,7 @@ class ConfigurableCommand(click.Command):
         self.params += [self._config, self._no_config]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command line, with the settings of the configuration file as defaults."""
+        """Parse the command line, with the values of the configuration file as defaults."""
         # Completion does not need the file, and --help must work even if the file is broken.
         if not ctx.resilient_parsing:
             given, _, _ = self.make_parser(ctx).parse_args(list(args))
@@ -43,20 +43,20 @@ class ConfigurableCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def _defaults(self, context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-        settings = self._settings(context, given)
-        if settings is None:
+        configuration = self._configuration(context, given)
+        if configuration is None:
             return {}
-        context.meta[_PATH_KEY] = settings.path
+        context.meta[_PATH_KEY] = configuration.path
         names = {
             long_name(option): option.name
             for option in self.params
             if isinstance(option, click.Option) and option.name != OTHER_FORMAT
         }
-        return {name: value for key, value in settings.values.items() if (name := names.get(key)) is not None}
+        return {name: value for key, value in configuration.values.items() if (name := names.get(key)) is not None}
 
-    def _settings(self, context: click.Context, given: dict[str, Any]) -> Settings | None:
+    def _configuration(self, context: click.Context, given: dict[str, Any]) -> Configuration | None:
         from ..errors import UsageError
-        from .config_file import find_settings, read_settings
+        from .config_file import find_configuration, read_configuration
 
         path, ignored = given.get("config"), given.get("no_config", False)
         if path is None and not ignored:  # The command line overrides both variables.
@@ -67,7 +67,7 @@ class ConfigurableCommand(click.Command):
                 raise click.UsageError("--config and --no-config cannot be combined", context)
             return None
         try:
-            return read_settings(path) if path is not None else find_settings(os.getcwd())
+            return read_configuration(path) if path is not None else find_configuration(os.getcwd())
         except UsageError as error:
             raise click.UsageError(str(error), context) from error
         except FileNotFoundError:  # The current directory was removed.

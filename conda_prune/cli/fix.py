@@ -14,10 +14,10 @@ from .exit_codes import exit_codes_help
 from .limits import limit_options, limits_of
 from .many_packages import PackageWork, hides_progress, work_on
 from .options import complete_paths, judgement_options, options_of, report_options
-from .targets import find_targets, search_options
+from .targets import search_for_packages, search_options
 
 if TYPE_CHECKING:
-    from .package_search import Target
+    from .package_search import FoundPackage
 
 
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("fix"))
@@ -78,14 +78,14 @@ def fix(
     if backup is not None and output_dir is not None:
         raise click.UsageError("--backup requires --in-place; -o DIR does not change the originals")
     fix_options = FixOptions(output_dir, _level(level), backup, dry_run)
-    search_result = find_targets(paths, flags)
+    search_result = search_for_packages(paths, flags)
     if output_dir is not None:
-        _check_collisions(search_result.targets)
+        _check_collisions(search_result.packages)
     if reindex != "never" and not dry_run:
         from ..channel.refresh import find_obstacles
 
-        targets = search_result.targets
-        results = [os.path.join(output_dir, target.below) if output_dir else target.path for target in targets]
+        packages = search_result.packages
+        results = [os.path.join(output_dir, package.below) if output_dir else package.path for package in packages]
         fix_options = replace(fix_options, obstacles=find_obstacles(results, always=reindex == "always"))
     work = PackageWork("fix", options_of(flags), True, fix_options, hides_progress(flags), limits_of(flags), threads)
     work_on(search_result, work, paths, flags, reindex)
@@ -113,9 +113,11 @@ def _level(text: str) -> int | None:
     return level
 
 
-def _check_collisions(targets: Sequence[Target]) -> None:
+def _check_collisions(packages: Sequence[FoundPackage]) -> None:
     seen: dict[str, str] = {}
-    for target in targets:
-        if target.below in seen:
-            raise click.UsageError(f"{seen[target.below]} and {target.path} would both become {target.below} in -o DIR")
-        seen[target.below] = target.path
+    for package in packages:
+        if package.below in seen:
+            raise click.UsageError(
+                f"{seen[package.below]} and {package.path} would both become {package.below} in -o DIR"
+            )
+        seen[package.below] = package.path

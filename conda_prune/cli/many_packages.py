@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..judgement.options import Options
     from ..model import Limits, Result
     from ..operations.fix import FixOptions
-    from .package_search import SearchResult, Target
+    from .package_search import FoundPackage, SearchResult
 
 
 def hides_progress(flags: dict[str, Any]) -> bool:
@@ -37,23 +37,23 @@ class PackageWork:
     limits: Limits
     threads: int = 0
 
-    def __call__(self, target: Target) -> Result | None:
-        """Return the result for a target, or None if it is a source archive that a search found."""
+    def __call__(self, package: FoundPackage) -> Result | None:
+        """Return the result for a package, or None if it is a source archive that a search found."""
         from ..interruption import ended_at_once
 
         with ended_at_once():
-            return self._work(target)
+            return self._work(package)
 
-    def _work(self, target: Target) -> Result | None:
+    def _work(self, package: FoundPackage) -> Result | None:
         from ..errors import PruneError
         from ..operations.check import check_package
         from ..report.progress import ProgressBar
 
         try:
             if self.fix_options is None:
-                with ProgressBar(target.path, quiet=self.quiet) as progress:
+                with ProgressBar(package.path, quiet=self.quiet) as progress:
                     return check_package(
-                        target.path,
+                        package.path,
                         self.options,
                         deep=self.deep,
                         limits=self.limits,
@@ -64,25 +64,27 @@ class PackageWork:
 
             options = replace(self.fix_options, threads=self.threads)
             if options.output_dir is not None:
-                directory = os.path.dirname(target.below)
+                directory = os.path.dirname(package.below)
                 options = replace(options, output_dir=os.path.join(options.output_dir, directory))
-            with ProgressBar(target.path, quiet=self.quiet) as progress:
-                return fix_package(target.path, self.options, options, limits=self.limits, progress=progress)
+            with ProgressBar(package.path, quiet=self.quiet) as progress:
+                return fix_package(package.path, self.options, options, limits=self.limits, progress=progress)
         except PruneError as error:
-            if target.searched and self._is_source_archive(target.path):
+            if package.searched and self._is_source_archive(package.path):
                 return None
-            return failed(target.path, str(error))
+            return failed(package.path, str(error))
         except OSError as error:
-            return failed(target.path, f"{error.strerror or error}")
+            return failed(package.path, f"{error.strerror or error}")
         except MemoryError:
-            return failed(target.path, "there is not enough memory")
+            return failed(package.path, "there is not enough memory")
         except Exception as error:
             # A bug in conda-prune must cost only this package. The message says enough to report it.
             import traceback
 
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
-            return failed(target.path, f"internal error: {type(error).__name__}: {error} ({where}); please report this")
+            return failed(
+                package.path, f"internal error: {type(error).__name__}: {error} ({where}); please report this"
+            )
 
     def _is_source_archive(self, path: str) -> bool:
         # This is checked only after an error, so that no package is read twice.
@@ -100,8 +102,8 @@ def failed(path: str, error: str) -> Result:
     return Result(path=path, status="error", error=error)
 
 
-def _worker_died(target: Target, reason: str) -> Result:
-    return failed(target.path, f"{reason}; the package is either unchanged or completely repaired")
+def _worker_died(package: FoundPackage, reason: str) -> Result:
+    return failed(package.path, f"{reason}; the package is either unchanged or completely repaired")
 
 
 def work_on(
@@ -110,16 +112,16 @@ def work_on(
     """Do the work on all packages, print the results, refresh the indexes, and exit."""
     from ..system import split_cores
 
-    targets = search_result.targets
-    output = open_output(work.command, flags, [target.path for target in targets])
-    jobs, threads = split_cores(len(targets), flags["jobs"], work.threads)
+    packages = search_result.packages
+    output = open_output(work.command, flags, [package.path for package in packages])
+    jobs, threads = split_cores(len(packages), flags["jobs"], work.threads)
     work = replace(work, threads=threads)
     writes = work.fix_options is not None and not work.fix_options.dry_run
     results = []
     skipped = 0
     with output:
-        output.begin([target.path for target in targets])
-        with closing(_results(work, targets, jobs)) as each_result:
+        output.begin([package.path for package in packages])
+        with closing(_results(work, packages, jobs)) as each_result:
             for result in each_result:
                 if result is None:
                     skipped += 1
@@ -134,7 +136,7 @@ def work_on(
             for result in refresh_indexes(results, always=reindex == "always"):
                 output.add(result)
                 results.append(result)
-    if skipped and skipped == len(targets):
+    if skipped and skipped == len(packages):
         refuse_empty(paths, search_result, flags, skipped)
     if flags["verbose"]:
         print_left_out(search_result, skipped)
@@ -142,18 +144,18 @@ def work_on(
     sys.exit(exit_code(results))
 
 
-def _results(work: PackageWork, targets: Sequence[Target], jobs: int) -> Generator[Result | None, None, None]:
+def _results(work: PackageWork, packages: Sequence[FoundPackage], jobs: int) -> Generator[Result | None, None, None]:
     if jobs <= 1:
-        yield from map(work, targets)
+        yield from map(work, packages)
         return
     # Imported here, because importing pickle and subprocess takes as long as importing everything else.
     from .jobs import run as run_all
 
-    yield from run_all(targets, work, _worker_died, jobs, _size)
+    yield from run_all(packages, work, _worker_died, jobs, _size)
 
 
-def _size(target: Target) -> int:
+def _size(package: FoundPackage) -> int:
     try:
-        return os.stat(target.path).st_size
+        return os.stat(package.path).st_size
     except OSError:
         return 0

@@ -35,7 +35,7 @@ MARKERS = frozenset({"conda-meta", "urls.txt", ".cache.lock"})
 """Entries by which an environment (`conda-meta`) or a package cache of conda or rattler is recognized."""
 
 
-class Target(NamedTuple):
+class FoundPackage(NamedTuple):
     """A package to work on.
 
     `below` is its path relative to the directory that was searched, for `--output-dir`. `searched` means that a search
@@ -50,7 +50,7 @@ class Target(NamedTuple):
 class SearchResult(NamedTuple):
     """The packages that were found, the entries of directories that were excluded, and the globs without a match."""
 
-    targets: tuple[Target, ...]
+    packages: tuple[FoundPackage, ...]
     excluded: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
 
@@ -73,7 +73,7 @@ def find_packages(paths: Iterable[str], *, exclude: Sequence[str] = (), default_
 
 class _Search:
     def __init__(self, exclude: Sequence[str], default_excludes: bool) -> None:
-        self.targets: list[Target] = []
+        self.packages: list[FoundPackage] = []
         self.excluded: list[str] = []
         self.unmatched: list[str] = []
         self._exclude = [pattern.replace(os.sep, "/").removeprefix("./") for pattern in exclude]
@@ -97,7 +97,7 @@ class _Search:
     def result(self) -> SearchResult:
         """Return everything that was added."""
         excluded = (path for path in dict.fromkeys(self.excluded) if os.path.realpath(path) not in self._named)
-        return SearchResult(tuple(self.targets), tuple(excluded), tuple(self.unmatched))
+        return SearchResult(tuple(self.packages), tuple(excluded), tuple(self.unmatched))
 
     def _add_matches(self, pattern: str) -> None:
         """Add the packages that a glob matches, and those in the directories that it matches."""
@@ -174,7 +174,7 @@ class _Search:
         key = self._real_path(directory), name
         if key not in self._files:
             self._files.add(key)
-            self.targets.append(Target(path, os.path.normpath(below), searched))
+            self.packages.append(FoundPackage(path, os.path.normpath(below), searched))
 
     def _is_excluded(self, root: str, path: str, below: str, *, directory: bool) -> bool:
         """Return whether an entry of a searched directory is excluded."""

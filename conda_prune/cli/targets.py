@@ -46,7 +46,7 @@ def search_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def find_targets(paths: Sequence[str], flags: dict[str, Any]) -> SearchResult:
+def search_for_packages(paths: Sequence[str], flags: dict[str, Any]) -> SearchResult:
     """Return the packages that the paths refer to. Warns about globs that match nothing.
 
     Raises click's UsageError if no path is given, and NoPackages if the paths contain no package.
@@ -64,7 +64,7 @@ def find_targets(paths: Sequence[str], flags: dict[str, Any]) -> SearchResult:
         raise click.UsageError("name packages, directories or globs")
     existing = [path for path in all_paths if not (flags["allow_empty"] and _is_missing_directory(path))]
     result = find_packages(existing, exclude=flags["exclude"], default_excludes=not flags["no_default_excludes"])
-    if not result.targets:
+    if not result.packages:
         refuse_empty(all_paths, result, flags)
     elif not flags["quiet"]:
         for pattern in result.unmatched:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.cli.config_file import KEYS, find_settings
+from conda_prune.cli.config_file import KEYS, find_configuration
 from conda_prune.errors import UsageError
 
 from ..executable import EXECUTABLE
@@ -39,7 +39,7 @@ def write(directory: Path, text: str, name: str = "pyproject.toml") -> Path:
 
 
 def test_without_a_file_there_are_no_settings(tmp_path: Path) -> None:
-    assert find_settings(str(tmp_path)) is None
+    assert find_configuration(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "pixi.toml"])
@@ -48,7 +48,7 @@ def test_the_nearest_file_with_the_table_counts(tmp_path: Path, name: str) -> No
     nearest = write(tmp_path / "a", HEAD + 'select = ["leftover"]\n', name)
     write(tmp_path / "a" / "b", '[project]\nname = "conda-prune-user"\n')
     write(tmp_path / "a" / "b" / "c", "# conda-prune\n[tool.other]\nselect = 1\n")
-    found = find_settings(str(tmp_path / "a" / "b" / "c"))
+    found = find_configuration(str(tmp_path / "a" / "b" / "c"))
     assert found is not None
     assert found.path == str(nearest)
     assert found.values == {"select": ("leftover",)}
@@ -57,7 +57,7 @@ def test_the_nearest_file_with_the_table_counts(tmp_path: Path, name: str) -> No
 def test_a_broken_file_without_the_table_is_skipped(tmp_path: Path) -> None:
     write(tmp_path, "[[[ this is no TOML")
     (tmp_path / "pixi.toml").mkdir()
-    assert find_settings(str(tmp_path)) is None
+    assert find_configuration(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_broken_file_without_the_table_is_skipped(tmp_path: Path) -> None:
 )
 def test_values_are_those_of_the_command_line(tmp_path: Path, text: str, values: dict[str, object]) -> None:
     write(tmp_path, HEAD + text)
-    found = find_settings(str(tmp_path))
+    found = find_configuration(str(tmp_path))
     assert found is not None
     assert found.values == values
 
@@ -95,7 +95,7 @@ def test_values_are_those_of_the_command_line(tmp_path: Path, text: str, values:
 def test_an_unknown_key_or_type_is_wrong_usage(tmp_path: Path, text: str, expected_message: str) -> None:
     path = write(tmp_path, HEAD + text)
     with pytest.raises(UsageError, match=expected_message) as caught:
-        find_settings(str(tmp_path))
+        find_configuration(str(tmp_path))
     assert str(path) in str(caught.value)
     done = run_in(tmp_path, "check", STRAY[0].path)
     assert done.returncode == 2
@@ -115,7 +115,7 @@ def test_an_unknown_key_or_type_is_wrong_usage(tmp_path: Path, text: str, expect
 def test_an_unreadable_file_with_the_table_is_wrong_usage(tmp_path: Path, text: str, reason: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(UsageError, match=reason) as caught:
-        find_settings(str(tmp_path))
+        find_configuration(str(tmp_path))
     assert str(path) in str(caught.value)
 
 
@@ -123,7 +123,7 @@ def test_two_tables_in_one_directory_are_wrong_usage(tmp_path: Path) -> None:
     write(tmp_path, HEAD)
     write(tmp_path, HEAD, "pixi.toml")
     with pytest.raises(UsageError, match="both"):
-        find_settings(str(tmp_path))
+        find_configuration(str(tmp_path))
 
 
 def kinds_found(done: subprocess.CompletedProcess[str]) -> set[str]:
@@ -235,14 +235,14 @@ def test_file_of_another_user_is_an_error(
 
 AS_ANOTHER_USER = """
 import os, sys
-from conda_prune.cli.config_file import UsageError, find_settings
+from conda_prune.cli.config_file import UsageError, find_configuration
 
 try:
-    find_settings(sys.argv[2])  # Import the modules that the other user may not be able to read.
+    find_configuration(sys.argv[2])  # Import the modules that the other user may not be able to read.
 except UsageError:
     pass
 os.setuid(int(sys.argv[1]))
-print(find_settings(sys.argv[2]).values)
+print(find_configuration(sys.argv[2]).values)
 """
 
 

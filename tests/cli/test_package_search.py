@@ -182,7 +182,7 @@ def test_exclude_patterns(tmp_path: Path, patterns: list[str], left: list[str] |
     finally:
         os.chdir(before)
     expected = everything if left is None else left
-    assert sorted(Path(target.below).as_posix() for target in found.targets) == expected
+    assert sorted(Path(package.below).as_posix() for package in found.packages) == expected
     options = [word for pattern in patterns for word in ("--exclude", pattern)]
     done = subprocess.run(
         [EXECUTABLE, "check", "output", *options, "--format", "json"], cwd=tmp_path, capture_output=True, check=False
@@ -292,10 +292,10 @@ def test_a_glob_with_many_stars_takes_little_time(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
     package = put(directory)
     started = time.process_time()
-    assert [target.path for target in find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/*.conda"]).targets] == [
+    assert [package.path for package in find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/*.conda"]).packages] == [
         str(package)
     ]
-    assert find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/no.conda"]).targets == ()
+    assert find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/no.conda"]).packages == ()
     assert time.process_time() - started < 5, "trying every division of the path among the stars takes hours"
 
 
