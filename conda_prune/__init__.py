@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 
+# Keyword-only, because each option of the command line has its own argument.
 def check(
     path: str | os.PathLike[str],
     *,
@@ -78,6 +79,7 @@ def check(
         return check_package(package, options, deep=deep, limits=limits)
 
 
+# Keyword-only, because each option of the command line has its own argument.
 def fix(
     path: str | os.PathLike[str],
     *,
@@ -130,6 +132,7 @@ def fix(
         return fix_and_reindex(package, options, fix_options, reindex, limits=limits)
 
 
+# Keyword-only, because each option of the command line has its own argument.
 def diff(
     old: str | os.PathLike[str],
     new: str | os.PathLike[str],

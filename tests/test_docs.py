@@ -231,9 +231,9 @@ def test_the_site_has_the_explanation_of_every_kind(site: Path) -> None:
     page = (site / "what-is-dropped" / "index.html").read_text(encoding="utf-8")
     words = " ".join(re.sub(r"[`*\\]", "", html.unescape(re.sub(r"<[^>]*>", "", page))).split())
     for kind in kinds():
-        told = explain(kind)
+        explanation = explain(kind)
         assert f'<h3 id="{kind}">' in page
-        for text in (told.meaning, *(text for _, text in told.sections)):
+        for text in (explanation.meaning, *(text for _, text in explanation.sections)):
             assert " ".join(re.sub(r"[`*\\]", "", text).split()) in words, kind
 
 

@@ -151,13 +151,13 @@ def test_the_recipe_matches_pyproject() -> None:
     context, requirements = recipe["context"], recipe["requirements"]
     assert isinstance(context, dict)
     assert isinstance(requirements, dict)
-    told = project()
-    assert context["version"] == told["version"] == conda_prune.__version__
-    assert f">={context['python_min']}" == told["requires-python"]
+    metadata = project()
+    assert context["version"] == metadata["version"] == conda_prune.__version__
+    assert f">={context['python_min']}" == metadata["requires-python"]
     run = dict(line.partition(" ")[::2] for line in requirements["run"])
     assert run.pop("python") == ">=${{ python_min }}"
     # Only Python 3.10 needs tomli, but a noarch package cannot express that.
     wanted = {CONDA_NAMES.get(name, name): bound for name, bound in declared().items()}
     assert run == wanted
     (entry,) = recipe["build"]["python"]["entry_points"]
-    assert dict([entry.split(" = ")]) == told["scripts"]
+    assert dict([entry.split(" = ")]) == metadata["scripts"]

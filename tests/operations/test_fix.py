@@ -132,7 +132,7 @@ def test_no_listing_names_a_dropped_file(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     fix(package, in_place=True)
     files = contents(package)
-    gone = {os.path.basename(path) for path in seed.stray} - {os.path.basename(name) for name in files}
+    removed = {os.path.basename(path) for path in seed.stray} - {os.path.basename(name) for name in files}
     records = [name for name in files if name.endswith("/RECORD")]
     assert records
     for record in records:
@@ -141,7 +141,7 @@ def test_no_listing_names_a_dropped_file(seed: Seed, tmp_path: Path) -> None:
             name = line.split(",")[0]
             if name.endswith(".pyc"):
                 assert f"{site_packages}/{name}" in files, f"{record} names {name}"
-    assert gone
+    assert removed
 
 
 @stray_seeds

@@ -117,19 +117,19 @@ def test_show_predicts_what_fix_does_in_every_scenario(scenario: Scenario, tmp_p
     path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
     before = read_tar_members(path)
     _, plan, files = show_package(str(path), Options())
-    told = {fate.path: fate.action for fate in file_outcomes(plan, files)}
+    outcomes_by_path = {outcome.path: outcome.action for outcome in file_outcomes(plan, files)}
     fix_package(str(path), Options(), FixOptions())
     after = read_tar_members(path)
     for component, members in before.items():
         left = dict(after[component])
         for name, raw in members:
-            fate = told[name.removeprefix("./").rstrip("/")]
+            outcome = outcomes_by_path[name.removeprefix("./").rstrip("/")]
             if name not in left:
-                assert fate == "drop", name
+                assert outcome == "drop", name
             elif left[name] != raw:
-                assert fate in ("edit", "restamp"), name
+                assert outcome in ("edit", "restamp"), name
             else:
-                assert fate in ("keep", "correct"), name
+                assert outcome in ("keep", "correct"), name
 
 
 def test_a_missing_package_is_one_error_in_text_and_json(tmp_path: Path) -> None:
