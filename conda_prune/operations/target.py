@@ -19,9 +19,9 @@ def result_path(path: str, output_dir: str | None) -> str:
         return path
     target = os.path.join(output_dir, os.path.basename(path))
     # A link in the output directory is replaced, even if it leads to the package. Not replaced are the entry that the
-    # user has named and the entry that holds the package.
+    # user has named and the entry of the package itself.
     if any(_is_same_entry(target, entry) for entry in (path, os.path.realpath(path))):
-        raise CannotWrite(f"{output_dir} holds the package itself", "use --in-place")
+        raise CannotWrite(f"{output_dir} contains the package itself", "use --in-place")
     return target
 
 
@@ -32,7 +32,7 @@ def check_target(target: str, *, in_place: bool, backup: str | None, obstacles: 
     """
     if cache := cache_of(resolved(target, replace_link=not in_place)):
         raise CannotWrite(
-            f"it is in {cache}, whose tool knows it by its hash", "fix the package where it was built, or use -o DIR"
+            f"it is in {cache}, where its hash is recorded", "fix the package where it was built, or use -o DIR"
         )
     for name in (target, os.path.realpath(target)):
         if obstacle := obstacles.get(os.path.realpath(os.path.dirname(name) or ".")):
