@@ -102,7 +102,7 @@ def test_the_package_itself_is_never_the_result(tmp_path: Path, output: Path) ->
         (output / package.name, tmp_path / "also-in"),
         (output / package.name, output),
     ):
-        with pytest.raises(CannotWrite, match="holds the package itself"):
+        with pytest.raises(CannotWrite, match="contains the package itself"):
             fix(named, output_dir=directory)
     assert package.read_bytes() == before
     assert (output / package.name).is_symlink()
