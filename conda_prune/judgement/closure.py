@@ -30,7 +30,8 @@ from .links import directories, names_passed, parents
 class Closure:
     """The findings as they will be carried out, and everything that follows from them.
 
-    `removed` are all paths that are taken out, `needed` the files whose whole content must be read for the edits.
+    `removed` are all paths that are taken out, `needed` the files that must be read whole for the edits: their content,
+    and the headers of the hard links that get it.
     """
 
     findings: list[Finding]
@@ -67,7 +68,7 @@ def close_over_drops(contents: Contents, findings: Collection[Finding], is_kept:
         else:
             done.edits[link] = Rewrite(file.whole or b"", file.sha256 or "")
             if file.whole is None:
-                needed.add(file.path)
+                needed |= {file.path, link}
     done.needed = frozenset(needed)
     emptied = frozenset(_emptied(contents, drops)) - _linked_directories(contents, drops).keys()
     done.edits |= {path: Drop() for path in emptied if path in contents.files}

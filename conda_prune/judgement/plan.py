@@ -15,6 +15,7 @@ from ..model import (
     Package,
     Plan,
     Relink,
+    Rewrite,
     Variant,
 )
 from ..quantities import plural
@@ -72,6 +73,8 @@ def _make_plan(package: Package, contents: Contents, options: Options) -> Plan:
     new_listings, listing_notes = listing_edits(rest, edits, found)
     edits |= new_listings
     edits |= relinked(contents, edits)
+    if needed := _needed_headers(package, edits):
+        return Plan(package, variant, tuple(found), "findings", needs=needed)
     _check(package, edits)
     notes = [
         *_conflict_notes(contents, variant),
@@ -179,6 +182,16 @@ def _needed_content(rest: Contents, options: Options) -> Iterator[frozenset[str]
     for rule in RULES:
         if rule.needed_content is not None and options.wants(rule.kind):
             yield rule.needed_content(rest)
+
+
+def _needed_headers(package: Package, edits: Mapping[str, Edit]) -> frozenset[str]:
+    """Return the hard links whose headers change, and were not kept when the package was read."""
+    kept = frozenset[str]().union(*(component.headers for component in package.components))
+    return frozenset(
+        path
+        for path, edit in edits.items()
+        if isinstance(edit, (Relink, Rewrite)) and path not in kept and package.files[path].kind is FileKind.HARDLINK
+    )
 
 
 def _rule_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[str]:
