@@ -35,8 +35,8 @@ from .corpus.scenario import for_311
 from .corpus.tars import END
 from .corpus.zips import ZipMember, zip_archive
 
-FACTOR, TOO_MUCH = 8, 16
-ROUNDS = 4
+FACTOR, TOO_MUCH = 8, 14
+ROUNDS = 6
 TOO_MANY = 1.15
 """Calls for the second step from one size to the next, for each of the first. The square would need 2."""
 HARD_LINK, SYMBOLIC_LINK = b"1", b"2"
@@ -168,7 +168,7 @@ def raw_blocks(tar: bytes, count: int) -> bytes:
 
 GROWING = [
     Growing("files", 400, lambda n: with_files({f"share/p/{number}": str(number) for number in range(n)})),
-    Growing("unlisted files", 1500, plain, lambda n: (tar_member(f"share/p/{number}") for number in range(n))),
+    Growing("unlisted files", 2000, plain, lambda n: (tar_member(f"share/p/{number}") for number in range(n))),
     Growing("absent files", 3000, lambda n: with_files(
         {}, paths_json=json.dumps({"paths_version": 1, "paths": [
             {"_path": f"share/{number}", "path_type": "hardlink"} for number in range(n)
@@ -204,7 +204,7 @@ GROWING = [
         [tar_member(DROPPED.format(0), b"x")]
         + [tar_member(f"share/h{number}", type=HARD_LINK, linkname=DROPPED.format(0)) for number in range(n)]
     )),
-    Growing("hard links to dropped files", 400, unlisted, lambda n: (
+    Growing("hard links to dropped files", 500, unlisted, lambda n: (
         member for number in range(n) for member in (
             tar_member(DROPPED.format(number), b"x"),
             tar_member(f"share/h{number}", type=HARD_LINK, linkname=DROPPED.format(number)),
