@@ -100,7 +100,7 @@ def test_every_kind_of_fault_is_promised_to_be_survived(module: str) -> None:
     }
 
 
-def test_every_module_that_is_named_is_known_to_be_about_loss() -> None:
+def test_every_named_module_is_about_loss() -> None:
     assert {module for module, _ in NAMED} == {f"tests/{module}.py" for module in ABOUT_LOSS}
 
 

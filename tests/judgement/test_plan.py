@@ -522,7 +522,7 @@ def test_record_with_the_absolute_names_of_the_build_prefix(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=[seed.id for seed in SEEDS])
-def test_on_request_nothing_is_left_but_the_package_s_own_tree(seed: Seed, tmp_path: Path) -> None:
+def test_on_request_only_the_own_tree_remains(seed: Seed, tmp_path: Path) -> None:
     path = seed.copy(tmp_path)
     own = f"lib/python{seed.facts['python']}/"
     before = members(path)
