@@ -185,6 +185,18 @@ class Finding(NamedTuple):
     quiet: bool = False
 
 
+class Remainder(NamedTuple):
+    """What a rule that nobody asked for leaves alone: how many files of its kind, and their size in bytes.
+
+    `text` says so for one package; `rule_of(kind).remains` says it for many.
+    """
+
+    kind: str
+    files: int
+    size: int
+    text: str
+
+
 Fact: TypeAlias = Literal["version", "implementation", "threading"]
 """Something that is known about a Python; `threading` is whether it is free-threaded."""
 
@@ -258,6 +270,7 @@ class Plan(NamedTuple):
     needs: frozenset[str] = frozenset()
     needs_payload: bool = False
     unused_keep: tuple[str, ...] = ()
+    remainders: tuple[Remainder, ...] = ()
 
 
 class Size(NamedTuple):
@@ -318,3 +331,4 @@ class Result:
     warnings: tuple[str, ...] = field(default=())
     records: tuple[IndexRecord, ...] = ()
     unused_keep: tuple[str, ...] = ()
+    remainders: tuple[Remainder, ...] = ()

@@ -15,6 +15,7 @@ from ..model import (
     Package,
     Plan,
     Relink,
+    Remainder,
     Variant,
 )
 from ..quantities import plural
@@ -73,13 +74,15 @@ def _make_plan(package: Package, contents: Contents, options: Options) -> Plan:
     edits |= new_listings
     edits |= relinked(contents, edits)
     _check(package, edits)
+    remainders = tuple(_remainders(rest, variant, options))
     notes = [
         *_conflict_notes(contents, variant),
         *done.notes,
         *listing_notes,
-        *_rule_notes(rest, variant, options),
+        *(remainder.text for remainder in remainders),
     ]
-    return Plan(package, variant, tuple(found), "findings" if edits else "clean", "", edits, tuple(notes))
+    status: Literal["clean", "findings"] = "findings" if edits else "clean"
+    return Plan(package, variant, tuple(found), status, "", edits, tuple(notes), remainders=remainders)
 
 
 def _forecast(
@@ -93,11 +96,14 @@ def _forecast(
     )
     if doubt := _doubt(variant, findings):
         return Plan(package, variant, (), "refused", doubt, needs_payload=unsure)
-    notes = [*_conflict_notes(contents, variant), *_rule_notes(contents.without(drops), variant, options)]
+    remainders = tuple(_remainders(contents.without(drops), variant, options))
+    notes = [*_conflict_notes(contents, variant), *(remainder.text for remainder in remainders)]
     if unread:
         notes.append(f"judged from metadata alone: {'; '.join(unread)}")
     status: Literal["clean", "findings"] = "findings" if drops else "clean"
-    return Plan(package, variant, tuple(findings), status, notes=tuple(notes), needs_payload=unsure)
+    return Plan(
+        package, variant, tuple(findings), status, notes=tuple(notes), needs_payload=unsure, remainders=remainders
+    )
 
 
 def _unread(contents: Contents, variant: Variant, options: Options, drops: Mapping[str, str]) -> Iterator[str]:
@@ -181,12 +187,12 @@ def _needed_content(rest: Contents, options: Options) -> Iterator[frozenset[str]
             yield rule.needed_content(rest)
 
 
-def _rule_notes(rest: Contents, variant: Variant, options: Options) -> Iterator[str]:
-    """Yield the notes of rules that nobody asked for about what remains."""
+def _remainders(rest: Contents, variant: Variant, options: Options) -> Iterator[Remainder]:
+    """Yield what rules that nobody asked for would find in what remains."""
     for rule in RULES:
-        if rule.note is not None and not options.wants(rule.kind) and rule.kind not in options.ignore:
-            if note := rule.note(rest, variant, options.keeps):
-                yield note
+        if rule.remainder is not None and not options.wants(rule.kind) and rule.kind not in options.ignore:
+            if remainder := rule.remainder(rest, variant, options.keeps):
+                yield remainder
 
 
 def _check(package: Package, edits: Mapping[str, Edit]) -> None:

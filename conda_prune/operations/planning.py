@@ -76,4 +76,5 @@ def result_of(
         seconds=seconds,
         error=plan.refusal or None,
         unused_keep=plan.unused_keep,
+        remainders=plan.remainders,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from ...model import Action, Edit, Finding, Variant
+from ...model import Action, Edit, Finding, Remainder, Variant
 from ..contents import Contents
 
 Findings = Iterator[Finding]
@@ -39,10 +39,12 @@ class Rule(NamedTuple):
     """The edits of files that repair its findings, given all findings and the edits that are planned already. Dropping
     files and correcting listings is not among them: that follows from a finding's action.
     """
-    note: Callable[[Contents, Variant, Callable[[str], bool]], str] | None = None
-    """What to say of a package if the rule neither runs nor is ignored; empty for nothing. The last argument returns
-    whether the user keeps a path.
+    remainder: Callable[[Contents, Variant, Callable[[str], bool]], Remainder | None] | None = None
+    """What it would find in what remains, if it neither runs nor is ignored. The last argument returns whether the user
+    keeps a path.
     """
+    remains: Callable[[int, int], str] | None = None
+    """Says how many files remain, and how many bytes, in all packages of a run."""
     in_prefix: str = ""
     """Why it cannot judge a build's prefix; empty if it can."""
     place: str = ""

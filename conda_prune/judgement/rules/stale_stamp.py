@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ...model import Action, Edit, Finding, Patch, Rewrite, Variant
+from ...model import Action, Edit, Finding, Patch, Remainder, Rewrite, Variant
+from ...quantities import plural
 from ..contents import Contents
 from .rule import Findings, Rule
 
@@ -73,18 +74,24 @@ def needed_content(contents: Contents) -> frozenset[str]:
     return content_needed(contents)
 
 
-def ignored_note(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> str:
-    """Return how many of the bytecode files Python will ignore, in words; empty if none, or without the payload."""
+def remainder(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> Remainder | None:
+    """Return how many of the bytecode files Python will ignore; None if none, or without the payload."""
     if not contents.complete:
-        return ""
+        return None
     from ..stamps import stamps
 
     judged = stamps(contents)
-    ignored = sum(stamp.is_ignored for stamp in judged)
+    ignored = [stamp for stamp in judged if stamp.is_ignored]
     if not ignored:
-        return ""
+        return None
     hint = ": --extend-select stale-stamp" if any(stamp.is_repairable for stamp in judged) else ""
-    return f"{ignored} of {len(judged)} kept bytecode files will be ignored by Python{hint}"
+    text = f"{len(ignored)} of {len(judged)} kept bytecode files will be ignored by Python{hint}"
+    return Remainder("stale-stamp", len(ignored), sum(contents.size(stamp.path) for stamp in ignored), text)
+
+
+def remains(files: int, size: int) -> str:
+    """Return how many bytecode files Python will ignore in all packages of a run, in words."""
+    return f"Python will ignore {plural(files, 'kept bytecode file')}: see conda-prune explain stale-stamp"
 
 
 RULE = Rule(
@@ -95,6 +102,7 @@ RULE = Rule(
     needs_payload=has_stamps,
     needed_content=needed_content,
     edits=restamped,
-    note=ignored_note,
+    remainder=remainder,
+    remains=remains,
     in_prefix="dates come with them",
 )
