@@ -194,8 +194,8 @@ def test_a_record_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
 
 WRONG = [
     pytest.param(["--installed", "absent"], 3, "absent is not installed", id="not-installed"),
-    pytest.param(["--installed", "own", "package.conda"], 2, "name no packages with them", id="with-paths"),
-    pytest.param(["--files-from", "list.txt"], 2, "name no packages with them", id="with-files-from"),
+    pytest.param(["--installed", "own", "package.conda"], 2, "do not name packages as well", id="with-paths"),
+    pytest.param(["--files-from", "list.txt"], 2, "do not name packages as well", id="with-files-from"),
 ]
 
 
