@@ -6,7 +6,7 @@ package stays on one line, so that the output can be searched with grep. Every n
 
 from __future__ import annotations
 
-import shutil
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _NARROW = 100
 """Columns of a terminal below which details always get a line of their own."""
+_AFTER_NAME = 30
+"""Columns for the size and the Python after a name."""
 _FAR = 10
 """Lines after a failure from which on it is repeated at the end."""
 _RED, _YELLOW, _GREEN, _DIM, _BOLD = 31, 33, 32, 2, 1
@@ -47,11 +49,16 @@ class TextReport:
         self._name_width = 0
         self._printed = 0
         self._failed_at: list[tuple[int, Result]] = []
-        is_terminal = stream.isatty()
-        self._width = shutil.get_terminal_size((80, 24)).columns if is_terminal else 0
+        self._width = 0
+        if stream.isatty():
+            import shutil  # It imports every kind of compression.
+
+            self._width = shutil.get_terminal_size((80, 24)).columns
 
     def begin(self, paths: Sequence[str]) -> None:
         self._name_width = text.longest_name(paths)
+        if self._width:
+            self._name_width = min(self._name_width, max(0, self._width - _AFTER_NAME))
 
     def add(self, result: Result) -> None:
         self._results.append(result)
@@ -118,7 +125,11 @@ class TextReport:
         if not self._width or (self._width >= _NARROW and len(head.colored) + len(one) <= self._width):
             yield head._replace(rest=one)
             return
-        yield head._replace(rest=head.rest.rstrip())
+        rest = head.rest.rstrip()
+        if len(head.colored) + len(rest) > self._width and self._style.command != "fix":
+            # A long name has its line to itself.
+            details, rest = [re.sub(r" {2,}", "   ", rest.strip()), *details], ""
+        yield head._replace(rest=rest)
         yield from self._wrapped("   ".join(details))
 
     def _head(self, result: Result) -> _Line:
@@ -130,7 +141,8 @@ class TextReport:
             word = {"findings": "would"}.get(result.status, result.status)
             return _Line(f"{word:<9}", f"{name}{padding}", color)
         size = size_text(result.before.size) if result.before else ""
-        variant = text.variant_text(result.variant, evidence=False)
+        # A package carries its evidence, and -v shows it. That of a prefix comes from the build's environment.
+        variant = text.variant_text(result.variant, evidence=result.format is None)
         return _Line(name, f"{padding}  {size:>10}   {variant:<11}" if size else f"   {variant}", color)
 
     def _wrapped(self, line: str) -> Iterator[_Line]:
@@ -232,6 +244,8 @@ def _summary(results: Sequence[Result], style: Style) -> Iterator[_Line]:
             yield _Line(f"{len(these)} of {total} ", _totals(these, status, style), _COLORS[status])
     if by_status["clean"] and len(by_status["clean"]) == len(packages):
         yield _Line(f"{total}: nothing to repair.", "", _GREEN)
+    elif clean := len(by_status["clean"]):
+        yield _Line("", f"{plural(clean, 'package')} {'is' if clean == 1 else 'are'} clean.")
     if undecided := [result for result in packages if _is_undecided(result) and result.findings]:
         files = sum(len(result.findings) for result in undecided)
         has = "package has" if len(undecided) == 1 else "packages have"

@@ -39,7 +39,7 @@ def test_nothing_to_do_exits_0(tmp_path: Path) -> None:
     assert run("check", package).returncode == 0
     done = run("fix", package, "--in-place")
     assert done.returncode == 0
-    assert done.stdout.startswith("clean")
+    assert done.stdout == "1 package: nothing to repair.\n"
 
 
 def test_check_exits_1_and_names_the_packages(output: Path) -> None:
@@ -56,7 +56,7 @@ def test_fix_repairs_a_directory(output: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("fixed ") == len(STRAY)
     assert run("check", output).returncode == 0
-    assert run("fix", output, "--in-place").stdout.count("clean ") >= len(SEEDS)
+    assert f"{len(SEEDS)} packages: nothing to repair." in run("fix", output, "--in-place").stdout
 
 
 def test_python_m_prints_the_same(output: Path) -> None:
@@ -75,7 +75,13 @@ def test_globs_are_expanded_without_a_shell(output: Path) -> None:
 def test_paths_are_read_from_a_file(output: Path, tmp_path: Path) -> None:
     listed = tmp_path / "list"
     listed.write_text("\n".join(str(path) for path in sorted(output.rglob("*.conda"))), "utf-8")
-    assert run("check", "--files-from", listed).stdout == run("check", *sorted(output.rglob("*.conda"))).stdout
+    expected = without_repair_command(run("check", *sorted(output.rglob("*.conda"))).stdout)
+    assert run("check", "--files-from", listed).stdout == expected
+
+
+def without_repair_command(printed: str) -> str:
+    """Return an output without the command that repairs the paths of the command line: a list has none to type."""
+    return "".join(line for line in printed.splitlines(keepends=True) if not line.startswith("To repair:"))
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 0])
@@ -271,7 +277,7 @@ def test_paths_are_read_from_standard_input(output: Path) -> None:
             [EXECUTABLE, "check", *arguments], input=f"{output}\n\n", capture_output=True, text=True, check=False
         )
         assert done.returncode == 1
-        assert done.stdout == run("check", output).stdout
+        assert done.stdout == without_repair_command(run("check", output).stdout)
 
 
 @needs_unreachable

@@ -70,7 +70,7 @@ def test_kinds_are_chosen(package: Path, arguments: list[str], expected: set[str
 def test_notes_are_shown_regardless_of_the_selection(package: Path) -> None:
     for arguments in ([], ["--select", "orphan"], ["--ignore", "orphan"]):
         done = run("check", package, *arguments)
-        assert "1 file of another Python's tree remains (6 B): --extend-select foreign-tree" in done.stdout
+        assert "1 file of another Python's tree remains (6 B): use --extend-select foreign-tree" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["--select", "orphan"], ["--ignore", "unknown-variant"]])

@@ -70,7 +70,7 @@ def test_a_clean_environment_exits_0_and_is_not_touched(tmp_path: Path) -> None:
     before = tree(tmp_path)
     done = run("check", "--prefix", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 clean" in done.stdout
+    assert "1 package: nothing to repair." in done.stdout
     assert run("check", "--installed", "own", "--prefix", tmp_path).returncode == 0
     assert tree(tmp_path) == before
 

@@ -140,7 +140,7 @@ def test_fix_removes_strays_and_emptied_directories(tmp_path: Path) -> None:
     done = hook("--fix", build(prefix))
     assert done.returncode == 0, done.stderr
     assert "fixed " in done.stdout
-    assert f"−{len(stray)} files" in done.stdout
+    assert f"{len(stray)} files dropped" in done.stdout
     gone = stray | {"lib/python3.10/site-packages/own/__pycache__"}
     assert tree(prefix) == {path: content for path, content in before.items() if path not in gone}
     assert hook(build(prefix)).returncode == 0
