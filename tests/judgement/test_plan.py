@@ -20,7 +20,7 @@ from conda_prune import (
 from conda_prune.errors import PruneError, Unsupported
 from conda_prune.judgement.contents import Contents
 from conda_prune.judgement.options import KINDS, Options, rule_of
-from conda_prune.judgement.plan import _check
+from conda_prune.judgement.plan import refuse_dangling_links
 from conda_prune.judgement.rules import RULES
 from conda_prune.model import (
     Action,
@@ -664,18 +664,18 @@ def test_a_plan_that_would_leave_a_link_to_nothing_is_not_carried_out(kind: File
     files = (model.File("a.pyc", size=1), model.File("b.pyc", kind, link="a.pyc"))
     component = Component("tar", files, (), 0)
     package = Package("p.conda", Format.CONDA, Identity(0, 0, 0, 0), (component,), complete=True)
-    _check(package, {"b.pyc": Drop(), "a.pyc": Drop()})
+    refuse_dangling_links(package, {"b.pyc": Drop(), "a.pyc": Drop()})
     with pytest.raises(PruneError, match=r"leave the link 'b.pyc' without its target; please report this"):
-        _check(package, {"a.pyc": Drop()})
+        refuse_dangling_links(package, {"a.pyc": Drop()})
 
 
 def test_a_plan_that_would_take_a_hard_link_from_another_is_not_carried_out() -> None:
     links = (model.File("b.pyc", FileKind.HARDLINK, link="a.pyc"), model.File("c", FileKind.HARDLINK, link="b.pyc"))
     component = Component("tar", (model.File("a.pyc", size=1), *links), (), 0)
     package = Package("p.conda", Format.CONDA, Identity(0, 0, 0, 0), (component,), complete=True)
-    _check(package, {"b.pyc": Drop(), "c": Rewrite(b"", "")})
+    refuse_dangling_links(package, {"b.pyc": Drop(), "c": Rewrite(b"", "")})
     with pytest.raises(PruneError, match=r"leave the link 'c' without its target; please report this"):
-        _check(package, {"b.pyc": Drop()})
+        refuse_dangling_links(package, {"b.pyc": Drop()})
 
 
 def test_a_plan_that_keeps_asking_for_content_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

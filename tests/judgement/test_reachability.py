@@ -186,7 +186,7 @@ def forecast(*paths: str, links: tuple[str, ...] = (), python: str = "3.11", **o
 
 def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
     pth, legacy = f"{SITE}/road.pth", (f"{SITE}/m.py", f"{SITE}/m.pyc")
-    assert forecast(STRAY, pth) == ("judged from metadata alone: 1 .pth file was not read (what it leads to stays)",)
+    assert forecast(STRAY, pth) == ("judged from metadata alone: 1 .pth file was not read (what it leads to is kept)",)
     assert forecast(*legacy) == (
         "judged from metadata alone: the magic number of 1 .pyc file next to its source was not read",
     )
@@ -194,11 +194,11 @@ def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
     (note,) = forecast(STRAY, pth, *legacy, *two, links=("share/a", "share/b"))
     assert note == (
         "judged from metadata alone: the magic numbers of 2 .pyc files next to their sources were not read; "
-        "2 .pth files were not read (what they lead to stays); "
-        "2 symbolic links were not followed (what they lead to stays)"
+        "2 .pth files were not read (what they lead to is kept); "
+        "2 symbolic links were not followed (what they lead to is kept)"
     )
     (note,) = forecast(STRAY, links=("share/a",))
-    assert note == "judged from metadata alone: 1 symbolic link was not followed (what it leads to stays)"
+    assert note == "judged from metadata alone: 1 symbolic link was not followed (what it leads to is kept)"
 
 
 @pytest.mark.parametrize(

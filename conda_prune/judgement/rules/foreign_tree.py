@@ -14,14 +14,14 @@ from .rule import Findings, Rule, drop
 def foreign_tree(contents: Contents, variant: Variant) -> Findings:
     """Files other than bytecode under another Python's tree: sources, data, extension modules and `.dist-info`.
 
-    Causes: those of foreign-path. These files are what remains when the bytecode is dropped.
+    Causes: the same as for foreign-path. These are the files that remain after the bytecode was dropped.
 
-    Fix: on request, the rest of the tree is dropped.
+    Fix: on request, they are dropped.
 
-    Safe: the package's Python never imports from that tree. A program may still read files there by name, which is why
-    this is not a default.
+    Safe: the package's Python never imports from that tree. A program may still open files there by their paths, so
+    they are not dropped by default.
 
-    Prevention: as for foreign-path.
+    Prevention: the same as for foreign-path.
     """
     bytecode = {parsed.path for parsed in contents.bytecode}
     others = ((path, "") for path in contents.files if path not in bytecode)
@@ -31,13 +31,13 @@ def foreign_tree(contents: Contents, variant: Variant) -> Findings:
 
 
 def remaining_note(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> str:
-    """Return how much of other Pythons' trees remains, in words; empty if nothing does."""
-    left = [finding for finding in foreign_tree(contents, variant) if not keeps(finding.path)]
-    if not left:
+    """Return a note on how much of other Pythons' trees remains; empty if nothing does."""
+    remaining = [finding for finding in foreign_tree(contents, variant) if not keeps(finding.path)]
+    if not remaining:
         return ""
-    files, verb = plural(len(left), "file"), "remains" if len(left) == 1 else "remain"
-    size = size_text(sum(finding.size for finding in left))
+    files, verb = plural(len(remaining), "file"), "remains" if len(remaining) == 1 else "remain"
+    size = size_text(sum(finding.size for finding in remaining))
     return f"{files} of another Python's tree {verb} ({size}): --extend-select foreign-tree"
 
 
-RULE = Rule("foreign-tree", foreign_tree, default=False, needs_pth=True, note=remaining_note, place="under")
+RULE = Rule("foreign-tree", foreign_tree, default=False, needs_pth=True, note=remaining_note, preposition="under")
