@@ -45,9 +45,18 @@ TESTED_BY = {
     "judgement/rules/test_rules.py": (
         "judgement/foreign_trees.py",
         "judgement/locations.py",
-        *(f"judgement/rules/{path.name}" for path in sorted((ROOT / "conda_prune/judgement/rules").glob("[a-z]*.py"))),
+        "judgement/rules/rule.py",
     ),
-    "judgement/rules/test_stale_stamp.py": ("judgement/stamps.py", "judgement/source_hash.py"),
+    **{
+        f"judgement/rules/test_{path.stem}.py": (f"judgement/rules/{path.name}",)
+        for path in sorted((ROOT / "conda_prune/judgement/rules").glob("[a-z]*.py"))
+        if path.stem not in ("rule", "stale_listing", "stale_stamp")
+    },
+    "judgement/rules/test_stale_stamp.py": (
+        "judgement/rules/stale_stamp.py",
+        "judgement/stamps.py",
+        "judgement/source_hash.py",
+    ),
     "judgement/listings/test_line_lists.py": ("judgement/listings/line_lists.py",),
     "judgement/listings/test_paths_json.py": (
         "judgement/listings/paths_json.py",

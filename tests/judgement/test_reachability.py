@@ -34,7 +34,7 @@ from ..corpus.entries import AnyEntry, File, Symlink
 from ..corpus.packages import FORMATS, PackageSpec, write_package
 from ..corpus.scenario import conda_forge, for_311
 from ..environment.test_prefix import no_build, unpack, write_record  # noqa: F401
-from .rules.test_rules import cached, contents_with, paths_found
+from .builders import contents_with, in_cache, paths_found
 
 SITE = "lib/python3.11/site-packages"
 OTHER = "lib/python3.10/site-packages"
@@ -208,7 +208,7 @@ def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
         pytest.param((STRAY, "share/road.pth"), {}, id="no-pth-file-of-a-site-packages"),
         pytest.param((STRAY, f"{SITE}/road.pth"), {"keep": ("*",)}, id="nothing-goes"),
         pytest.param((STRAY, f"{SITE}/road.pth"), {"ignore": frozenset({"foreign-path"})}, id="ignored"),
-        pytest.param((cached(SITE, "m.cpython-310.pyc"), f"{SITE}/road.pth"), {}, id="another-rule"),
+        pytest.param((in_cache(SITE, "m.cpython-310.pyc"), f"{SITE}/road.pth"), {}, id="another-rule"),
         pytest.param((f"{SITE}/tests/m.py", f"{SITE}/tests/m.pyc"), {}, id="test-data"),
         pytest.param((f"{SITE}/m.py", f"{SITE}/m.pyc"), {"ignore": frozenset({"foreign-tag"})}, id="no-magic-wanted"),
         pytest.param((f"{SITE}/m.pyc",), {}, id="no-source"),
