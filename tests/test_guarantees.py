@@ -51,6 +51,8 @@ ABOUT_LOSS = (
     "rewrite/test_output_entry",
     "judgement/listings/test_paths_json",
     "judgement/test_plan",
+    "judgement/test_closure",
+    "judgement/rules/test_stale_listing",
     "environment/test_prefix",
     "laws/test_readers",
     "judgement/test_real",

@@ -31,14 +31,8 @@ ROOT = Path(__file__).parent.parent
 TESTED_BY = {
     "judgement/test_bytecode.py": ("judgement/bytecode.py",),
     "judgement/test_links.py": ("judgement/links.py",),
-    "judgement/test_plan.py": (
-        "judgement/plan.py",
-        "judgement/closure.py",
-        "judgement/contents.py",
-        "judgement/listings/disagreements.py",
-        "judgement/listings/edits.py",
-        "judgement/options.py",
-    ),
+    "judgement/test_plan.py": ("judgement/plan.py", "judgement/contents.py", "judgement/options.py"),
+    "judgement/test_closure.py": ("judgement/closure.py",),
     "judgement/test_interpreters.py": ("judgement/interpreters.py", "judgement/landmarks.py"),
     "judgement/test_reachability.py": ("judgement/reachability.py",),
     "judgement/test_shadowing.py": ("judgement/shadowing.py",),
@@ -52,6 +46,11 @@ TESTED_BY = {
         for path in sorted((ROOT / "conda_prune/judgement/rules").glob("[a-z]*.py"))
         if path.stem not in ("rule", "stale_listing", "stale_stamp")
     },
+    "judgement/rules/test_stale_listing.py": (
+        "judgement/rules/stale_listing.py",
+        "judgement/listings/disagreements.py",
+        "judgement/listings/edits.py",
+    ),
     "judgement/rules/test_stale_stamp.py": (
         "judgement/rules/stale_stamp.py",
         "judgement/stamps.py",

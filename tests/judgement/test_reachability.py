@@ -74,7 +74,7 @@ LINES = [
 
 @pytest.mark.parametrize(("text", "goes"), LINES)
 @pytest.mark.parametrize("format_", FORMATS)
-def test_what_a_line_of_a_pth_file_leads_to_stays(text: str, goes: bool, format_: Any, tmp_path: Path) -> None:
+def test_a_directory_named_in_a_pth_file_is_kept(text: str, goes: bool, format_: Any, tmp_path: Path) -> None:
     pth = File(text.encode(), prefix_placeholder=PLACEHOLDER)
     path = package_with(tmp_path, {f"{SITE}/road.pth": pth}, format=format_)
     before = path.read_bytes()
@@ -264,7 +264,7 @@ LINE = st.builds(
 @pytest.mark.skipif(os.name != "posix", reason="the trees are those of POSIX systems")
 @settings(max_examples=100, deadline=None)
 @given(lines=st.lists(LINE, max_size=3))
-def test_no_module_goes_that_site_puts_on_the_path(lines: list[str]) -> None:
+def test_no_module_that_site_makes_importable_is_dropped(lines: list[str]) -> None:
     files: dict[str, AnyEntry] = {}
     for directory in (OTHER, f"{OTHER}/q", f"{OTHER}/r", "lib/python3.10", "share/q"):
         files |= modules(directory, "m", tags=("cpython-311",))

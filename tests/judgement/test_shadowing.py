@@ -51,7 +51,7 @@ def bytecode(directory: str, *modules: str) -> list[str]:
         pytest.param([f"{OWN}/p/m.py", f"{GIL}/p/__init__.py"], "p/m", id="a-regular-package-beats-a-namespace"),
     ],
 )
-def test_what_nothing_shadows_stays_and_is_reported(own: Collection[str], module: str) -> None:
+def test_a_module_that_nothing_shadows_is_kept_and_reported(own: Collection[str], module: str) -> None:
     files = bytecode(GIL, module)
     contents = contents_with(*own, *files)
     findings = {finding.path: finding for finding in findings_of("foreign-path", "3.13t", contents)}
@@ -137,7 +137,7 @@ def importable(entries: list[str]) -> Iterator[str]:
 @pytest.mark.skipif(os.name != "posix", reason="free-threaded Pythons have such trees on POSIX systems only")
 @settings(max_examples=150, deadline=None)
 @given(own=st.sets(ENTRIES, max_size=6), gil=st.sets(ENTRIES, min_size=1, max_size=6))
-def test_nothing_that_importlib_finds_on_both_paths_goes(own: set[str], gil: set[str]) -> None:
+def test_no_module_that_importlib_finds_is_dropped(own: set[str], gil: set[str]) -> None:
     paths = [f"{site}/{name}" for site, names in ((OWN, own), (GIL, gil)) for name in names]
     files: dict[str, AnyEntry] = {path: File(b"x = 1\n") for path in paths}
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:

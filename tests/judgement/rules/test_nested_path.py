@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from conda_prune import check, fix
+
+from ...corpus.bytecode import modules
+from ...corpus.packages import FORMATS
 from ..builders import SITE, contents_with, findings_of, in_cache, paths_dropped, paths_found, standard_library
+from ..packages import OWN, actions_of, fix_and_recheck, member_names, write
 
 NESTED = [
     in_cache("opt/ros/humble/lib/python3.10/site-packages/rclpy", "node.cpython-310.pyc"),
@@ -69,3 +76,17 @@ def test_a_tree_that_a_link_leads_to_is_not_found() -> None:
     assert not paths_found("nested-path", "3.11", linked)
     renamed = contents_with(path, links={"opt/now": "ros"})
     assert paths_found("nested-path", "3.11", renamed) == {path}
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_nested_tree_is_reported_and_dropped_on_request(format_: str, tmp_path: Path) -> None:
+    tree = "opt/ros/humble/lib/python3.10/site-packages"
+    files = modules(tree, "r/a", tags=("cpython-310", "cpython-311"))
+    caches = {path for path in files if path.endswith(".pyc")}
+    path = write(tmp_path, files, format=format_)
+    for result in (check(path), check(path, deep=True), fix(path, in_place=True)):
+        assert (result.status, actions_of(result)) == ("clean", dict.fromkeys(caches, "report"))
+        assert {finding.kind for finding in result.findings} == {"nested-path"}
+    assert actions_of(check(path, ignore=["nested-path"])) == {}
+    assert actions_of(fix_and_recheck(path, extend_select=["nested-path"])) == dict.fromkeys(caches, "drop")
+    assert member_names(path) == OWN.keys() | files.keys() - caches
