@@ -67,7 +67,7 @@ def _advice(result: Result, fix_arguments: str) -> Iterator[str]:
 def kind_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield a line per kind: how many files, how many bytes, and where."""
     for kind, group in sorted(by_kind(findings).items()):
-        finds_files = rule_of(kind).finds == "files"
+        finds_files = rule_of(kind).counts == "files"
         one, many = ("file", "files") if finds_files else ("entry", "entries")
         size = sum(finding.size for finding in group)
         total = size_text(size) if size and finds_files else ""
@@ -85,7 +85,7 @@ def by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def where_text(kind: str, group: Sequence[Finding]) -> str:
     """Return where the findings of one kind are, in a few words."""
-    preposition = rule_of(kind).place
+    preposition = rule_of(kind).preposition
     if len(group) == 1:
         detail = f" ({group[0].detail})" if group[0].detail and not preposition else ""
         return escaped(group[0].path + detail)

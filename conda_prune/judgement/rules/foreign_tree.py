@@ -14,14 +14,14 @@ from .rule import Findings, Rule, drop
 def foreign_tree(contents: Contents, variant: Variant) -> Findings:
     """Files other than bytecode under another Python's tree: sources, data, extension modules and `.dist-info`.
 
-    Causes: those of foreign-path. These files are what remains when the bytecode is dropped.
+    Causes: the same as for foreign-path. These are the files that remain after the bytecode was dropped.
 
-    Fix: on request, the rest of the tree is dropped.
+    Fix: on request, they are dropped.
 
-    Safe: the package's Python never imports from that tree. A program may still read files there by name, which is why
-    this is not a default.
+    Safe: the package's Python never imports from that tree. A program may still open files there by their paths, so
+    they are not dropped by default.
 
-    Prevention: as for foreign-path.
+    Prevention: the same as for foreign-path.
     """
     bytecode = {parsed.path for parsed in contents.bytecode}
     others = ((path, "") for path in contents.files if path not in bytecode)
@@ -50,5 +50,11 @@ def _remains(files: int, size: int) -> str:
 
 
 RULE = Rule(
-    "foreign-tree", foreign_tree, default=False, needs_pth=True, remainder=remainder, remains=remains, place="under"
+    "foreign-tree",
+    foreign_tree,
+    default=False,
+    needs_pth=True,
+    remainder=remainder,
+    remains=remains,
+    preposition="under",
 )

@@ -125,7 +125,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("raw", "message"), REFUSED)
-def test_what_is_wrong_is_refused_with_its_place(raw: bytes, message: str) -> None:
+def test_an_unusable_listing_is_refused_with_line_and_column(raw: bytes, message: str) -> None:
     with pytest.raises(BadMetadata, match=message):
         parse_listing(raw)
 
@@ -233,9 +233,7 @@ def drawn_edit(data: st.DataObject, raw: bytes) -> tuple[Any, dict[str, Any]]:
 
 
 @given(documents(), st.sampled_from(list(WRITERS)), st.data())
-def test_an_edit_changes_what_was_planned_and_nothing_else(
-    document: dict[str, Any], writer: str, data: st.DataObject
-) -> None:
+def test_an_edit_changes_only_what_was_planned(document: dict[str, Any], writer: str, data: st.DataObject) -> None:
     """What comes out is byte for byte what the listing's writer writes for the edited document."""
     edited, expected = drawn_edit(data, WRITERS[writer](document).encode())
     assert edited.content.decode() == WRITERS[writer](expected)
