@@ -46,7 +46,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "zstandard": (
         "operations/diff_reading.py",
         "compression/zstd/",
-        "compression/settings.py",
+        "compression/level_recovery.py",
         "rewrite/verify.py",
         "channel/compressed.py",
     ),

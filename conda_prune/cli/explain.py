@@ -21,9 +21,8 @@ def explain(kind: str | None, show_all: bool) -> None:
       conda-prune explain foreign-path
       conda-prune explain --all | less
     """
-    from ..report.documentation import explain as explanation_of
-    from ..report.documentation import kinds
-    from ..report.explanation import explanation_lines
+    from ..report.explanation import explain as explanation_of
+    from ..report.explanation import explanation_lines, kinds
 
     known = kinds()
     if show_all is (kind is not None):

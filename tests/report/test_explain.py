@@ -8,8 +8,7 @@ import pytest
 
 from conda_prune.judgement.options import KINDS
 from conda_prune.judgement.rules import RULES
-from conda_prune.report.documentation import HEADINGS, explain, kinds
-from conda_prune.report.explanation import explanation_lines
+from conda_prune.report.explanation import HEADINGS, explain, explanation_lines, kinds
 
 from ..executable import run
 
