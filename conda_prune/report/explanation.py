@@ -66,6 +66,19 @@ def _sentence(text: str) -> str:
 _KINDS = {rule.kind: _explanation(rule) for rule in RULES}
 
 
+def kind_list(width: int = 80) -> Iterator[str]:
+    """Yield a line for each kind: when `fix` acts on it, its name, and the first sentence of its meaning.
+
+    A sentence that is too long ends with an ellipsis.
+    """
+    longest = max(map(len, _KINDS))
+    for kind in kinds():
+        explanation = _KINDS[kind]
+        sentence = re.split(r"(?<=[^.])[.:] |\.$|:$", " ".join(explanation.meaning.split()), maxsplit=1)[0]
+        line = f"{kind:<{longest}}  {'default' if explanation.default else 'request'}  {sentence}"
+        yield line if len(line) <= width else f"{line[: width - 1].rstrip()}…"
+
+
 def explanation_lines(explanation: Explanation, width: int = 80) -> list[str]:
     """Return the lines that explain a kind. Only examples may be longer than `width` columns."""
     when = "looked for by default" if explanation.default else "on request, with --extend-select"
