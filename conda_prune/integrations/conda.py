@@ -197,7 +197,7 @@ def _after_build(command: str) -> None:
     # A package may be gone by now: that none is left is not an error.
     code = _run([*arguments, "--allow-empty", "--files-from", "-"], input=_lines(sorted(built))).returncode
     if code == 1 and build.uploads:
-        message = "these packages contain stray bytecode and are already uploaded; rebuild them with a higher build number"
+        message = "these packages contain stray bytecode and are already uploaded; rebuild with a higher build number"
         if build.mode == _CHECK:
             raise CondaError(f"conda-prune: {message}")
         _warn(f"{message}; nothing was repaired")
