@@ -52,6 +52,8 @@ The listings grow with the package, and are bounded by its Limits. The others do
 index.json took 1.2 KB (metapackages with a thousand dependencies take 100 KB), and rendered recipes take 1 KB for each
 package that the build was resolved to. JSON takes up to 30 times its bytes in memory, and YAML a microsecond a byte.
 """
+METADATA = tuple(_TEXTS)
+"""Every file of the info component whose content judgement may need."""
 _PTH = 1 << 16
 """Bytes of a `.pth` file that are kept at most: real ones have a few lines."""
 
