@@ -1,4 +1,4 @@
-"""Judges a package from the texts of its info component.
+"""Judges a package from the texts of its info component, or from its record and the names of its files.
 
 The judgement is that of `check`. What differs: the payload is not at hand. A kind that needs it is judged as far as the
 metadata goes, and a note says so.
@@ -6,12 +6,15 @@ metadata goes, and a note says so.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..errors import LimitExceeded, NotAPackage, PruneError
-from ..judgement.contents import content_wanted, contents_of, has_listing
+from ..judgement.contents import INDEX, content_wanted, contents_of, has_listing
+from ..judgement.listings.line_lists import FILES
 from ..judgement.options import Options
 from ..judgement.plan import make_plan
 from ..model import Component, File, Format, Identity, Limits, Package, Result
@@ -19,6 +22,8 @@ from ..operations.planning import Judged, result_of
 from .item import Item
 
 _METADATA_ALONE = "judged from metadata alone"
+_OF_THE_CHANNEL = frozenset({"fn", "url", "channel"})
+"""Keys that py-rattler adds to a record: where it was found."""
 
 
 def judge_texts(item: Item, texts: Mapping[str, bytes], options: Options, limits: Limits) -> Result:
@@ -51,6 +56,21 @@ def judge_texts(item: Item, texts: Mapping[str, bytes], options: Options, limits
     if plan.needs_payload and not any(note.startswith(_METADATA_ALONE) for note in notes):
         notes += (f"{_METADATA_ALONE}: the payload was not read and may change what is found",)
     return replace(result, notes=notes, before=result.before if item.size is not None else None)
+
+
+def judge_paths(
+    item: Item, record: Mapping[str, Any], paths: Sequence[str], options: Options, limits: Limits
+) -> Result:
+    """Return the result for a package of which its record in the index and the paths of its files are known.
+
+    Raises PruneError where they cannot be judged.
+    """
+    index = {key: value for key, value in record.items() if key not in _OF_THE_CHANNEL}
+    listing = "".join(f"{path}\n" for path in paths)
+    texts = {INDEX: json.dumps(index).encode(), FILES: listing.encode("utf-8", "surrogateescape")}
+    result = judge_texts(item._replace(size=None), texts, options, limits)
+    note = f"{_METADATA_ALONE}: no sizes, links and recipe are known, only the record in repodata.json and the paths"
+    return replace(result, notes=(*result.notes, note))
 
 
 def _check_same(item: Item, index: Mapping[str, object]) -> None:

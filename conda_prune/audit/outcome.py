@@ -12,8 +12,8 @@ from ..model import Action, Format, Result
 from ..report.json_report import as_object, dumps
 from .item import Item, Unlisted, redacted
 
-JudgedFrom: TypeAlias = Literal["info", "payload"]
-"""The info component of the package, or all of it."""
+JudgedFrom: TypeAlias = Literal["info", "payload", "paths"]
+"""The info component of the package, all of it, or a database of paths together with repodata.json."""
 
 
 class Outcome(NamedTuple):

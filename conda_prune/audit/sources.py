@@ -16,7 +16,7 @@ from ..errors import PruneError, UsageError
 from ..model import Format
 from ..system import open_named
 from .item import Item, Unlisted, item_at, redacted
-from .repodata import Wanted, records
+from .repodata import Record, Wanted, records
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SUBDIR = re.compile(r"noarch|(?:linux|osx|win|freebsd|emscripten|wasi|zos|ios|iossimulator|android)-[a-z0-9_]+")
@@ -93,36 +93,40 @@ def _subdirs(text: str, subdirs: Sequence[str]) -> Iterator[Source]:
         yield Subdir(text.rstrip("/"), name)
 
 
-def items_of(
+def records_of(
     sources: Sequence[Source],
     wanted: Wanted,
     scratch: str,
     search: Callable[[str], Sequence[str]],
     expect: Callable[[int], None] = lambda count: None,
-) -> Iterator[Item | Unlisted]:
+) -> Iterator[Record | Unlisted]:
     """Yield the packages of sources, each once per source, and an entry for each source that cannot be listed.
 
-    `search` returns the packages in a local directory. `expect` is called with the number of packages of a source
-    before they come, if it is known.
+    The records are empty where no index lists the packages. `search` returns the packages in a local directory.
+    `expect` is called with the number of packages of a source before they come, if it is known.
     """
     for source in sources:
         try:
             if isinstance(source, Subdir):
-                for record in records(source.channel, source.name, wanted, scratch, expect):
-                    yield record.item
+                yield from records(source.channel, source.name, wanted, scratch, expect)
             elif isinstance(source, Directory):
                 paths = search(source.path)
                 expect(len(paths))
-                yield from map(_local, paths)
+                yield from map(_unindexed, map(_local, paths))
             elif isinstance(source, UrlList):
-                yield from _listed(source.path)
+                for item in _listed(source.path):
+                    yield _unindexed(item) if isinstance(item, Item) else item
             else:
                 expect(1)
-                yield item_at(source.url)
+                yield _unindexed(item_at(source.url))
         except PruneError as error:
             yield Unlisted(_text(source), str(error))
         except OSError as error:
             yield Unlisted(_text(source), f"it cannot be read: {error.strerror or error}")
+
+
+def _unindexed(item: Item) -> Record:
+    return Record(item, lambda: "{}")
 
 
 def _text(source: Source) -> str:

@@ -21,6 +21,7 @@ from .targets import NoPackages
 if TYPE_CHECKING:
     from ..audit.item import Item
     from ..audit.outcome import Outcome
+    from ..audit.repodata import Record
     from ..audit.results import Results
     from ..audit.settings import Settings
     from ..audit.sources import Source
@@ -85,6 +86,12 @@ class _Date(click.ParamType):  # type: ignore[type-arg]  # generic in newer clic
     help="Download whole packages where their metadata cannot be read alone; they are skipped otherwise.",
 )
 @click.option(
+    "--paths-db",
+    metavar="FILE",
+    shell_complete=complete_paths,
+    help="Read no package: judge by FILE, a database of conda-forge-paths, and repodata.json.",
+)
+@click.option(
     "--requests",
     type=click.IntRange(1, 1000),
     default=50,
@@ -123,10 +130,11 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
       conda-prune audit https://example.org/channel --subdir linux-64 --subdir noarch -o results.jsonl
       conda-prune audit conda-forge/noarch --package numpy --latest -o results.jsonl
       conda-prune audit conda-forge/linux-64 --shard 3/16 -o results-3.jsonl
+      conda-prune audit conda-forge/linux-64 --paths-db cf.db -o results.jsonl
     """
     from ..audit.results import Results
     from ..audit.settings import Settings
-    from ..audit.sources import parse_sources
+    from ..audit.sources import Subdir, parse_sources
     from ..audit.summary import ProgressLine, Tally
     from ..errors import UsageError
 
@@ -135,6 +143,8 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
         parsed = parse_sources(sources, flags["subdirs"])
     except UsageError as error:
         raise click.UsageError(str(error)) from error
+    if flags["paths_db"] is not None and not all(isinstance(source, Subdir) for source in parsed):
+        raise click.UsageError("--paths-db judges the packages that channels list: name channels only")
     tally, progress = Tally(), ProgressLine(quiet=flags["quiet"])
     with (
         Results(output, resume=flags["resume"]) as results,
@@ -151,7 +161,7 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
             scratch=scratch,
         )
         items = _Items(parsed, settings, results, progress, flags)
-        with closing(_outcomes(items, settings, progress)) as outcomes:
+        with closing(_outcomes(items, settings, progress, flags["paths_db"])) as outcomes:
             try:
                 for outcome in outcomes:
                     results.add(outcome)
@@ -185,51 +195,63 @@ class _Items:
         self.listed = self.already_there = 0
 
     def __iter__(self) -> Iterator[Item]:
-        from ..audit.item import Item, in_shard
+        for record in self.records():
+            yield record.item
+
+    def records(self) -> Iterator[Record]:
+        """Yield the packages with their records in the index; note what cannot be listed in `failures`."""
+        from ..audit.item import Unlisted
         from ..audit.outcome import unlisted
         from ..audit.repodata import Wanted
-        from ..audit.sources import items_of
+        from ..audit.sources import records_of
 
         wanted = Wanted(frozenset(self._flags["names"]), self._flags["since"], self._flags["latest"])
-        for item in items_of(self._sources, wanted, self._settings.scratch, _search, self._progress.expect):
-            if not isinstance(item, Item):
-                self.failures.append(unlisted(item))
+        for record in records_of(self._sources, wanted, self._settings.scratch, _search, self._progress.expect):
+            if isinstance(record, Unlisted):
+                self.failures.append(unlisted(record))
                 continue
             self.listed += 1
-            if self._flags["shard"] is not None and not in_shard(item.file_name, *self._flags["shard"]):
-                self._progress.advance()
-            elif self._has(item):
-                self.already_there += 1
+            if self._is_left_out(record.item):
                 self._progress.advance()
             else:
-                yield item
+                yield record
+
+    def _is_left_out(self, item: Item) -> bool:
+        from ..audit.item import in_shard
+
+        if self._flags["shard"] is not None and not in_shard(item.file_name, *self._flags["shard"]):
+            return True
+        if self._flags["resume"] and self._has(item):
+            self.already_there += 1
+            return True
+        return False
 
     def _has(self, item: Item) -> bool:
         from ..audit.local import hash_of
         from ..audit.reader import skips
 
-        if not self._flags["resume"]:
-            return False
         if item.local:
             try:
                 item = item._replace(sha256=hash_of(item.url))
             except OSError:
                 return False
-        return self._results.has(item, skips=skips(item, self._settings))
+        skipped_again = self._flags["paths_db"] is not None or skips(item, self._settings)
+        return self._results.has(item, skips=skipped_again)
 
 
-def _outcomes(items: _Items, settings: Settings, progress: ProgressLine) -> Generator[Outcome, None, None]:
-    from ..audit.process import read_all
+def _outcomes(
+    items: _Items, settings: Settings, progress: ProgressLine, paths_db: str | None
+) -> Generator[Outcome, None, None]:
+    if paths_db is not None:
+        from ..audit.paths_db import open_database
 
-    for outcome in read_all(items, settings, progress.say):
-        yield outcome
-        yield from _taken(items.failures)
-    yield from _taken(items.failures)
+        with open_database(paths_db) as database:
+            yield from database.outcomes(items.records(), settings)
+    else:
+        from ..audit.process import read_all
 
-
-def _taken(failures: list[Outcome]) -> Iterator[Outcome]:
-    while failures:
-        yield failures.pop(0)
+        yield from read_all(items, settings, progress.say)
+    yield from items.failures
 
 
 def _search(path: str) -> Sequence[str]:
