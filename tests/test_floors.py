@@ -56,6 +56,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "libarchive": ("rewrite/verify.py",),
     "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
+    "distributed": ("audit/cluster.py",),
     "click": ("cli/", "report/progress.py"),
     "yaml": ("judgement/variant/evidence.py",),
 }

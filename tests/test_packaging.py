@@ -132,6 +132,17 @@ def modules_of(name: str) -> set[str]:
     return {Path(path.parts[0]).name.partition(".")[0] for path in distribution(name).files or ()}
 
 
+EXTRAS = ("dask",)
+"""The optional dependencies that conda-prune itself imports; the others are for working on it."""
+
+
+def optional() -> set[str]:
+    """Return the names of the dependencies in EXTRAS."""
+    extras = project()["optional-dependencies"]
+    assert isinstance(extras, dict)
+    return {Requirement(text).name.lower() for extra in EXTRAS for text in extras[extra]}
+
+
 def declared() -> dict[str, str]:
     """Return the version bounds of pyproject.toml's dependencies, by name; markers aside."""
     dependencies = project()["dependencies"]
@@ -141,7 +152,7 @@ def declared() -> dict[str, str]:
 
 def test_what_is_imported_is_declared() -> None:
     # Asked for by name, and only where the standard library has none.
-    needed = {name: modules_of(name) for name in declared().keys() - {"tomli"}}
+    needed = {name: modules_of(name) for name in (declared().keys() - {"tomli"}) | optional()}
     assert imported() <= set().union(*needed.values())
     assert [name for name, modules in needed.items() if not modules & imported()] == []
 

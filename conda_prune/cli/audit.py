@@ -92,6 +92,11 @@ class _Date(click.ParamType):  # type: ignore[type-arg]  # generic in newer clic
     help="Read no package: judge by FILE, a database of conda-forge-paths, and repodata.json.",
 )
 @click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Read on the Dask cluster at ADDRESS, or on one of this machine: local. Needs conda-prune[dask].",
+)
+@click.option(
     "--requests",
     type=click.IntRange(1, 1000),
     default=50,
@@ -131,10 +136,11 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
       conda-prune audit conda-forge/noarch --package numpy --latest -o results.jsonl
       conda-prune audit conda-forge/linux-64 --shard 3/16 -o results-3.jsonl
       conda-prune audit conda-forge/linux-64 --paths-db cf.db -o results.jsonl
+      conda-prune audit conda-forge/linux-64 --dask tcp://scheduler:8786 -o results.jsonl
     """
     from ..audit.results import Results
     from ..audit.settings import Settings
-    from ..audit.sources import Subdir, parse_sources
+    from ..audit.sources import Directory, Subdir, parse_sources
     from ..audit.summary import ProgressLine, Tally
     from ..errors import UsageError
 
@@ -145,6 +151,10 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
         raise click.UsageError(str(error)) from error
     if flags["paths_db"] is not None and not all(isinstance(source, Subdir) for source in parsed):
         raise click.UsageError("--paths-db judges the packages that channels list: name channels only")
+    if flags["dask"] is not None and flags["paths_db"] is not None:
+        raise click.UsageError("--dask and --paths-db exclude each other: with a database, no package is read")
+    if flags["dask"] is not None and any(isinstance(source, Directory) for source in parsed):
+        raise click.UsageError("--dask reads packages of channels and at URLs: its workers do not see local files")
     tally, progress = Tally(), ProgressLine(quiet=flags["quiet"])
     with (
         Results(output, resume=flags["resume"]) as results,
@@ -161,7 +171,7 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
             scratch=scratch,
         )
         items = _Items(parsed, settings, results, progress, flags)
-        with closing(_outcomes(items, settings, progress, flags["paths_db"])) as outcomes:
+        with closing(_outcomes(items, settings, progress, flags)) as outcomes:
             try:
                 for outcome in outcomes:
                     results.add(outcome)
@@ -240,13 +250,17 @@ class _Items:
 
 
 def _outcomes(
-    items: _Items, settings: Settings, progress: ProgressLine, paths_db: str | None
+    items: _Items, settings: Settings, progress: ProgressLine, flags: dict[str, Any]
 ) -> Generator[Outcome, None, None]:
-    if paths_db is not None:
+    if flags["paths_db"] is not None:
         from ..audit.paths_db import open_database
 
-        with open_database(paths_db) as database:
+        with open_database(flags["paths_db"]) as database:
             yield from database.outcomes(items.records(), settings)
+    elif flags["dask"] is not None:
+        from ..audit.cluster import read_on_cluster
+
+        yield from read_on_cluster(items, settings, flags["dask"], progress.say)
     else:
         from ..audit.process import read_all
 
