@@ -1,8 +1,9 @@
 """Measures `conda-prune audit --paths-db` on a synthetic database: 2 million paths of 50,000 packages.
 
-    python benchmarks/audit_paths_db.py DIR
+    python benchmarks/audit_paths_db.py DIR [--builds 20]
 
-Each path is in one to twenty packages, as in successive builds of the same version. Prints seconds and peak memory.
+Each path is in one to so many packages, as in successive builds of the same version: with 20, in 10.5 on average, which
+makes 420 paths for each package; with 1, in one, which makes 40. Prints seconds and peak memory.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ sys.path.insert(0, str(ROOT))
 
 from tests.audit.servers import FaultyServer  # noqa: E402
 
-_PACKAGES, _PATHS, _BUILDS, _SUBDIR = 50_000, 2_000_000, 20, "linux-64"
+_PACKAGES, _PATHS, _SUBDIR = 50_000, 2_000_000, "linux-64"
 
 
-def make(directory: Path) -> None:
+def make(directory: Path, builds: int) -> None:
     """Write the database and the channel's repodata.json."""
     choose = random.Random(0)
     records = {}
@@ -35,7 +36,7 @@ def make(directory: Path) -> None:
         connection.execute("CREATE TABLE Artifacts (id INTEGER PRIMARY KEY, artifact TEXT UNIQUE, timestamp INTEGER)")
         connection.execute("CREATE TABLE PathToArtifactIds (path TEXT PRIMARY KEY, basename TEXT, artifact_ids TEXT)")
         for number in range(_PACKAGES):
-            name, build = f"package-{number // _BUILDS}", f"py311h{number:07x}_0"
+            name, build = f"package-{number // builds}", f"py311h{number:07x}_0"
             records[f"{name}-1.0-{build}.conda"] = {
                 "name": name, "version": "1.0", "build": build, "build_number": 0, "subdir": _SUBDIR,
                 "depends": ["python >=3.11,<3.12.0a0", "python_abi 3.11.* *_cp311"], "timestamp": 1704067200000,
@@ -45,10 +46,10 @@ def make(directory: Path) -> None:
                 "INSERT INTO Artifacts VALUES (?, ?, 0)", (number + 1, f"cf/{_SUBDIR}/{name}-1.0-{build}")
             )
         for number in range(_PATHS):
-            group = choose.randrange(_PACKAGES // _BUILDS)
+            group = choose.randrange(_PACKAGES // builds)
             tag = "310" if number % 1000 == 0 else "311"
             module = f"m{number}/__pycache__/a.cpython-{tag}.pyc" if number % 3 == 0 else f"m{number}/a.py"
-            ids = choose.sample(range(group * _BUILDS + 1, (group + 1) * _BUILDS + 1), choose.randint(1, _BUILDS))
+            ids = choose.sample(range(group * builds + 1, (group + 1) * builds + 1), choose.randint(1, builds))
             path = f"lib/python3.11/site-packages/{module}"
             row = (path, path.rpartition("/")[2], ",".join(map(str, sorted(ids))))
             connection.execute("INSERT INTO PathToArtifactIds VALUES (?, ?, ?)", row)
@@ -63,12 +64,13 @@ def main() -> None:
     """Measure, and print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
+    parser.add_argument("--builds", type=int, default=20)
     arguments: Any = parser.parse_args()
-    directory: Path = arguments.directory
+    directory: Path = arguments.directory / f"builds-{arguments.builds}"
     if not (directory / "channel").exists():
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "paths.db").unlink(missing_ok=True)
-        make(directory)
+        make(directory, arguments.builds)
     output = directory / "results.jsonl"
     output.unlink(missing_ok=True)
     with FaultyServer(directory / "channel").running() as server:
@@ -76,8 +78,9 @@ def main() -> None:
         began = time.perf_counter()
         subprocess.run([*command, "--paths-db", str(directory / "paths.db")], check=True, cwd=ROOT, env=os.environ)
         seconds = time.perf_counter() - began
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(f"{_PATHS} paths of {_PACKAGES} packages: {seconds:.1f} s, peak memory {memory / 1024:.0f} MiB")
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{_PATHS} paths, each in up to {arguments.builds} of {_PACKAGES} packages")
+    print(f"{seconds:.1f} s, peak memory {memory:.0f} MiB")
 
 
 if __name__ == "__main__":

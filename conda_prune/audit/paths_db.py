@@ -30,7 +30,7 @@ from .settings import Settings
 
 _MOST_BUCKETS = 100
 """Each has two files, and macOS allows 256 open files by default."""
-_BUCKET = 20_000
+_BUCKET = 5_000
 """Numbers of packages in a bucket, all of whose paths are in memory together; more if there were too many buckets."""
 _MISSING = "the database of paths does not have it"
 

@@ -57,6 +57,10 @@ class Tally:
             yield f"{plural(stray, 'stray file')}{size}: {kinds}"
         for reason, count in self._skips.most_common():
             yield f"skipped {plural(count, 'package')}: {reason}"
+        yield from self.failure_lines()
+
+    def failure_lines(self) -> Iterator[str]:
+        """Yield what failed, nothing if all went well."""
         if self.failed:
             yield f"{plural(self.failed, 'package')} could not be judged:"
             for shown, reason in self._failures:

@@ -281,7 +281,8 @@ def _finish(tally: Tally, items: _Items, output: str, *, quiet: bool) -> None:
 
     if not items.listed and not tally.failed:
         raise NoPackages("the sources hold no packages")
-    if not quiet:
-        for line in (*tally.lines(items.already_there), f"results: {output}"):
-            print(encodable(escaped(line), sys.stdout.encoding))
+    lines = tally.failure_lines() if quiet else [*tally.lines(items.already_there), f"results: {output}"]
+    stream = sys.stderr if quiet else sys.stdout
+    for line in lines:
+        print(encodable(escaped(line), stream.encoding), file=stream)
     sys.exit(ExitCode.FAILED if tally.failed else ExitCode.OK)
