@@ -1,6 +1,6 @@
 """conda-prune: removes stray Python bytecode from conda packages that are already built.
 
-`check` and `fix` are the whole of the public interface, with the types that they return and the errors that they raise.
+The public interface is `check`, `fix` and `diff`, with the types that they return and the errors that they raise.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-def check(
+def check(  # noqa: PLR0913 (options by keyword, as on the command line)
     path: str | os.PathLike[str],
     *,
     deep: bool = False,
@@ -53,32 +53,32 @@ def check(
     keep: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> Result:
-    """Return what is wrong with a package; nothing is written.
+    """Return what is wrong with a package. Nothing is written.
 
-    Of a `.conda` only the info component is read, unless `deep` is set or a finding needs the payload. `python`
-    overrides the detection (`3.11`, `3.13t`, `pypy3.9`, `none`). `select` lists the kinds of findings to repair,
-    instead of the defaults, `extend_select` those in addition, `ignore` those to leave alone; files that match a glob
-    of `keep` are never dropped.
+    The payload of a `.conda` is read only if `deep` is set or the judgement needs it. `python` overrides the detection
+    (`3.11`, `3.13t`, `pypy3.9`, `any`, `none`). `select` lists the kinds of findings to repair instead of the defaults,
+    `extend_select` those to repair in addition, and `ignore` those to ignore. Files that match a glob in `keep` are
+    never dropped.
 
-    Raises TypeError or ValueError for an argument that means nothing, PruneError where the package cannot be read.
+    Raises TypeError or ValueError for an invalid argument, and PruneError if the package cannot be read.
     """
     from .operations.arguments import (
         check_flag,
         check_limits,
-        judgement_options,
+        make_options,
         path_of,
     )
 
-    options = judgement_options(python, select, extend_select, ignore, keep)
+    options = make_options(python, select, extend_select, ignore, keep)
     deep, limits, package = check_flag("deep", deep), check_limits(limits), path_of("path", path)
 
     from .operations.check import check_package
 
-    with _naming(package):
+    with _add_path_to_errors(package):
         return check_package(package, options, deep=deep, limits=limits)
 
 
-def fix(
+def fix(  # noqa: PLR0913 (options by keyword, as on the command line)
     path: str | os.PathLike[str],
     *,
     in_place: bool = False,
@@ -95,41 +95,42 @@ def fix(
     keep: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> Result:
-    """Repair a package and return what was done: the package itself with `in_place`, or else into `output_dir`.
+    """Repair a package, and return what was done.
 
-    The payload is read in any case. A package without findings is not written (with `output_dir`, it is copied
-    there). `level` None keeps the package's own compression; `backup` is a suffix under which the original stays;
+    With `in_place`, the result replaces the package; otherwise it is written to `output_dir`. The payload is always
+    read. A package without findings is not written, but it is copied to `output_dir`. `level` None keeps the
+    compression level of the package. `backup` is a suffix: the original is kept under its name plus this suffix.
     `threads` 0 uses every core. With `dry_run`, nothing is written. The other arguments are those of `check`.
 
-    The channel's index next to the package is refreshed, as the command does: with `reindex` "auto" its records, with
-    "always" all of it, with "never" nothing. The records that changed are in `Result.records`. An index that cannot be
-    refreshed is found before the package is replaced, and raises PruneError; IndexNotRefreshed says that it was found
-    afterwards. The whole index is read for each package: for many packages of a large channel, use "never" and index
-    the channel when they are done.
+    If a channel index is next to the result, it is refreshed: with `reindex` "auto" the records of the package, with
+    "always" the whole index, with "never" nothing. `Result.records` has the records that changed. If the index cannot
+    be refreshed, PruneError is raised before the package is replaced. In the rare case that this is only noticed
+    afterwards, the error is IndexNotRefreshed. The whole index is read for each package. To repair many packages of a
+    large channel, use "never" and index the channel at the end.
 
-    Raises TypeError or ValueError for an argument that means nothing, PruneError where the package cannot be read or
-    written; it is then as it was.
+    Raises TypeError or ValueError for an invalid argument, and PruneError if the package cannot be read or written. The
+    package is then unchanged.
     """
     from .operations.arguments import (
         check_limits,
         check_reindex,
-        fix_options,
-        judgement_options,
+        make_fix_options,
+        make_options,
         path_of,
     )
 
     package = path_of("path", path)
-    options = judgement_options(python, select, extend_select, ignore, keep)
-    writing = fix_options(package, output_dir, in_place, level, backup, threads, dry_run)
+    options = make_options(python, select, extend_select, ignore, keep)
+    fix_options = make_fix_options(package, output_dir, in_place, level, backup, threads, dry_run)
     reindex, limits = check_reindex(reindex), check_limits(limits)
 
     from .operations.fix_and_reindex import fix_and_reindex
 
-    with _naming(package):
-        return fix_and_reindex(package, options, writing, reindex, limits=limits)
+    with _add_path_to_errors(package):
+        return fix_and_reindex(package, options, fix_options, reindex, limits=limits)
 
 
-def diff(
+def diff(  # noqa: PLR0913 (options by keyword, as on the command line)
     old: str | os.PathLike[str],
     new: str | os.PathLike[str],
     *,
@@ -140,30 +141,31 @@ def diff(
     keep: Sequence[str] = (),
     limits: Limits | None = None,
 ) -> Difference:
-    """Return how two packages differ, member by member; `unexpected` has what removing stray files does not explain.
+    """Return how two packages differ, member by member.
 
-    What may be missing from `new` is what `fix` would drop from `old` with the same arguments, which are those of
-    `check`. Both packages are compared by readers that share no code with `fix`.
+    `Difference.unexpected` has the changes that removing stray files does not explain. A member may be missing from
+    `new` if `fix` would drop it from `old` with the same arguments, which are those of `check`. Both packages are read
+    by code that shares nothing with `fix`.
 
-    Raises TypeError or ValueError for an argument that means nothing, PruneError where a package cannot be read.
+    Raises TypeError or ValueError for an invalid argument, and PruneError if a package cannot be read.
     """
-    from .operations.arguments import check_limits, judgement_options, path_of
+    from .operations.arguments import check_limits, make_options, path_of
 
-    options = judgement_options(python, select, extend_select, ignore, keep)
+    options = make_options(python, select, extend_select, ignore, keep)
     limits, old, new = check_limits(limits), path_of("old", old), path_of("new", new)
 
     from .operations.diff import compare
     from .operations.strays import stray_paths
 
-    with _naming(old):
+    with _add_path_to_errors(old):
         strays = stray_paths(old, options, limits=limits)
-    with _naming(new):
+    with _add_path_to_errors(new):
         return compare(old, new, strays)
 
 
 @contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Give errors the path of the package that they are about."""
+def _add_path_to_errors(path: str) -> Iterator[None]:
+    """Add to each PruneError the path of the package that it is about."""
     try:
         yield
     except PruneError as error:

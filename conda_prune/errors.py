@@ -1,7 +1,7 @@
-"""Why the work on one package ended: each error says what is wrong and what the reader can do.
+"""The errors that end the work on a package. Each one says what is wrong and what the user can do.
 
-An error ends the work on its package and on no other. The message leaves the package's name out: whoever
-reports the error knows it, and prints `<package>: <message>`.
+An error ends the work on its package and on no other. The message does not contain the name of the package: the code
+that reports the error adds it, as `<package>: <message>`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-_BEGINNING, _END = 700, 300
-"""Characters of a reason that are told: what it quotes of a package may have megabytes."""
+_HEAD, _TAIL = 700, 300
+"""How many characters of a longer reason are kept. It may quote megabytes from a package."""
 _NO_MEMORY = ("can't start new thread", "not enough memory", "cannot allocate memory", "failed to map segment")
-"""What Python says of threads, zstd and libarchive of their own memory, and the system of modules to import."""
+"""Error messages for a lack of memory: of Python for threads, of zstd and libarchive, and of the dynamic linker."""
 _NO_FILES = ("too many open files",)
-"""What the system says of modules to import."""
+"""Error message of the dynamic linker if no more files can be opened."""
 
 
 class PruneError(Exception):
-    """The work on one package ended; the package is as it was.
+    """The work on a package ended with an error. The package is unchanged.
 
-    `reason` says what is wrong, with the evidence; `hint` what the reader can do: the class's own advice where none is
-    given, or nothing. `path` is the package's, as it was given to `check` or `fix`.
+    `reason` says what is wrong, with the evidence. `hint` says what the user can do; its default is the `advice` of the
+    class, which may be empty. `path` is the path of the package, as it was passed to `check`, `fix` or `diff`.
     """
 
     advice = ""
@@ -29,8 +29,8 @@ class PruneError(Exception):
 
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason, hint)
-        if len(reason) > _BEGINNING + _END:
-            reason = f"{reason[:_BEGINNING]} … {reason[-_END:]}"
+        if len(reason) > _HEAD + _TAIL:
+            reason = f"{reason[:_HEAD]} … {reason[-_TAIL:]}"
         self.reason = reason
         self.hint = hint or self.advice
 
@@ -39,7 +39,7 @@ class PruneError(Exception):
 
 
 class NotAPackage(PruneError):
-    """The path holds no conda package: not a file, another format, no package inside."""
+    """The path is not a conda package: not a regular file, another format, or no package inside."""
 
 
 class Damaged(PruneError):
@@ -49,27 +49,27 @@ class Damaged(PruneError):
 
 
 class Unsupported(PruneError):
-    """The package is readable, but uses something that clients read differently or not at all."""
+    """The package uses a feature that clients interpret differently or cannot read."""
 
     advice = "build it again"
 
 
 class BadMetadata(PruneError):
-    """A file below `info/` cannot be read as what it must be."""
+    """A file in `info/` does not have the format that it must have."""
 
     advice = "build it again"
 
 
 class LimitExceeded(PruneError):
-    """The package unpacks to more than the limits allow."""
+    """The package needs more resources than the limits allow."""
 
 
 class OutOfMemory(PruneError):
-    """The process may not use as much memory as the package needs."""
+    """The package needs more memory than the process may use."""
 
 
 class OutOfFiles(PruneError):
-    """The process may not have as many files open as the work needs."""
+    """The work needs more open files than the process may have."""
 
     advice = "allow more (ulimit -n), or use fewer --jobs"
 
@@ -79,12 +79,12 @@ class CannotWrite(PruneError):
 
 
 class IndexNotRefreshed(PruneError):
-    """The package was repaired, or found clean; but the channel's index next to it was not refreshed.
+    """The package was repaired or found clean, but the channel index next to it was not refreshed.
 
-    `result` says what was done to the package.
+    `result` is the result for the package.
     """
 
-    advice = "fix the package again, which then only refreshes the index"
+    advice = "fix the package again, which will only refresh the index"
 
     def __init__(self, reason: str, result: object) -> None:
         super().__init__(reason)
@@ -92,29 +92,31 @@ class IndexNotRefreshed(PruneError):
 
 
 class Changed(PruneError):
-    """The package was changed by somebody else while it was being worked on."""
+    """Another program changed the package during the work."""
 
     advice = "run the command again"
 
 
 class NotVerified(PruneError):
-    """The finished result does not read back as planned, and was thrown away."""
+    """The result was read back, differs from the plan, and was discarded."""
 
     advice = "nothing was written; please report this"
 
 
 class UsageError(PruneError, ValueError):
-    """An option does not fit this package, or is not one."""
+    """An option is invalid, or does not apply to this package."""
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Return whether an error, or what caused it, says that there is no memory: in Python's words or a library's."""
-    return any(isinstance(cause, MemoryError) or _says(cause, (errno.ENOMEM,), _NO_MEMORY) for cause in _causes(error))
+    """Return whether an error, or one of its causes, is a lack of memory, as Python or a library reports it."""
+    return any(
+        isinstance(cause, MemoryError) or _is_about(cause, (errno.ENOMEM,), _NO_MEMORY) for cause in _causes(error)
+    )
 
 
 def lacks_files(error: BaseException) -> bool:
-    """Return whether an error, or what caused it, says that no more files can be open in this process or system."""
-    return any(_says(cause, (errno.EMFILE, errno.ENFILE), _NO_FILES) for cause in _causes(error))
+    """Return whether an error, or one of its causes, is a lack of open files in this process or system."""
+    return any(_is_about(cause, (errno.EMFILE, errno.ENFILE), _NO_FILES) for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -124,8 +126,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-def _says(error: BaseException, numbers: tuple[int, ...], phrases: tuple[str, ...]) -> bool:
+def _is_about(error: BaseException, numbers: tuple[int, ...], phrases: tuple[str, ...]) -> bool:
     if isinstance(error, OSError) and error.errno in numbers:
         return True
-    # Our own errors may quote a package.
+    # Do not search the text of our own errors: they may quote a package.
     return not isinstance(error, PruneError) and any(phrase in str(error).lower() for phrase in phrases)

@@ -1,14 +1,14 @@
-"""How the command line ends when it is interrupted: within a second, and nothing temporary stays.
+"""Ends the command line within a second when it is interrupted, and removes everything temporary.
 
-A signal raises an exception in the main thread, and the work unwinds: every step undoes what it did. That is not
-prompt while a package is being written. libzstd finishes every job that it has begun; so giving up a compressor at
-level 19 took 17 seconds, in which the extension holds Python's lock and no other code runs. So during that work nothing
-unwinds: what is registered here is undone, and the process ends as it is, without freeing anything.
+Normally, a signal raises an exception in the main thread, and every step undoes what it did. While a package is being
+written, that would take too long. libzstd finishes every job that it has begun, so freeing a compressor at level 19
+took 17 seconds, during which it holds Python's lock and no other code runs. So during that work, nothing is unwound.
+Instead, the functions registered here undo what matters, and the process ends without freeing anything.
 
-The main thread may also be waiting for a compressor when the signal arrives; Python runs the signal's handler only
-after that. But it writes the signal's number to a file descriptor at once, and a thread of ours reads it there.
+When the signal arrives, the main thread may be waiting for a compressor. Python would run the signal handler only after
+that. But it also writes the signal's number to a file descriptor at once, and a thread of ours reads it there.
 
-Programs that use this package as a library keep their own handlers. There an interruption always unwinds.
+Programs that use this package as a library keep their own handlers, so there, an interruption always unwinds.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
-"""Signals that ask a process to end. SIGHUP: its terminal was closed. SIGBREAK: Ctrl-Break on Windows."""
+"""Signals that ask a process to end. SIGHUP means that its terminal was closed, SIGBREAK is Ctrl-Break on Windows."""
 
 critical = threading.RLock()
-"""Held while something is done that must be done as a whole: the process does not end in the middle of it."""
+"""Held during work that must be done completely or not at all: the process does not end in the middle of it."""
 
 _undo: list[Callable[[], None]] = []
 _is_installed = _is_watched = _ends_at_once = False
@@ -33,8 +33,8 @@ _is_installed = _is_watched = _ends_at_once = False
 def raise_at_signals() -> None:
     """Make signals that ask the process to end raise KeyboardInterrupt (SIGINT) or SystemExit (128 + number).
 
-    Only the first one does: another must not interrupt the undoing. Signals that the process was told to ignore, as
-    by nohup, stay ignored.
+    Only the first signal does so, because a second one must not interrupt the undoing. Signals that the process was
+    started to ignore (nohup) are still ignored.
     """
     global _is_installed
     _is_installed = True
@@ -44,7 +44,7 @@ def raise_at_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """Let no signal that asks the process to end interrupt it any more."""
+    """From now on, ignore all signals that ask the process to end."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -60,10 +60,10 @@ def _handle(number: int, frame: object) -> NoReturn:
 
 @contextmanager
 def ended_at_once() -> Iterator[None]:
-    """End the process at once when a signal of `raise_at_signals` arrives during the block; the main thread only.
+    """End the process at once if a signal arrives during the `with` block. Only for the main thread.
 
-    The block is for work of which nothing but what is registered has to be undone. Without `raise_at_signals`, it does
-    nothing.
+    Use it for work in which only registered functions have to undo something. It has no effect unless
+    `raise_at_signals` was called.
     """
     global _ends_at_once
     if _is_installed and not _is_watched:
@@ -93,27 +93,27 @@ def _end_at_signals(reader: int) -> None:
 
 
 def register(undo: Callable[[], None]) -> None:
-    """Have `undo` called when the process ends at once, perhaps while the thread that registered it is at work.
+    """Call `undo` if the process ends at once. The thread that registered it may still be running then.
 
-    So it must not wait for anything, and can rely only on what is true outside of `critical`.
+    So `undo` must not wait for anything, and may only rely on what is always true outside of `critical`.
     """
     _undo.append(undo)
 
 
 def unregister(undo: Callable[[], None]) -> None:
-    """Forget what was registered, if it still is."""
+    """Remove a registered function, if it is still registered."""
     if undo in _undo:
         _undo.remove(undo)
 
 
 def end(code: int) -> NoReturn:
-    """Undo what is registered, the latest first, and end the process, whatever its threads are doing."""
+    """Call the registered functions, last one first, and end the process without waiting for its threads."""
     with critical:
         for undo in reversed(_undo):
             try:
                 undo()
             except Exception:
-                pass  # The next run removes it, as it does after a run that was killed.
+                pass  # The next run cleans up, as after a run that was killed.
         if code == 128 + signal.SIGINT and os.isatty(2):
-            os.write(2, b"\n")  # The terminal has printed ^C, or a progress bar is there.
+            os.write(2, b"\n")  # The line has a ^C or a progress bar in it.
         os._exit(code)

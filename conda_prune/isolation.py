@@ -1,17 +1,17 @@
-"""Child processes of ours import from where this process imports, and never from the current directory.
+"""Child processes import from where this process imports, but never from the current directory.
 
-`python -c` and `python -m` put the current directory first on the module search path. The current directory is whatever
-the user is in: an unpacked archive or a shared folder may hold a `signal.py` or a `rattler.py`, and a child that finds
-it there executes it. Two things prevent that:
+`python -c` and `python -m` put the current directory first on the module search path. The user may be in an unpacked
+archive or a shared folder, which may contain a `signal.py` or a `rattler.py`, and the child would execute it. Two
+things prevent this:
 
-* `-I`: on every Python that we support, the child starts without the current directory, PYTHONPATH and the user's
-  site-packages. (PYTHONSAFEPATH would be enough from 3.11 on, but does not exist in 3.10, and an empty entry in
-  PYTHONPATH, as `PYTHONPATH=$UNSET:/x` makes it, also means the current directory.)
-* The child then searches what this process searches, made absolute, without the current directory. This package
-  itself is loaded from where this process loaded it, even if that is the current directory: `python -m conda_prune`
-  in a checkout that is not installed.
+* With `-I`, the child starts without the current directory, without PYTHONPATH and without the user's site-packages.
+  (PYTHONSAFEPATH does not exist in Python 3.10. Also, an empty entry in PYTHONPATH, as in `PYTHONPATH=$UNSET:/x`, means
+  the current directory.)
+* Then the child sets the search path of this process, with absolute paths and without the current directory. This
+  package itself is loaded from where this process loaded it, even if that is the current directory: `python -m
+  conda_prune` works in a checkout that is not installed.
 
-The first statement that the child runs imports `sys`, which is built in.
+The first statement of the child imports `sys`, which is built in and needs no search path.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ runpy.run_module({module!a}, run_name="__main__", alter_sys=True)
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module of this package as `__main__`, with `sys.argv[1:]` being `arguments`.
+    """Return the command that runs a module as `__main__`, with `arguments` as its `sys.argv[1:]`.
 
-    `module` is its full name, such as `conda_prune.channel.indexer`. The command does not depend on the environment
-    (`PYTHON*` variables); what they set for this process is passed on where it matters: where bytecode is written, and
-    UTF-8 mode, so that both sides agree on the names of files.
+    `module` is the full name of a module, such as `conda_prune.channel.indexer`. The child ignores `PYTHON*` variables,
+    so the settings that matter are passed as options: where bytecode is written, and UTF-8 mode, so that both processes
+    decode file names the same way.
     """
     options = ["-I", "-X", f"utf8={sys.flags.utf8_mode}"]
     if sys.dont_write_bytecode:
@@ -50,23 +50,23 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def _search_path() -> list[str]:
-    """Return this process's module search path, made absolute, without the current directory.
+    """Return this process's module search path with absolute paths, without the current directory.
 
-    Where the current directory is one of the interpreter's own (somebody is in site-packages), the child finds it by
+    If the current directory is one of the interpreter's own directories, such as site-packages, the child adds it by
     itself when it starts.
     """
-    found = []
+    path = []
     for entry in sys.path:
         try:
             if entry and not _is_current_directory(entry):
-                found.append(os.path.abspath(entry))
-        except OSError:  # A relative entry, and the current directory was removed.
+                path.append(os.path.abspath(entry))
+        except OSError:  # The entry is relative, and the current directory no longer exists.
             continue
-    return found
+    return path
 
 
 def _is_current_directory(entry: str) -> bool:
     try:
         return os.path.samefile(entry, os.curdir)
-    except OSError:  # It does not exist: the zip file that the interpreter names is missing on most machines.
+    except OSError:  # It does not exist, such as the zip of the standard library on most machines.
         return False

@@ -1,23 +1,24 @@
-"""What one package may make us do at most. The defaults are generous for real packages and small for bombs."""
+"""Limits on the resources that one package may use. The defaults allow every real package and stop bombs early."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 _FREE_TEXT = 1 << 22
-"""Bytes of metadata and names that a component may have, however small it is."""
+"""Bytes of metadata and names that every component may have, even a tiny one."""
 _LINE = 64
-"""Bytes of metadata for each file that a listing may name."""
+"""Bytes of metadata per file that a listing may name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what a package may make us do; exceeding one ends the work on it.
+    """Limits for one package. Exceeding one ends the work on the package.
 
-    `unpacked`, `text` and `window` are bytes: of a component's content, of the texts and names held in memory, and of
-    what zstd holds to decompress. `ratio` bounds the texts and names of a component by its compressed size, beyond the
-    first 4 MiB. Listings of real packages come to 10, and the most regular one that could be made (a million empty
-    files, named by number) to 137; a bomb comes to 10,000.
+    `unpacked`, `text` and `window` are bytes: the size of a component's tar stream, the metadata and names held in
+    memory, and the window of zstd. `members` is the number of files in a component. `ratio` limits the metadata and
+    names of a component beyond the first 4 MiB: so many bytes for each compressed byte. Real packages need 10, and the
+    most regular listing that could be constructed (a million empty files, named by number) needs 137. A bomb needs
+    10,000.
     """
 
     unpacked: int = 1 << 36
@@ -28,11 +29,11 @@ class Limits:
     text_option: str = "--max-text"
 
     def within(self, packed: int) -> Limits:
-        """Return the limits for what takes so many bytes compressed, with the option that raises its `text`."""
+        """Return the limits for a component of `packed` compressed bytes, with the option that would raise `text`."""
         text = _FREE_TEXT + self.ratio * packed
         return self if text >= self.text else replace(self, text=text, text_option="--max-ratio")
 
     @property
     def listed(self) -> int:
-        """How many files a listing may name: an entry takes five times the memory of a short line of text."""
+        """How many files a listing may name. An entry takes five times as much memory as a short line of text."""
         return min(self.members, self.text // _LINE)

@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
-from .limits import Limits as Limits
+from .limits import Limits as Limits  # noqa: PLC0414 (a noun like those below; it has a module for its reasons)
 
 LONGEST_PATH = 4095
 """Characters of the longest path that can be unpacked: Linux allows 4096 bytes with the final NUL, macOS 1024."""
@@ -185,6 +185,18 @@ class Finding(NamedTuple):
     quiet: bool = False
 
 
+class Remainder(NamedTuple):
+    """What a rule that nobody asked for leaves alone: how many files of its kind, and their size in bytes.
+
+    `text` says so for one package; `rule_of(kind).remains` says it for many.
+    """
+
+    kind: str
+    files: int
+    size: int
+    text: str
+
+
 Fact: TypeAlias = Literal["version", "implementation", "threading"]
 """Something that is known about a Python; `threading` is whether it is free-threaded."""
 
@@ -258,6 +270,7 @@ class Plan(NamedTuple):
     needs: frozenset[str] = frozenset()
     needs_payload: bool = False
     unused_keep: tuple[str, ...] = ()
+    remainders: tuple[Remainder, ...] = ()
 
 
 class Size(NamedTuple):
@@ -319,3 +332,4 @@ class Result:
     warnings: tuple[str, ...] = field(default=())
     records: tuple[IndexRecord, ...] = ()
     unused_keep: tuple[str, ...] = ()
+    remainders: tuple[Remainder, ...] = ()

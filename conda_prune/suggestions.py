@@ -1,4 +1,4 @@
-"""What to say about a name that does not exist: the similar one that was probably meant, or all that there are."""
+"""Messages about a name that does not exist: they suggest a similar name, or list all names."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:
-    """Return that there is no such thing, with the one that was probably meant, or with all of them."""
+    """Return a message that a name does not exist, with a similar name or all known names."""
     suggestion = did_you_mean(name, known) or f"choose from {', '.join(known)}"
     return f"there is no {what} {name!r}; {suggestion}"
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return a suggestion, empty where nothing that is known is similar."""
+    """Return a question that suggests a similar name; empty if there is none."""
     from difflib import get_close_matches
 
     similar = get_close_matches(name, known, 1)

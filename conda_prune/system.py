@@ -1,8 +1,8 @@
-"""What differs between operating systems when files are read, locked, synced and replaced stands here and nowhere else.
+"""All differences between operating systems in reading, locking, syncing and replacing files are handled here.
 
-The rest of the code asks for the effect and takes what the system has: Windows reads by position only through a shared
-offset, cannot replace or delete a file that is open, and has neither directory syncs nor owners; macOS needs a command
-of its own to reach the disk. Tests substitute these functions to run one system's behaviour on another.
+The rest of the code calls these functions for their effect. Windows has no positioned reads, cannot replace or delete a
+file that is open, and has no directory syncs and no owners. macOS needs a command of its own to flush a file to the
+disk. Tests replace these functions to run the behavior of one system on another.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ REPLACES_OPEN_FILES = os.name != "nt"
 """Whether a file can be renamed, replaced and deleted while it is open."""
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
-SAFELY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-"""Flags to open a file with that may be written to: never through a link, and not for child processes."""
+SAFE_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""Flags for opening a file in a directory that others may write to: do not follow links, do not inherit to children."""
 _POLL = 0.05
-"""Seconds between two looks at a file that somebody else has open, where waiting is not possible."""
+"""Seconds between two attempts to use a file that another process has open, if there is no call that waits."""
 _SHARING_VIOLATION = 32
-"""Windows' number of the error that a file is open elsewhere."""
+"""Windows' error number for a file that another process has open."""
 _LEASE_BREAK = 45.0
-"""Seconds after which Linux takes a lease away from whoever does not give it up (/proc/sys/fs/lease-break-time)."""
+"""Seconds after which Linux revokes a lease that its holder does not give up (/proc/sys/fs/lease-break-time)."""
 _TYPES = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a directory",
@@ -55,14 +55,14 @@ def cores() -> int:
 def split_cores(packages: int, jobs: int, threads: int) -> tuple[int, int]:
     """Return how many packages to work on at the same time, and how many threads each gets.
 
-    0 stands for as many as there are cores: each package then gets its share of them.
+    0 means as many as there are cores; packages then share the cores.
     """
     jobs = max(1, min(jobs or cores(), packages))
     return jobs, threads or max(1, cores() // jobs)
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """Return up to `length` bytes of an unbuffered file from `offset`; safe between threads."""
+    """Return up to `length` bytes of an unbuffered file from `offset`. Several threads may do this at once."""
     if hasattr(os, "pread"):
         return os.pread(file.fileno(), length, offset)
     with _seeking:
@@ -71,18 +71,18 @@ def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
 
 
 class NotRegular(OSError):
-    """A name leads to something that is not a regular file; `errno` is EISDIR for a directory, else EINVAL."""
+    """A path is not a regular file. `errno` is EISDIR for a directory, otherwise EINVAL."""
 
 
 def open_regular(path: str, *, buffering: int = -1, dir_fd: int | None = None, follow_links: bool = True) -> BinaryIO:
-    """Open a regular file for reading; never wait for anybody and never touch a device.
+    """Open a regular file for reading, without ever waiting for another process or opening a device.
 
-    Anyone may put a named pipe (FIFO) or a link to a device where a file with a well-known name is looked for: opening
-    the pipe would wait for a writer for ever, and opening some devices does something. The type is checked before the
-    file is opened, and again on the descriptor, since the name may lead to something else by then.
+    Other users may put a named pipe (FIFO) or a link to a device where we look for a file with a well-known name.
+    Opening the pipe would wait forever for a writer, and opening some devices has effects. So the type is checked
+    before the file is opened, and again on the descriptor, because the path may lead elsewhere by then.
 
-    `buffering` is that of `open`. Relative paths start at the directory `dir_fd`. Raises NotRegular, an OSError whose
-    `strerror` says in plain words what is there instead, other OSErrors, and ValueError for a path with a NUL.
+    `buffering` is that of `open`. A relative path starts at the directory `dir_fd`. Raises NotRegular, whose `strerror`
+    says in plain words what is there instead, any other OSError, and ValueError for a path with a NUL.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -95,8 +95,8 @@ def open_regular(path: str, *, buffering: int = -1, dir_fd: int | None = None, f
             descriptor = os.open(path, flags, dir_fd=dir_fd)
             break
         except BlockingIOError:
-            # Another process has a lease on the file (fcntl F_SETLEASE, as Samba takes) and has just been told to give
-            # it up. Only a blocking open would wait for that, and a blocking open could also be given a pipe.
+            # Another process (such as Samba) has a lease on the file (fcntl F_SETLEASE), and was just told to give it
+            # up. A blocking open would wait for that, but it would also wait if the file were replaced by a pipe.
             if time.monotonic() > deadline:
                 raise
             time.sleep(_POLL)
@@ -115,15 +115,15 @@ def _check_regular(status: os.stat_result, path: str) -> None:
 
 
 def type_of(status: os.stat_result) -> str:
-    """Return what kind of file a status is of, in plain words."""
+    """Return the type of a file in plain words, such as "a directory"."""
     return _TYPES.get(stat.S_IFMT(status.st_mode), "something else")
 
 
 def open_named(path: str) -> BinaryIO:
     """Open a file that the user named as input: a regular file, or a descriptor of this process.
 
-    A descriptor (`/dev/fd/63`, `/dev/stdin`) is what a shell passes for `<(command)`: a pipe, but one whose writer was
-    started for it. Raises what `open_regular` raises.
+    For `<(command)`, a shell passes a descriptor such as `/dev/fd/63`. It is a pipe, but it has a writer, so opening it
+    does not wait forever. Raises what `open_regular` raises.
     """
     if _DESCRIPTOR.fullmatch(path):
         return open(path, "rb")
@@ -131,19 +131,19 @@ def open_named(path: str) -> BinaryIO:
 
 
 class Occupied(Exception):
-    """Another run may be using the file, and this system cannot tell whether it lives."""
+    """Another run may be using the file, and this file system has no locks to find out."""
 
 
 def create_locked(path: str, dir_fd: int | None = None) -> int:
-    """Return a descriptor of a new, empty, private file that this process holds locked.
+    """Create an empty private file, lock it, and return its descriptor.
 
-    Relative paths start at the directory `dir_fd`. Raises FileExistsError where the name is taken, also in the
-    meantime, OSError where nothing can be created.
+    A relative path starts at the directory `dir_fd`. Raises FileExistsError if the name is taken, or if another process
+    removed the new file before it was locked. Raises OSError if nothing can be created.
     """
-    descriptor = os.open(path, _NEW | SAFELY, 0o600, dir_fd=dir_fd)
+    descriptor = os.open(path, _NEW | SAFE_FLAGS, 0o600, dir_fd=dir_fd)
     try:
         _lock(descriptor, wait=True)
-        # Between the two calls, a process that cleans up may have taken the file for an abandoned one.
+        # Between the two calls, another process may have seen a file without a lock, and removed it as abandoned.
         if not is_at(descriptor, path, dir_fd):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     except BaseException:
@@ -155,9 +155,10 @@ def create_locked(path: str, dir_fd: int | None = None) -> int:
 
 
 def remove_abandoned(path: str, dir_fd: int | None = None, *, wait: bool = True) -> None:
-    """Remove a locked file whose process is gone; wait for a process that is at work, or leave its file to it.
+    """Remove a file made by `create_locked` whose process no longer exists.
 
-    Raises Occupied where the file system has no locks, OSError where the file cannot be removed.
+    If the process is still at work, wait for it, or without `wait`, leave the file alone. Raises Occupied if the file
+    system has no locks, OSError if the file cannot be removed.
     """
     if not REPLACES_OPEN_FILES:
         while True:
@@ -174,7 +175,7 @@ def remove_abandoned(path: str, dir_fd: int | None = None, *, wait: bool = True)
             else:
                 return
     try:
-        descriptor = os.open(path, os.O_RDWR | SAFELY, dir_fd=dir_fd)
+        descriptor = os.open(path, os.O_RDWR | SAFE_FLAGS, dir_fd=dir_fd)
     except FileNotFoundError:
         return
     try:
@@ -189,7 +190,7 @@ def remove_abandoned(path: str, dir_fd: int | None = None, *, wait: bool = True)
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:
-    """Lock an open file for this process; return False where that is impossible, or is only possible by waiting."""
+    """Lock an open file for this process; return False if that is impossible, or without `wait`, if it is locked."""
     try:
         import fcntl
     except ImportError:
@@ -204,18 +205,18 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
 
 
 def is_at(descriptor: int, path: str, dir_fd: int | None = None) -> bool:
-    """Return whether a path is still a name of an open file."""
+    """Return whether a path still leads to an open file."""
     try:
-        found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+        status = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    return os.path.samestat(found, os.fstat(descriptor))
+    return os.path.samestat(status, os.fstat(descriptor))
 
 
 def discard(file: BinaryIO, path: str, dir_fd: int | None = None) -> None:
-    """Close and delete a locked file: deleted first where that is possible, so that nobody else can lock it.
+    """Close and delete a locked file. If the system allows, delete it first, so that no other process can lock it.
 
-    Where something else has taken its name, that is left alone.
+    If another file now has its name, that file is left alone.
     """
     try:
         if REPLACES_OPEN_FILES and is_at(file.fileno(), path, dir_fd):
@@ -232,7 +233,7 @@ def discard(file: BinaryIO, path: str, dir_fd: int | None = None) -> None:
 
 
 def close_quietly(file: BinaryIO) -> None:
-    """Close a file whose content no longer matters: what cannot be flushed is thrown away."""
+    """Close a file whose content no longer matters, ignoring errors."""
     try:
         file.close()
     except Exception:
@@ -240,11 +241,11 @@ def close_quietly(file: BinaryIO) -> None:
 
 
 def sync_file(descriptor: int) -> None:
-    """Bring a file's bytes to the disk."""
+    """Flush a file's bytes to the disk."""
     try:
         import fcntl
 
-        # macOS: fsync reaches the drive, which may still hold the bytes in its cache.
+        # On macOS, fsync only passes the bytes to the drive, which may keep them in its cache.
         full = fcntl.F_FULLFSYNC  # type: ignore[attr-defined,unused-ignore]
         fcntl.fcntl(descriptor, full)
     except (ImportError, AttributeError, OSError):
@@ -252,7 +253,7 @@ def sync_file(descriptor: int) -> None:
 
 
 def sync_directory(directory: str, dir_fd: int | None = None) -> None:
-    """Bring a directory's names to the disk, where the system can: Windows does so by itself.
+    """Flush changes of a directory's names to the disk. Windows does so by itself.
 
     A relative path starts at the directory `dir_fd`.
     """
@@ -262,7 +263,7 @@ def sync_directory(directory: str, dir_fd: int | None = None) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems without such a sync
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # The file system cannot do this.
             raise
     finally:
         os.close(descriptor)
@@ -270,9 +271,9 @@ def sync_directory(directory: str, dir_fd: int | None = None) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Make signals that end the program wait until the block is done: for what must not be left half done.
+    """Defer signals that end the program until the `with` block is done, because it must not be left half done.
 
-    Python interrupts only the main thread, so other threads need nothing.
+    Python only interrupts the main thread, so nothing is done in other threads.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -307,7 +308,7 @@ def check_open_files(count: int) -> None:
 
 
 def memory_limit() -> int | None:
-    """Return how many bytes of address space this process may use, None where nothing limits them."""
+    """Return how many bytes of address space this process may use, or None if there is no limit."""
     try:
         import resource
     except ImportError:
@@ -317,10 +318,11 @@ def memory_limit() -> int | None:
 
 
 def exchange(one: str, other: str) -> bool:
-    """Swap the files behind two paths in one step, so that neither path is ever missing; return whether that was done.
+    """Swap the files at two paths in one step, so that neither path is ever missing; return whether that was done.
 
-    It is not where the system or the file system has no such call, or where the call fails: `os.replace` will then say
-    why, or work. Linux: renameat2 with RENAME_EXCHANGE, since 3.15. macOS: renamex_np with RENAME_SWAP, since 10.12.
+    The result is False if the system or file system has no such call, or if the call fails. Then use `os.replace`,
+    which works or raises the reason. Linux has renameat2 with RENAME_EXCHANGE (since 3.15), macOS has renamex_np with
+    RENAME_SWAP (since 10.12).
     """
     if os.name == "nt":
         return False
@@ -329,7 +331,7 @@ def exchange(one: str, other: str) -> bool:
     library = ctypes.CDLL(None)
     names = os.fsencode(os.path.abspath(one)), os.fsencode(os.path.abspath(other))
     if hasattr(library, "renameat2"):
-        # The descriptors before the paths do not matter for absolute paths.
+        # The two directory descriptors are ignored, because the paths are absolute.
         return bool(library.renameat2(-1, names[0], -1, names[1], ctypes.c_uint(2)) == 0)
     if hasattr(library, "renamex_np"):
         return bool(library.renamex_np(*names, ctypes.c_uint(2)) == 0)

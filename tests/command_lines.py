@@ -1,4 +1,4 @@
-"""Command lines that people are told to type: found in texts, parsed by the command line's own parser, and run."""
+"""Finds the command lines in documentation and examples, parses them with the real parser, and runs them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def find_commands(text: str) -> list[str]:
 
 
 def parse(command: str, where: str) -> None:
-    """Fail the test where a command, one of its options or one of its kinds does not exist."""
+    """Fail the test if a command, one of its options or one of its kinds does not exist."""
     name, *arguments = shlex.split(command)
     with click.Context(cli) as context:
         found = cli if name.startswith("-") else cli.get_command(context, name)
@@ -41,7 +41,7 @@ def parse(command: str, where: str) -> None:
 
 
 def run_conda_prune(arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a directory, with none of the environment's settings for it."""
+    """Run the command line in a directory, without CONDA_PRUNE_* variables."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("CONDA_PRUNE", "GITHUB_"))}
     return subprocess.run(
         [sys.executable, "-m", "conda_prune", *arguments],

@@ -1,4 +1,4 @@
-"""Runs conda-prune as users do: through the script that its installation made."""
+"""Runs conda-prune as users do: through its installed script."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ EXAMPLES = REPOSITORY / "examples"
 
 @pytest.fixture(scope="module")
 def tool_channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
-    """A local channel with a python, conda-prune's own package and all that it depends on."""
+    """A local channel with python, the package of conda-prune, and all of its dependencies."""
     return make_tool_channel(tmp_path_factory.mktemp("tool-channel"))
 
 
@@ -43,7 +43,7 @@ def conda_package(tool_channel: Channel) -> Path:
     return package
 
 
-def test_the_conda_package_is_for_any_python_and_checks_clean(conda_package: Path) -> None:
+def test_the_conda_package_is_noarch_and_clean(conda_package: Path) -> None:
     result = conda_prune.check(conda_package, deep=True, select=["all"])
     assert (result.status, result.findings) == ("clean", ())
     assert result.variant is not None
@@ -87,7 +87,7 @@ PLANTED = {
     "lib/python3.9/site-packages/hello/__pycache__/__init__.cpython-39.pyc": "foreign-path",
     f"lib/python3.9/site-packages/hello/__pycache__/__init__.cpython-{VERSION.replace('.', '')}.pyc": "foreign-path",
 }
-"""Bytecode that earlier variants could have left in the host environment, and the kind that it is."""
+"""Bytecode that earlier variants could have left in the host environment, by its kind of finding."""
 
 
 def plant(prefix: str) -> list[str]:
@@ -96,7 +96,7 @@ def plant(prefix: str) -> list[str]:
 
 
 def example(directory: Path, *, hook: bool) -> Path:
-    """Return a copy of the example recipe in which stray bytecode appears before the hook, with or without the hook."""
+    """Return a copy of the example recipe, with a step that creates stray bytecode before the hook (if any)."""
     shutil.copytree(EXAMPLES / "rattler-build", directory)
     recipe = directory / "recipe.yaml"
     text = recipe.read_text(encoding="utf-8")
@@ -106,9 +106,7 @@ def example(directory: Path, *, hook: bool) -> Path:
     return recipe
 
 
-def test_the_example_recipe_without_its_hook_packs_stray_bytecode_and_its_test_fails(
-    tool_channel: Channel, tmp_path: Path
-) -> None:
+def test_the_example_recipe_without_its_hook_fails_its_test(tool_channel: Channel, tmp_path: Path) -> None:
     built = build(tool_channel, example(tmp_path / "example", hook=False), tmp_path / "output", (f"{VERSION}.*",))
     (package,) = built.packages
     found = {finding.path: finding.kind for finding in conda_prune.check(package).findings}
@@ -119,7 +117,7 @@ def test_the_example_recipe_without_its_hook_packs_stray_bytecode_and_its_test_f
     assert all(result.success for result in results), results
 
 
-def test_the_example_recipe_packs_no_stray_bytecode_and_its_tests_pass(tool_channel: Channel, tmp_path: Path) -> None:
+def test_the_example_recipe_packs_no_stray_bytecode(tool_channel: Channel, tmp_path: Path) -> None:
     built = build(tool_channel, example(tmp_path / "example", hook=True), tmp_path / "output", (f"{VERSION}.*",))
     (package,) = built.packages
     result = conda_prune.check(package, deep=True, extend_select=["foreign-tree"])
@@ -131,12 +129,12 @@ def test_the_example_recipe_packs_no_stray_bytecode_and_its_tests_pass(tool_chan
     assert all(result.success for result in results), results
 
 
-def test_the_build_script_for_conda_build_leaves_no_stray_bytecode(tool_channel: Channel, tmp_path: Path) -> None:
+def test_the_conda_build_script_leaves_no_stray_bytecode(tool_channel: Channel, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     install(tool_channel, prefix, "python", "pip", "hatchling", "conda-prune")
     owned = {path for path in prefix.rglob("*") if path.is_file()}
     shutil.copytree(EXAMPLES / "rattler-build" / "hello", tmp_path / "work")
-    # What conda-build sets, as far as the script and the hook look at it.
+    # The variables of conda-build that the script and the hook use.
     environment = outside_python() | {
         "PATH": f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "PREFIX": str(prefix),

@@ -1,4 +1,4 @@
-"""What `python -m tools.coverage` says is true: of statements, of processes that tests start, and of what is short."""
+"""`python -m tools.coverage` measures correctly, also in the processes that tests start."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ except ValueError:
 """
 
 
-def test_every_raise_is_found_and_those_are_told_that_no_process_reached(tmp_path: Path) -> None:
+def test_raise_statements_that_no_process_reached_are_listed(tmp_path: Path) -> None:
     module = tmp_path / "sample.py"
     module.write_text(SOURCE)
     settings = "[run]\nbranch = true\nparallel = true\npatch = subprocess\nsource = .\n"
     (tmp_path / ".coveragerc").write_text(settings)
-    # Where this test is measured itself, its processes are not: they have settings and data of their own.
+    # If this test itself is measured, its processes are not: they have their own settings and data.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     for arguments in (["run", "sample.py"], ["combine", "-q"], ["json", "-q", "-o", "report.json"]):
         subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=tmp_path, env=environment, check=True)
@@ -46,7 +46,7 @@ def test_every_raise_is_found_and_those_are_told_that_no_process_reached(tmp_pat
     assert [(one.line, one.text) for one in raises] == [
         (5, "raise ValueError('one')"), (9, "raise TypeError('two')"), (15, "raise"),
     ]  # fmt: skip
-    # The last one is reached by the process that was started alone.
+    # Only the process that the script starts reaches the last one.
     assert [one.line for one in unreached(raises, files)] == [9]
     assert len(unreached(raises, {})) == 3
     lines, of_lines, of_branches = table(files)
@@ -56,6 +56,6 @@ def test_every_raise_is_found_and_those_are_told_that_no_process_reached(tmp_pat
 
 
 @pytest.mark.parametrize("test", UNMEASURED)
-def test_what_is_not_measured_is_there(test: str) -> None:
+def test_unmeasured_code_has_the_named_test(test: str) -> None:
     path, _, name = test.partition("::")
     assert f"def {name}" in (ROOT / path).read_text("utf-8")

@@ -54,7 +54,7 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 _COPIED = re.compile(r"<!-- from (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
-# What differs between two runs and between two versions of the compressors.
+# What differs between two runs, or with another version of a compressor.
 _VARYING = (
     (re.compile(r"\b\d+\.\d s\b"), "0.0 s"),
     (re.compile(r'"seconds": \d+\.\d+'), '"seconds": 0.0'),
@@ -64,7 +64,7 @@ _VARYING = (
 
 @dataclass(frozen=True)
 class Shown:
-    """A command in a page, and the output that the page shows; `...` on a line of its own stands for any lines."""
+    """A command on a page, and the output that the page shows. A line `...` matches any number of lines."""
 
     command: str
     output: str
@@ -85,7 +85,7 @@ def spans(page: Path) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Return what stands after `conda-prune` wherever a page tells to type it."""
+    """Return the arguments of every `conda-prune` command on a page."""
     return [
         command for text in [*(block for _, block in blocks(page)), *spans(page)] for command in find_commands(text)
     ]
@@ -99,7 +99,7 @@ def shown(block: str) -> Iterator[Shown]:
 
 
 def play(page: Path, directory: Path) -> Iterator[tuple[Shown, str]]:
-    """Run a page's console blocks in a directory with the test data; yield each command with what it really prints."""
+    """Run the console blocks of a page in a directory with test data. Yield each command with its real output."""
     shutil.copytree(REPOSITORY / "testdata" / "seed", directory / "testdata" / "seed")
     code = 0
     for language, block in blocks(page):
@@ -111,12 +111,12 @@ def play(page: Path, directory: Path) -> Iterator[tuple[Shown, str]]:
             assert program == "conda-prune", f"{page.name}: only conda-prune is run here, not {program}"
             done = run_conda_prune(arguments, directory)
             code = done.returncode
-            # Windows has its own separator, and JSON doubles it.
+            # Windows has another path separator, and JSON escapes it.
             yield step, re.sub(r"\\+", "/", done.stdout.rstrip("\n")) if os.sep == "\\" else done.stdout.rstrip("\n")
 
 
 def same(expected: str, real: str) -> bool:
-    """Return whether an output is what the page shows, apart from what varies."""
+    """Return whether an output is what the page shows, except for times and sizes."""
     for pattern, replacement in _VARYING:
         expected, real = pattern.sub(replacement, expected), pattern.sub(replacement, real)
     parts = re.split(r"^\s*\.\.\.$", expected, flags=re.MULTILINE)
@@ -124,7 +124,7 @@ def same(expected: str, real: str) -> bool:
 
 
 def table(page: Path, heading: str) -> list[list[str]]:
-    """Return the rows of the table whose first column has this heading, without the two head rows."""
+    """Return the rows of the table whose first column has this heading, without the two header rows."""
     lines = page.read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} |"))
     rows = []
@@ -141,7 +141,7 @@ def test_every_command_exists_and_takes_its_options(page: Path) -> None:
         parse(command, page.name)
 
 
-def test_a_command_that_does_not_exist_would_be_noticed(tmp_path: Path) -> None:
+def test_a_command_that_does_not_exist_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("Say `conda-prune mend x`.\n\n    conda-prune fix --where x\n\n```sh\nconda-prune fix y\n```\n")
     assert sorted(commands(page)) == ["fix --where x", "fix y", "mend x"]
@@ -163,12 +163,12 @@ def test_every_option_in_running_text_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_output_that_is_shown_is_what_comes_out(page: Path, tmp_path: Path) -> None:
+def test_shown_output_is_the_real_output(page: Path, tmp_path: Path) -> None:
     for step, real in play(page, tmp_path):
         assert same(step.output, real), f"{page.name}: {step.command} prints\n{real}\n(python -m tests.test_docs)"
 
 
-def test_the_start_shows_output() -> None:
+def test_the_start_page_shows_output() -> None:
     steps = [step for language, block in blocks(DOCS / "index.md") if language == "console" for step in shown(block)]
     assert len(steps) >= 4
     assert all(step.output for step in steps if "--quiet" not in step.command)
@@ -189,7 +189,7 @@ def test_outputs_are_compared(expected: str, real: str, equal: bool) -> None:
     assert same(expected, real) is equal
 
 
-def test_snippets_are_what_the_examples_say() -> None:
+def test_snippets_are_copied_from_the_examples() -> None:
     copied = [match for page in PAGES for match in _COPIED.findall(page.read_text(encoding="utf-8"))]
     assert len(copied) >= 5
     for example, block in copied:
@@ -199,7 +199,7 @@ def test_snippets_are_what_the_examples_say() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_and_paths_lead_to_files(page: Path) -> None:
+def test_links_and_paths_lead_to_existing_files(page: Path) -> None:
     for link in _LINK.findall(page.read_text(encoding="utf-8")):
         if not link.startswith(("https://", "#")):
             assert (page.parent / link.partition("#")[0]).exists(), link
@@ -218,7 +218,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_site_has_every_page_and_loads_nothing_from_elsewhere(site: Path) -> None:
+def test_the_site_has_every_page_and_loads_nothing_external(site: Path) -> None:
     assert {path.name for path in site.glob("*.html")} >= {"index.html"}
     assert not list(site.rglob("*.py"))
     pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
@@ -227,18 +227,18 @@ def test_the_site_has_every_page_and_loads_nothing_from_elsewhere(site: Path) ->
     assert not [path.name for path in site.rglob("*.html") if loaded.search(path.read_text(encoding="utf-8"))]
 
 
-def test_the_site_explains_every_kind_in_the_rules_own_words(site: Path) -> None:
+def test_the_site_has_the_explanation_of_every_kind(site: Path) -> None:
     page = (site / "what-is-dropped" / "index.html").read_text(encoding="utf-8")
     words = " ".join(re.sub(r"[`*\\]", "", html.unescape(re.sub(r"<[^>]*>", "", page))).split())
     for kind in kinds():
-        told = explain(kind)
+        explanation = explain(kind)
         assert f'<h3 id="{kind}">' in page
-        for text in (told.meaning, *(text for _, text in told.sections)):
+        for text in (explanation.meaning, *(text for _, text in explanation.sections)):
             assert " ".join(re.sub(r"[`*\\]", "", text).split()) in words, kind
 
 
 @pytest.mark.parametrize("page", [REPOSITORY / "README.md", DOCS / "output.md"], ids=lambda page: page.name)
-def test_exit_codes_are_documented_in_their_own_words(page: Path) -> None:
+def test_documented_exit_codes_match_the_code(page: Path) -> None:
     rows = table(page, "exit code" if page.name == "README.md" else "code")
     assert [(int(code), meaning.replace("`", "")) for code, meaning in rows] == [
         (code, code.meaning) for code in ExitCode
@@ -258,7 +258,7 @@ def test_exit_codes_are_documented_in_their_own_words(page: Path) -> None:
         pytest.param(["check", "--python", "never", "none.conda"], 2, id="wrong usage outweighs all"),
     ],
 )
-def test_exit_codes_are_as_documented(arguments: list[str], code: int, tmp_path: Path) -> None:
+def test_commands_exit_as_documented(arguments: list[str], code: int, tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / SEED, tmp_path / "stray.conda")
     (tmp_path / "clean").mkdir()
     (tmp_path / "empty").mkdir()
@@ -273,10 +273,10 @@ def test_an_interruption_has_its_exit_code(number: signal.Signals, code: int) ->
     command = [sys.executable, "-X", "importtime", "-m", "conda_prune", "check", "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stderr is not None
-        # It now waits for paths: this module is the last that it needs for that.
+        # This is the last module that it imports before it waits for paths.
         while "conda_prune.cli.package_search" not in process.stderr.readline():
             pass
-        # Python itself swallows one that comes within its import machinery's callbacks.
+        # Python swallows a KeyboardInterrupt that arrives in a callback of the import system.
         for _ in range(100):
             process.send_signal(number)
             try:
@@ -299,7 +299,7 @@ def test_every_key_of_the_json_is_documented(tmp_path: Path) -> None:
             assert inner.keys() <= set(_SPAN.findall(rows[key])), key
 
 
-def test_every_word_in_the_json_is_documented() -> None:
+def test_every_json_value_is_documented() -> None:
     rows = {key: value for keys, value in table(DOCS / "output.md", "key") for key in _SPAN.findall(keys)}
     assert set(_SPAN.findall(rows["status"])) == set(get_args(get_type_hints(Result)["status"]))
     assert {action.value for action in Action} <= set(_SPAN.findall(rows["findings"]))
@@ -325,7 +325,7 @@ def test_every_kind_of_finding_is_documented(tmp_path: Path) -> None:
 
 
 def write_outputs(page: Path) -> None:
-    """Replace the outputs that a page shows by the real ones, where they differ by more than what varies."""
+    """Replace the outputs on a page with the real ones, if they differ by more than times and sizes."""
     text = page.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="conda-prune-docs-") as directory:
         for step, real in play(page, Path(directory)):

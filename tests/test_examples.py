@@ -80,7 +80,7 @@ def test_every_command_in_the_examples_exists(path: Path) -> None:
         parse(command.replace("$COMMAND", "check").replace("$PART", "1"), path.name)
 
 
-def test_the_examples_hold_the_commands_that_they_are_for() -> None:
+def test_each_example_runs_conda_prune() -> None:
     commands = {command for path in TEXTS for command in find_commands(path.read_text(encoding="utf-8"))}
     assert {"prefix --fix", "fix --in-place output", "check --installed ${{ name }}"} <= commands
 
@@ -100,7 +100,7 @@ def scripts(value: Any) -> Iterator[str]:
 
 @needs_bash
 @pytest.mark.parametrize("path", [ACTION, CI, WORKFLOW, GITLAB], ids=lambda path: path.name)
-def test_scripts_are_shell(path: Path) -> None:
+def test_scripts_are_valid_shell(path: Path) -> None:
     found = list(scripts(load(path)))
     assert found
     for script in found:
@@ -109,7 +109,7 @@ def test_scripts_are_shell(path: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_ci_runs_the_readmes_command_on_the_oldest_and_the_newest_python_of_every_system() -> None:
+def test_ci_runs_the_readme_command_on_every_system() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    (.*-m pytest.*)$", readme, re.MULTILINE)
     job = load(CI)["jobs"]["tests"]
@@ -123,7 +123,7 @@ def test_ci_runs_the_readmes_command_on_the_oldest_and_the_newest_python_of_ever
     assert sorted(matrix["python"], key=lambda version: int(version.partition(".")[2])) == matrix["python"]
 
 
-def test_the_workflow_gives_the_action_inputs_that_it_has() -> None:
+def test_the_workflow_uses_existing_inputs_of_the_action() -> None:
     inputs = load(ACTION)["inputs"]
     for path in (WORKFLOW, CI):
         steps = [step for job in load(path)["jobs"].values() for step in job["steps"]]
@@ -142,7 +142,7 @@ def test_the_workflow_repairs_before_it_tests_and_uploads() -> None:
     assert places == sorted(places)
 
 
-def test_the_conda_build_recipe_builds_what_the_other_recipe_builds() -> None:
+def test_both_example_recipes_build_the_same_package() -> None:
     template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(
         (EXAMPLES / "conda-build" / "meta.yaml").read_text(encoding="utf-8")
     )
@@ -154,7 +154,7 @@ def test_the_conda_build_recipe_builds_what_the_other_recipe_builds() -> None:
     assert f"conda-prune check --installed {meta['package']['name']}" in meta["test"]["commands"]
 
 
-def test_the_pixi_tasks_follow_one_another() -> None:
+def test_the_pixi_tasks_run_in_order() -> None:
     manifest = load_toml(EXAMPLES / "pixi" / "pixi.toml")
     tasks = manifest["tasks"]
     assert "--target-dir output" in tasks["build"]
@@ -165,7 +165,7 @@ def test_the_pixi_tasks_follow_one_another() -> None:
 
 
 @needs_bash
-def test_the_commands_after_the_build_repair_what_lies_in_output(wheel_commands: Path, tmp_path: Path) -> None:
+def test_the_commands_after_the_build_repair_its_output(wheel_commands: Path, tmp_path: Path) -> None:
     tasks = load_toml(EXAMPLES / "pixi" / "pixi.toml")["tasks"]
     job = next(line for line in load(GITLAB)["prune"]["script"] if line.startswith("conda-prune"))
     for number, command in enumerate([tasks["prune"]["cmd"], job]):
@@ -186,7 +186,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel_commands(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """A directory with `bin/conda-prune`, and `libraries/` with all that it imports."""
+    """A directory with `bin/conda-prune`, and `libraries/` with everything that it imports."""
     directory = tmp_path_factory.mktemp("commands")
     libraries = directory / "libraries"
     libraries.mkdir()
@@ -204,7 +204,7 @@ def wheel_commands(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Pat
 
 @dataclass(frozen=True)
 class Runner:
-    """A GitHub runner, as far as the action's steps look at it."""
+    """The parts of a GitHub runner that the steps of the action use."""
 
     directory: Path
     libraries: Path
@@ -221,7 +221,7 @@ class Runner:
             "GITHUB_STEP_SUMMARY": str(self.directory / "summary.md"),
             "GITHUB_ACTIONS": "true",
             "GITHUB_WORKSPACE": str(self.directory),
-            # What pip would fetch is here already.
+            # pip must not download anything: everything is installed already.
             "PIP_NO_INDEX": "1",
             "PIP_NO_DEPS": "1",
             "PYTHONPATH": str(self.libraries),
@@ -252,7 +252,7 @@ def expanded(text: str, values: Mapping[str, str]) -> str:
 
 
 @needs_bash
-def test_the_action_reports_repairs_and_is_then_content(wheel: Path, wheel_commands: Path, tmp_path: Path) -> None:
+def test_the_action_repairs_and_then_passes(wheel: Path, wheel_commands: Path, tmp_path: Path) -> None:
     shutil.copytree(SEED, tmp_path / "output" / "linux-64")
     libraries = tmp_path / "libraries"
     shutil.copytree(wheel_commands / "libraries", libraries, symlinks=True)
@@ -276,7 +276,7 @@ def test_the_action_reports_repairs_and_is_then_content(wheel: Path, wheel_comma
     code, printed = runner.run(work, paths="output/*\n\noutput/*/*.conda\n")
     assert code == 0, printed
 
-    # A build that was skipped leaves nothing, not even the directory.
+    # A skipped build creates nothing, not even the directory.
     code, printed = runner.run(work, command="fix", paths="skipped")
     assert (code, "no conda packages in skipped" in printed) == (0, True), printed
 
@@ -299,7 +299,7 @@ requirements:
 
 
 @needs_bash
-def test_the_python_example_repairs_each_package_that_it_builds(tmp_path: Path) -> None:
+def test_the_python_example_repairs_each_built_package(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE, encoding="utf-8")
     channel = tmp_path / "channel"

@@ -1,4 +1,4 @@
-"""The hook in every place that it can be, with the real tools: rattler-build builds and tests, py-rattler installs."""
+"""The hook in every place where it can run, with the real tools: rattler-build and py-rattler."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ FORMATS = pytest.mark.parametrize("package_format", ["conda", "tar-bz2"])
 
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
-    """A channel with the running Python and the one before it."""
+    """A channel with the running Python and the version before it."""
     return with_old_python(make_channel(tmp_path_factory.mktemp("hook")))
 
 
 def files(package: Path) -> set[str]:
-    """The payload's paths, as rattler-build lists them."""
+    """Return the paths in the payload, as rattler-build lists them."""
     from rattler_build import Package
 
     return {path for path in Package.from_file(package).files if not path.startswith("info/")}
@@ -57,7 +57,7 @@ def test_a_package_without_strays_passes_the_recipes_test(channel: Channel, tmp_
     assert "1 clean" in older.log
 
 
-def test_without_the_hook_the_recipes_test_fails_the_build(channel: Channel, tmp_path: Path) -> None:
+def test_without_the_hook_the_recipes_test_fails(channel: Channel, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, test=IN_TESTS)
     _, newer = build_variants(channel, recipe, tmp_path / "output", tests="native")
     assert newer.package is None
@@ -65,9 +65,7 @@ def test_without_the_hook_the_recipes_test_fails_the_build(channel: Channel, tmp
 
 
 @FORMATS
-def test_the_hook_at_the_end_of_the_script_keeps_strays_out(
-    channel: Channel, tmp_path: Path, package_format: str
-) -> None:
+def test_the_hook_keeps_stray_files_out(channel: Channel, tmp_path: Path, package_format: str) -> None:
     recipe = write_recipe(tmp_path, hook=["conda-prune prefix --fix --extend-select foreign-tree"], test=IN_TESTS)
     older, newer = build_variants(channel, recipe, tmp_path / "output", package_format=package_format, tests="native")
     assert (older.error, newer.error) == (None, None)
@@ -76,8 +74,8 @@ def test_the_hook_at_the_end_of_the_script_keeps_strays_out(
     assert "fixed    $PREFIX   −2 files" in newer.log
 
 
-def test_rattler_build_compiles_what_sources_the_hook_left(channel: Channel, tmp_path: Path) -> None:
-    """Why the hook alone is not enough: it runs before rattler-build compiles, in another Python's tree as well."""
+def test_rattler_build_compiles_the_sources_that_remain(channel: Channel, tmp_path: Path) -> None:
+    """The hook alone is not enough: it runs before rattler-build compiles, even in the tree of another Python."""
     recipe = write_recipe(tmp_path, hook=["conda-prune prefix --fix"])
     _, newer = build_variants(channel, recipe, tmp_path / "output")
     compiled = {path for path in STRAY if OLD_TAG not in path}
@@ -106,7 +104,7 @@ run()
 
 @FORMATS
 @pytest.mark.parametrize(("move", "left"), [(1, "undo"), (3, "done")], ids=["undecided", "decided"])
-def test_what_a_killed_hook_left_is_not_packaged(
+def test_leftovers_of_a_killed_hook_are_not_packaged(
     channel: Channel, tmp_path: Path, package_format: str, move: int, left: str
 ) -> None:
     killed = [
@@ -129,9 +127,9 @@ def test_after_the_build_packages_and_index_are_fixed(channel: Channel, tmp_path
     recipe = write_recipe(tmp_path / "recipe", test=IN_TESTS)
     older, newer = build_variants(channel, recipe, output, package_format=package_format)
     assert files(newer.path) == OWN | SOURCES | STRAY, "the bug happened"
-    [(passed, said)] = run_tests(channel, newer.path)
+    [(passed, message)] = run_tests(channel, newer.path)
     assert not passed
-    assert "foreign-path" in said
+    assert "foreign-path" in message
     untouched = older.path.read_bytes()
 
     done = run("fix", "--in-place", output)
@@ -164,7 +162,7 @@ def test_after_the_build_packages_and_index_are_fixed(channel: Channel, tmp_path
     assert run("check", "--prefix", prefix).returncode == 0
 
 
-def test_a_build_that_goes_on_finds_the_fixed_package(channel: Channel, tmp_path: Path) -> None:
+def test_a_continued_build_finds_the_fixed_package(channel: Channel, tmp_path: Path) -> None:
     """rattler-build reads its own output as a channel, and re-indexes it without force: the record must be right."""
     output = tmp_path / "output"
     build_variants(channel, write_recipe(tmp_path / "recipe"), output)
@@ -186,7 +184,7 @@ def test_a_build_that_goes_on_finds_the_fixed_package(channel: Channel, tmp_path
     assert {name: after[name]["sha256"] for name in records} == {name: records[name]["sha256"] for name in records}
 
 
-def test_from_python_the_packages_of_a_result_can_be_fixed(channel: Channel, tmp_path: Path) -> None:
+def test_packages_of_a_build_are_fixed_from_python(channel: Channel, tmp_path: Path) -> None:
     script = "import sys, conda_prune\nfor path in sys.argv[1:]: print(conda_prune.fix(path, in_place=True).status)\n"
     variants = build_variants(channel, write_recipe(tmp_path), tmp_path / "output")
     paths = [str(variant.path) for variant in variants]

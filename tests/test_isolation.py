@@ -1,4 +1,4 @@
-"""Child processes of ours execute nothing that lies in the current directory."""
+"""Child processes execute nothing from the current directory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SHADOWS = (
     "types", "signal", "os", "runpy", "site", "sitecustomize", "usercustomize", "encodings", "pkgutil", "pickle",
     "multiprocessing", "tomllib", "rattler", "click", "zstandard", "libarchive", "yaml", "_yaml", "cffi",
 )  # fmt: skip
-"""Modules that a child might look for: the standard library's, our dependencies, and some that may be missing."""
+"""Modules that a child may import: from the standard library, our dependencies, and some that may be missing."""
 
 PARENT = "import subprocess, sys, conda_prune.isolation as isolation; sys.exit(subprocess.call(isolation.command({})))"
 """A process that starts a child."""
 
 
 def plant(directory: Path) -> Path:
-    """Fill a directory with modules that leave a mark when they are executed; return the mark."""
+    """Fill a directory with modules that write a file when they are executed; return the path of that file."""
     mark = directory / "executed"
     for name in SHADOWS:
         (directory / f"{name}.py").write_text(f"open({str(mark)!r}, 'a').write('{name} ')\n")
@@ -44,7 +44,7 @@ def run(command: list[str], directory: Path, **environment: str) -> str:
 def child_of(*options: str, module: str, arguments: tuple[str, ...] = ()) -> list[str]:
     """Return the command of a parent that runs a module in a child."""
     code = PARENT.format(", ".join(map(repr, (module, *arguments))))
-    # `python -c` puts the current directory first: a parent starts safely itself unless a test says otherwise.
+    # `python -c` puts the current directory first. Remove it, so that the parent itself starts safely.
     return [sys.executable, *options, "-c", f"import sys; '' in sys.path and sys.path.remove('')\n{code}"]
 
 
@@ -61,8 +61,8 @@ def test_child_does_not_import_from_the_current_directory(hostile: Path) -> None
 
 
 @pytest.mark.parametrize("entry", ["", ".", "{cwd}", "../hostile"])
-def test_python_path_does_not_bring_the_current_directory_back(hostile: Path, entry: str) -> None:
-    # What such a PYTHONPATH does to the parent is the user's doing: the modules appear once it has started.
+def test_python_path_does_not_add_the_current_directory(hostile: Path, entry: str) -> None:
+    # With such a PYTHONPATH, the parent itself would import them, so the modules are only created after it has started.
     script = hostile.parent / "parent.py"
     script.write_text(
         "import sys, subprocess\n"
@@ -85,7 +85,7 @@ def test_child_finds_what_python_path_adds(tmp_path: Path, hostile: Path) -> Non
     assert run(command, hostile, PYTHONPATH=str(tmp_path / "added")) == "added 'a b' '\\xfc'\n"
 
 
-def test_child_runs_the_package_that_its_parent_runs(tmp_path: Path) -> None:
+def test_child_runs_the_package_of_its_parent(tmp_path: Path) -> None:
     """In a checkout that is not installed, `python -m conda_prune` finds the package in the current directory."""
     mark = plant(tmp_path)
     shutil.copytree(PACKAGE, tmp_path / "conda_prune", ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""What one package may make us do is bounded: output, files, texts and memory; and large packages still work."""
+"""One package can only use a limited amount of output, files, metadata and memory, and large packages still work."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ from .executable import EXECUTABLE
 ROOT = Path(__file__).parent.parent
 UNLISTED = replace(BASE, paths_json=None, legacy_listings=False)
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured and limited as Linux does")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's ways to measure and limit memory")
 
 
 def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.CompletedProcess[str], int]:
-    """Run the command line; return what it said, and the most memory that it held, in bytes."""
+    """Run the command line; return its result, and its peak memory in bytes."""
     code = (
         "import resource, subprocess, sys\n"
         "limit = int(sys.argv[1])\n"
@@ -87,7 +87,7 @@ def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.C
 
 
 @pytest.mark.parametrize(
-    ("path", "held"),
+    ("path", "kept"),
     [
         ("lib/m.so", 0), ("info/licenses/LICENSE", 0), ("info/recipe/build.sh", 0), ("share/RECORD", 0),
         ("info/recipe/meta.yaml", 0), ("info/recipe/conda_build_config.yaml", 0),
@@ -96,9 +96,9 @@ def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.C
         ("info/index.json", 4 << 20), ("info/hash_input.json", 1 << 20), ("info/recipe/rendered_recipe.yaml", 2 << 20),
     ],
 )  # fmt: skip
-def test_of_a_file_no_more_is_held_than_says_what_it_is(path: str, held: int | None) -> None:
-    """None: all of it, since it may be edited."""
-    assert content_wanted(path) == held or (held is None and content_wanted(path) >= Limits().text)
+def test_only_the_needed_part_of_a_file_is_kept(path: str, kept: int | None) -> None:
+    """None means everything, because the file may be edited."""
+    assert content_wanted(path) == kept or (kept is None and content_wanted(path) >= Limits().text)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -118,8 +118,8 @@ def test_each_limit_stops_the_work_and_names_its_option(
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
 
 
-def test_a_zstd_window_above_the_limit_stops_the_work_and_names_its_option(tmp_path: Path) -> None:
-    """conda-package-handling 1.x leaves a window of 128 MiB, however small the content is."""
+def test_the_window_limit_stops_the_work_and_names_its_option(tmp_path: Path) -> None:
+    """conda-package-handling 1.x always writes a window of 128 MiB, even for small content."""
     package = write_package(BASE, tmp_path, writer="cph1")
     before = package.read_bytes()
     for work in (check, partial(fix, in_place=True)):
@@ -130,14 +130,14 @@ def test_a_zstd_window_above_the_limit_stops_the_work_and_names_its_option(tmp_p
 
 
 def in_long_mode(tar: bytes) -> bytes:
-    """A frame that takes a window of 256 MiB to read, as zstd --long=28 writes it."""
+    """A frame with a window of 256 MiB, as `zstd --long=28` writes it."""
     settings = zstandard.ZstdCompressionParameters(window_log=28, chain_log=16, hash_log=16, write_content_size=False)
     stream = zstandard.ZstdCompressor(compression_params=settings).compressobj()
     return stream.compress(tar) + stream.flush()
 
 
 @pytest.mark.parametrize("component", ["pkg", "info"])
-def test_a_package_in_long_mode_is_fixed_with_a_window_that_clients_accept(tmp_path: Path, component: str) -> None:
+def test_a_package_in_long_mode_gets_a_smaller_window(tmp_path: Path, component: str) -> None:
     package = from_frame(in_long_mode, component)(tmp_path)
     with pytest.raises(LimitExceeded, match="268435456 bytes is larger than 134217728, which is what conda clients"):
         fix(package, in_place=True)
@@ -152,14 +152,14 @@ def test_a_package_in_long_mode_is_fixed_with_a_window_that_clients_accept(tmp_p
     conda_package_streaming.extract.extract(package, tmp_path / "cps")
 
 
-def test_a_clean_package_in_long_mode_stays_and_is_told(tmp_path: Path) -> None:
+def test_a_clean_package_in_long_mode_only_gets_a_note(tmp_path: Path) -> None:
     package = from_frame(in_long_mode, "pkg")(tmp_path)
     fix(package, in_place=True, limits=Limits(window=256 << 20))
     with zipfile.ZipFile(package) as file:
         members = [ZipMember(name, file.read(name)) for name in file.namelist()]
-    [place] = [place for place, member in enumerate(members) if member.name.startswith("pkg-")]
-    tar = zstandard.ZstdDecompressor().stream_reader(members[place].data).read()
-    members[place] = replace(members[place], data=in_long_mode(tar))
+    [index] = [index for index, member in enumerate(members) if member.name.startswith("pkg-")]
+    tar = zstandard.ZstdDecompressor().stream_reader(members[index].data).read()
+    members[index] = replace(members[index], data=in_long_mode(tar))
     package.write_bytes(zip_archive(members))
     before = package.read_bytes()
     result = fix(package, in_place=True, limits=Limits(window=256 << 20))
@@ -185,7 +185,7 @@ def test_the_option_sets_the_limit_of_the_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["", "64X", "-1", "1.5G", "G"])
-def test_a_size_that_is_none_is_wrong_usage(size: str) -> None:
+def test_an_invalid_size_is_a_usage_error(size: str) -> None:
     done, _ = run("check", "x.conda", f"--max-text={size}")
     assert done.returncode == 2
     assert "such as 64G" in done.stderr
@@ -198,7 +198,7 @@ def zeros(size: int) -> Iterator[bytes]:
 
 
 def bomb(path: Path, size: int, *, stated: bool) -> Path:
-    """A package of a few kilobytes whose payload is one file of so many zeros."""
+    """A package of a few kilobytes whose payload is one file with `size` zeros."""
     info, pkg = component_tars(BASE)
     header = bytearray(tar_member("share/zeros"))
     header[124:136] = b"\x80" + size.to_bytes(11, "big")
@@ -213,7 +213,7 @@ def bomb(path: Path, size: int, *, stated: bool) -> Path:
 
 
 def bz2_bomb(path: Path, size: int) -> Path:
-    """A .tar.bz2 of a few kilobytes with one file of so many zeros."""
+    """A .tar.bz2 of a few kilobytes with one file of `size` zeros."""
     info, pkg = component_tars(BASE)
     header = tar_member("share/zeros", dialect=GNU)
     with tarfile.open(fileobj=io.BytesIO(header + END)) as archive:
@@ -263,7 +263,7 @@ def test_long_a_bomb_of_a_hundred_gigabytes_stops_by_default(tmp_path: Path) -> 
 
 
 @linux
-def test_deflated_entries_cannot_burst_the_disk(tmp_path: Path) -> None:
+def test_deflated_entries_cannot_fill_the_disk(tmp_path: Path) -> None:
     package = tmp_path / f"{BASE.stem}.conda"
     with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open(f"pkg-{BASE.stem}.tar.zst", "w", force_zip64=True) as entry:
@@ -282,7 +282,7 @@ def test_deflated_entries_cannot_burst_the_disk(tmp_path: Path) -> None:
 def test_metadata_of_a_small_package_takes_little_memory(
     tmp_path: Path, bomb: TextBomb | MemberBomb, size: int
 ) -> None:
-    """Without limits of its own, metadata takes up to 30 times its bytes: 13 GB from a package of 47 KiB."""
+    """Without limits, metadata takes up to 30 times its size in memory: 13 GB for a package of 47 KiB."""
     package = write_bomb(bomb, size, tmp_path / f"{BASE.stem}.conda")
     assert package.stat().st_size < 200 << 10
     before = package.read_bytes()
@@ -294,7 +294,7 @@ def test_metadata_of_a_small_package_takes_little_memory(
         assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
 
 
-def test_metadata_out_of_proportion_is_refused_and_the_option_allows_it(tmp_path: Path) -> None:
+def test_metadata_out_of_proportion_is_refused_unless_allowed(tmp_path: Path) -> None:
     [bomb] = [bomb for bomb in BOMBS if bomb.id == "record-lines"]
     package = write_bomb(bomb, 8 << 20, tmp_path / f"{BASE.stem}.conda")
     with pytest.raises(LimitExceeded, match=r"metadata and names take more than .* bytes; raise --max-ratio"):
@@ -308,7 +308,7 @@ def test_metadata_out_of_proportion_is_refused_and_the_option_allows_it(tmp_path
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("name", ["info/files", "info/has_prefix", "info/no_link", "info/paths.json"])
-def test_a_listing_of_more_files_than_members_may_be_is_refused(tmp_path: Path, format_: Format, name: str) -> None:
+def test_a_listing_of_more_files_than_allowed_is_refused(tmp_path: Path, format_: Format, name: str) -> None:
     entries = [{"_path": f"share/{number}"} for number in range(50)]
     lines = "".join(f"share/{number}\n" for number in range(50)).encode()
     content = json.dumps({"paths": entries, "paths_version": 1}).encode() if name.endswith("json") else lines
@@ -344,7 +344,7 @@ def test_an_index_of_more_than_four_megabytes_is_refused(tmp_path: Path, size: i
 
 
 def test_more_than_a_hundred_dependencies_on_python_are_refused(tmp_path: Path) -> None:
-    """rattler takes up to 14 ms for each: an index of 4 MiB would take an hour."""
+    """rattler takes up to 14 ms for each, so an index of 4 MiB would take an hour."""
     for count in (98, 99):
         depends = (*BASE.depends, *(f"python >=3.11.0.{number}" for number in range(count)))
         package = write_package(replace(BASE, depends=depends), tmp_path)
@@ -356,7 +356,7 @@ def test_more_than_a_hundred_dependencies_on_python_are_refused(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("value", ["[" * 900 + "]" * 900, '{"x":' * 900 + "1" + "}" * 900], ids=["list", "object"])
-def test_values_of_another_type_are_shown_in_short(tmp_path: Path, value: str) -> None:
+def test_long_values_of_another_type_are_shortened(tmp_path: Path, value: str) -> None:
     index = f'{{"name": {value}, "version": "1", "build": "0"}}'.encode()
     package = write_package(replace(BASE, info={"info/index.json": index}), tmp_path)
     with pytest.raises(BadMetadata, match=r"has a name that is not a string: |nested too deeply") as caught:
@@ -366,7 +366,7 @@ def test_values_of_another_type_are_shown_in_short(tmp_path: Path, value: str) -
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_attributes_that_are_not_kept_take_no_memory(tmp_path: Path, format_: Format) -> None:
-    """conda-build writes each member's time as an attribute: a kilobyte each, for half a million members 512 MiB."""
+    """conda-build writes each member's time as an attribute, which takes 512 MiB for half a million members."""
     attributes = [pax_header({"comment": "x" * 500_000}) + tar_member(f"share/{number}") for number in range(9)]
     package = from_tar(lambda members: tar_of([*members, *attributes]), format_, UNLISTED)(tmp_path)
     assert fix(package, in_place=True, limits=Limits(text=1_000_000)).status == "fixed"
@@ -374,7 +374,7 @@ def test_attributes_that_are_not_kept_take_no_memory(tmp_path: Path, format_: Fo
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_attributes_of_hard_links_cannot_fill_the_memory(tmp_path: Path, format_: Format) -> None:
-    """A hard link may become a file, and its headers are kept for that."""
+    """The headers of hard links are kept, because a hard link may become a file."""
     links = [
         pax_header({"comment": "x" * 500_000})
         + tar_member(f"share/{number}", type=tarfile.LNKTYPE, linkname=f"{SITE}/m/a.py")
@@ -387,7 +387,7 @@ def test_attributes_of_hard_links_cannot_fill_the_memory(tmp_path: Path, format_
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_deep_directories_cannot_fill_the_memory(tmp_path: Path, format_: Format) -> None:
-    """Of a name with 2000 directories, all the ways to them take 500 times its bytes."""
+    """The paths of the 2000 directories in one name take 500 times as many bytes as the name."""
     deep = [pax_header({"path": f"{number}/" + "a/" * 2000 + "x"}) + tar_member("x") for number in range(10)]
     package = from_tar(lambda members: tar_of([*members, *deep]), format_)(tmp_path)
     for work in (partial(check, deep=True), partial(fix, in_place=True)):
@@ -425,7 +425,7 @@ def linked(name: str) -> bytes:
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("member", [named, linked])
 @pytest.mark.parametrize("piece", PIECES)
-def test_a_long_name_takes_time_by_its_length_and_is_refused(
+def test_a_long_name_is_refused_in_linear_time(
     tmp_path: Path, piece: str, member: Callable[[str], bytes], format_: Format
 ) -> None:
     def seconds(length: int) -> float:
@@ -434,7 +434,7 @@ def test_a_long_name_takes_time_by_its_length_and_is_refused(
         before = package.read_bytes()
         started = time.process_time()
         for work in (partial(check, deep=True), partial(fix, in_place=True)):
-            with pytest.raises(LimitExceeded, match="more than 4095 are unpacked nowhere") as caught:
+            with pytest.raises(LimitExceeded, match="no system unpacks more than 4095") as caught:
                 work(package)
             assert len(str(caught.value)) < 300
         took = time.process_time() - started
@@ -447,7 +447,7 @@ def test_a_long_name_takes_time_by_its_length_and_is_refused(
 
 
 @pytest.mark.parametrize("length", [4095, 4096])
-def test_names_that_some_system_unpacks_are_no_fault(tmp_path: Path, length: int) -> None:
+def test_names_that_a_system_can_unpack_are_accepted(tmp_path: Path, length: int) -> None:
     name = "share/" + "a/" * 2044 + "x" * (length - 6 - 2 * 2044)
     package = from_tar(lambda members: tar_of([*members, named(name)]), ".conda", UNLISTED)(tmp_path)
     if length <= 4095:
@@ -460,10 +460,10 @@ def test_names_that_some_system_unpacks_are_no_fault(tmp_path: Path, length: int
 
 @pytest.mark.parametrize(
     ("format_", "listing"),
-    # Of a .tar.bz2, the files themselves are known, and this list is compared with them.
+    # In a .tar.bz2, info/files is compared with the files themselves instead.
     [(".conda", "info/paths.json"), (".tar.bz2", "info/paths.json"), (".conda", "info/files")],
 )
-def test_a_listed_name_that_is_unpacked_nowhere_is_refused(tmp_path: Path, format_: Format, listing: str) -> None:
+def test_a_listed_name_that_no_system_unpacks_is_refused(tmp_path: Path, format_: Format, listing: str) -> None:
     name = "a/" * 3000
     paths = json.dumps({"paths": [{"_path": name}], "paths_version": 1}).encode()
     spec = replace(BASE, paths_json=lambda raw: paths) if listing.endswith("json") else replace(
@@ -479,7 +479,7 @@ import os, resource, sys
 from conda_prune.cli import run
 more, *paths = sys.argv[1:]
 for path in paths:
-    # The first one brings in all that Python has to import.
+    # The first package makes Python import everything.
     sys.argv = ["conda-prune", "fix", "--in-place", "--threads", "1", path]
     code = run()
     with open("/proc/self/statm") as file:
@@ -493,10 +493,10 @@ os._exit(code)
 
 @linux
 @pytest.mark.parametrize("format_", FORMATS)
-def test_too_little_memory_is_said_in_one_line(tmp_path: Path, format_: Format) -> None:
-    """A ladder of address space, from little more than what was imported to enough.
+def test_too_little_memory_is_reported_in_one_line(tmp_path: Path, format_: Format) -> None:
+    """Increase the address space from little more than the imports take until it is enough.
 
-    With nothing more, Python itself may wait forever for the first thread that it starts.
+    With too little, Python itself may wait forever for the first thread that it starts.
     """
     (tmp_path / "first").mkdir()
     (tmp_path / "work").mkdir()
@@ -529,7 +529,7 @@ def test_too_little_memory_is_said_in_one_line(tmp_path: Path, format_: Format) 
 
 
 def large(path: Path, count: int) -> Path:
-    """A package with so many small files, one of them stray."""
+    """A package with `count` small files and one stray file."""
     files = {f"share/{number // 1000}/{number}": b"" for number in range(count)}
     stray = f"{SITE}/m/__pycache__/a.cpython-310.pyc"
     entries = [*sorted(files), stray]
@@ -571,7 +571,7 @@ def test_long_a_million_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [6000])
-def test_work_grows_with_the_number_of_files_and_no_faster(tmp_path: Path, count: int) -> None:
+def test_work_is_linear_in_the_number_of_files(tmp_path: Path, count: int) -> None:
     def seconds(number: int) -> float:
         package = large(tmp_path / f"{BASE.stem}.conda", number)
         started = time.process_time()
@@ -580,7 +580,7 @@ def test_work_grows_with_the_number_of_files_and_no_faster(tmp_path: Path, count
 
     seconds(100)
     few, many = (min(seconds(number) for _ in range(3)) for number in (count, 4 * count))
-    assert many < 6 * few, "linear is 4; a list of names that is searched for each name makes it 8"
+    assert many < 6 * few, "linear is 4; searching a list of names for each name makes it 8"
 
 
 @pytest.mark.long
@@ -592,8 +592,8 @@ def test_long_a_component_of_more_than_four_gigabytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_long_a_package_of_more_than_four_gigabytes_is_read_by_every_client(tmp_path: Path) -> None:
-    """Its payload is in raw blocks, which stay: the zip that comes out needs sizes of 64 bits."""
+def test_long_every_client_reads_more_than_four_gigabytes(tmp_path: Path) -> None:
+    """Its payload is in raw blocks, which are copied, so the result needs 64-bit sizes."""
     size = (4 << 30) + (100 << 20)
     info, pkg = component_tars(BASE)
     header = tar_member("share/zeros", dialect=GNU)
@@ -630,25 +630,25 @@ def test_long_a_package_of_more_than_four_gigabytes_is_read_by_every_client(tmp_
     assert fix(package, in_place=True).status == "clean"
 
 
-def test_errors_are_of_one_family() -> None:
+def test_limit_errors_are_prune_errors() -> None:
     assert issubclass(LimitExceeded, PruneError)
 
 
 def open_files(count: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process that may have `count` files open."""
+    """Run a command in a process that may open `count` files."""
     command = ["sh", "-c", f'ulimit -n {count} && exec "$@"', "sh", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def python_starts(count: int) -> bool:
-    """Python reads the .pth files of its environment first, and needs more files where one of them imports a module."""
+    """Whether Python itself starts. It needs more files if a .pth file of its environment imports a module."""
     return open_files(count, sys.executable, "-c", "pass").returncode == 0
 
 
 @linux
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("options", [("check", "--deep"), ("fix", "--in-place"), ("fix", "--in-place", "-j", "2")])
-def test_too_few_open_files_are_named_as_the_reason(tmp_path: Path, format_: Format, options: tuple[str, ...]) -> None:
+def test_too_few_open_files_are_reported(tmp_path: Path, format_: Format, options: tuple[str, ...]) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     packages = [write_package(BASE, tmp_path / name, format=format_) for name in ("a", "b")]
@@ -662,7 +662,7 @@ def test_too_few_open_files_are_named_as_the_reason(tmp_path: Path, format_: For
             assert "oo many" in line, line
             assert "open" in line, line
             assert "report" not in line, line
-            assert ".py" not in line, "a module that could not be imported is not the reason"
+            assert ".py" not in line, "a failed import is not reported as the reason"
         assert (done.returncode == 3) is bool(done.stderr)
         for package in packages:
             assert os.listdir(package.parent) == [package.name]

@@ -1,4 +1,4 @@
-"""conda-prune's sdist and wheel are built, hold what they should, install and run; its recipe says the same."""
+"""The sdist and the wheel of conda-prune can be built, are complete, install and run; the recipe agrees with them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .tool_channel import (
 
 RECIPE = REPOSITORY / "recipe" / "recipe.yaml"
 NOT_IN_SDIST = {".ci", ".gitignore"}
-"""What only the repository needs."""
+"""Files that only the repository needs."""
 
 
 def project() -> dict[str, object]:
@@ -56,7 +56,7 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh virtual environment with the wheel in it, and the libraries of this one within reach."""
+    """A fresh virtual environment with the wheel, which can also import the libraries of this environment."""
     directory = tmp_path_factory.mktemp("environment") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
     python = executable(directory, "python")
@@ -116,7 +116,7 @@ def test_the_installed_wheel_repairs_a_package(environment: Path, tmp_path: Path
 
 
 def imported() -> set[str]:
-    """Return the top-level modules, others' than the standard library's, that conda_prune imports anywhere."""
+    """Return the top-level third-party modules that conda_prune imports anywhere."""
     modules: set[str] = set()
     for path in (REPOSITORY / "conda_prune").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -144,31 +144,31 @@ def optional() -> set[str]:
 
 
 def declared() -> dict[str, str]:
-    """Return the version bounds of pyproject.toml's dependencies, by name; markers aside."""
+    """Return the version bounds of the dependencies in pyproject.toml by name, without markers."""
     dependencies = project()["dependencies"]
     assert isinstance(dependencies, list)
     return {(wish := Requirement(text)).name.lower(): str(wish.specifier) for text in dependencies}
 
 
-def test_what_is_imported_is_declared() -> None:
-    # Asked for by name, and only where the standard library has none.
+def test_every_imported_module_is_declared() -> None:
+    # tomli is imported by name, and only if the standard library has no tomllib.
     needed = {name: modules_of(name) for name in (declared().keys() - {"tomli"}) | optional()}
     assert imported() <= set().union(*needed.values())
     assert [name for name, modules in needed.items() if not modules & imported()] == []
 
 
-def test_the_recipe_says_what_pyproject_says() -> None:
+def test_the_recipe_matches_pyproject() -> None:
     recipe = recipe_of(RECIPE)
     context, requirements = recipe["context"], recipe["requirements"]
     assert isinstance(context, dict)
     assert isinstance(requirements, dict)
-    told = project()
-    assert context["version"] == told["version"] == conda_prune.__version__
-    assert f">={context['python_min']}" == told["requires-python"]
+    metadata = project()
+    assert context["version"] == metadata["version"] == conda_prune.__version__
+    assert f">={context['python_min']}" == metadata["requires-python"]
     run = dict(line.partition(" ")[::2] for line in requirements["run"])
     assert run.pop("python") == ">=${{ python_min }}"
-    # Only Python 3.10 needs tomli, which a conda package for any Python has no way to say.
+    # Only Python 3.10 needs tomli, but a noarch package cannot express that.
     wanted = {CONDA_NAMES.get(name, name): bound for name, bound in declared().items()}
     assert run == wanted
     (entry,) = recipe["build"]["python"]["entry_points"]
-    assert dict([entry.split(" = ")]) == told["scripts"]
+    assert dict([entry.split(" = ")]) == metadata["scripts"]

@@ -1,4 +1,4 @@
-"""Only regular files are read where a name is looked up: pipes, sockets and devices are errors, and nothing waits."""
+"""Only regular files are opened by name. Pipes, sockets and devices are errors, and nothing waits for them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_link_to_device(path: Path) -> None:
 def make_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         here = os.getcwd()
-        os.chdir(path.parent)  # The path of a socket has about a hundred characters at most.
+        os.chdir(path.parent)  # The path of a socket is limited to about a hundred characters.
         try:
             server.bind(path.name)
         finally:
@@ -65,17 +65,17 @@ def test_a_regular_file_is_read(tmp_path: Path) -> None:
 
 
 @posix
-@pytest.mark.parametrize(("make", "says"), ODD_FILES)
-def test_anything_else_is_refused_without_waiting(tmp_path: Path, make: Callable[[Path], None], says: str) -> None:
+@pytest.mark.parametrize(("make", "message"), ODD_FILES)
+def test_other_files_are_refused_without_waiting(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
     make(tmp_path / "odd")
     for open_ in (open_regular, open_named):
-        with pytest.raises(NotRegular, match=re.escape(says)) as caught:
+        with pytest.raises(NotRegular, match=re.escape(message)) as caught:
             open_(str(tmp_path / "odd"))
-        assert caught.value.strerror == says
+        assert caught.value.strerror == message
 
 
 @posix
-def test_a_file_is_opened_below_an_open_directory(tmp_path: Path) -> None:
+def test_a_file_is_opened_in_an_open_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "link").symlink_to("file")
     directory = os.open(tmp_path, os.O_RDONLY)
@@ -89,10 +89,10 @@ def test_a_file_is_opened_below_an_open_directory(tmp_path: Path) -> None:
 
 
 @posix
-def test_no_descriptor_is_left_open_by_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name leads to a file when it is looked at, and to a pipe when it is opened."""
+def test_a_refusal_leaves_no_descriptor_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name leads to a file when it is checked, and to a pipe when it is opened."""
     if not os.path.isdir("/proc/self/fd"):
-        pytest.skip("only /proc tells which files are open")
+        pytest.skip("needs /proc to know which files are open")
     path = tmp_path / "file"
     path.write_bytes(b"content")
     real = os.open
@@ -110,8 +110,8 @@ def test_no_descriptor_is_left_open_by_a_refusal(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has leases on files")
-def test_a_file_with_a_lease_on_it_is_waited_for(tmp_path: Path) -> None:
-    """Samba takes leases: a non-blocking open fails until the holder has given the file up."""
+def test_a_file_with_a_lease_is_awaited(tmp_path: Path) -> None:
+    """Samba uses leases. A non-blocking open fails until the holder has given up the lease."""
     import fcntl
     import signal
 
@@ -141,7 +141,7 @@ def test_a_file_with_a_lease_on_it_is_waited_for(tmp_path: Path) -> None:
         os.close(holder)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="process substitution is bash's")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs the process substitution of bash")
 def test_results_may_come_from_a_process_substitution(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text("")
     command = f"{sys.executable} -m conda_prune report <(cat {tmp_path}/results.jsonl) {tmp_path}/results.jsonl"
@@ -159,8 +159,8 @@ def test_a_pipe_among_the_results_is_an_error(tmp_path: Path) -> None:
 
 
 @posix
-@pytest.mark.parametrize(("make", "says"), ODD_FILES)
-def test_odd_records_of_a_prefix_are_an_error(tmp_path: Path, make: Callable[[Path], None], says: str) -> None:
+@pytest.mark.parametrize(("make", "message"), ODD_FILES)
+def test_odd_records_of_a_prefix_are_an_error(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
     (tmp_path / "conda-meta").mkdir()
     good = {"name": "good", "version": "1", "build": "0", "files": []}
     (tmp_path / "conda-meta/good-1-0.json").write_text(json.dumps(good))
@@ -173,7 +173,7 @@ def test_odd_records_of_a_prefix_are_an_error(tmp_path: Path, make: Callable[[Pa
     for command in commands:
         done = run(*command)
         assert done.returncode == 3
-        assert f"the record conda-meta/odd-1-0.json cannot be read: {says}; " in done.stderr
+        assert f"the record conda-meta/odd-1-0.json cannot be read: {message}; " in done.stderr
 
 
 @posix

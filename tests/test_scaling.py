@@ -194,8 +194,8 @@ def test_time_grows_no_faster_than_the_input(growing: Growing, tmp_path: Path) -
     many = growing.write(growing.count * FACTOR, tmp_path / "many")
     seconds = {few: float("inf"), many: float("inf")}
     for _ in range(ROUNDS):
-        for path in seconds:
-            seconds[path] = min(seconds[path], cpu_seconds(path))
+        for path, least in seconds.items():
+            seconds[path] = min(least, cpu_seconds(path))
         if seconds[many] < TOO_MUCH * seconds[few]:
             return
     raise AssertionError(f"{seconds[many] / seconds[few]:.1f} times as long for {FACTOR} times as much")

@@ -1,4 +1,4 @@
-"""What the system is asked for: to swap two files, and to wait for another run, which is announced."""
+"""Two files are swapped in one step, and waiting for another run is announced."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_waiting_for_another_run_is_announced(tmp_path: Path, capfd: pytest.Capt
     with Staging(str(target), str(target)):
         assert time.monotonic() - started > 1
     holder.wait()
-    told = capfd.readouterr().err
-    assert told.startswith("waiting for ")
-    assert told.endswith(f"which is working on {tmp_path}/a\\x1b[31m.conda\n")
+    message = capfd.readouterr().err
+    assert message.startswith("waiting for ")
+    assert message.endswith(f"which is working on {tmp_path}/a\\x1b[31m.conda\n")
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux tells who holds a lock")
-def test_holder_of_a_lock_is_known(tmp_path: Path) -> None:
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux says who holds a lock")
+def test_the_holder_of_a_lock_is_known(tmp_path: Path) -> None:
     import fcntl
 
     path = tmp_path / "locked"

@@ -1,1 +1,1 @@
-"""Reads and rewrites packages as archives; knows nothing of Python, rules or variants."""
+"""Reads packages as archives and writes them again; knows nothing of Python, rules or variants."""

@@ -1,4 +1,8 @@
-"""The two formats of conda packages, as components in the order found: a zip of zstd tars, or one bz2 tar (CEP 35)."""
+"""The two formats of conda packages (CEP 35): a .conda is a zip of zstd-compressed tars, a .tar.bz2 is one bz2 tar.
+
+`Archive` finds the compressed components and refuses files that clients would read differently. It reads by position
+from one open file, so a package that is replaced in the meantime is still read consistently.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +35,17 @@ if TYPE_CHECKING:
 
 _METADATA = "metadata.json"
 _METADATA_LIMIT = 1 << 20
-_CHANGED, _AGAIN = "the file was changed while it was being read", "try again when nothing writes to it"
+_CHANGED, _HINT = "the file was changed while it was being read", "try again when nothing writes to it"
 
 
-class Part(NamedTuple):
-    """One compressed tar stream: `component` is `info`, `pkg` or `tar`; `entry` its name in the zip.
+class PackedComponent(NamedTuple):
+    """A component as it is in the file, compressed: `name` is `info`, `pkg` or `tar`, `byte_range` where its bytes are.
 
-    `crc` is the CRC-32 that the zip states, None in a .tar.bz2. `byte_range` holds the compressed bytes.
+    `entry` is its name in the zip, and `crc` the CRC-32 of the compressed bytes that the zip states; a .tar.bz2 has
+    neither ("" and None).
     """
 
-    component: str
+    name: str
     entry: str
     codec: Literal["zstd", "bzip2"]
     byte_range: ByteRange
@@ -48,9 +53,10 @@ class Part(NamedTuple):
 
 
 class Archive:
-    """A package's file, opened for reading; use it in a `with` statement.
+    """A package's file, opened for reading. Use it in a `with` statement.
 
-    Raises NotAPackage, Damaged, Unsupported or BadMetadata, before any payload is read. `notes` are oddities in words.
+    Opening raises NotAPackage, Damaged, Unsupported or BadMetadata, before any payload is read. `notes` describe
+    oddities that do not stop the work.
     """
 
     def __init__(self, path: str, limits: Limits) -> None:
@@ -68,11 +74,11 @@ class Archive:
             if self._whole.size == 0:
                 raise NotAPackage("the file is empty", "download or build it again")
             if self.format is Format.TAR_BZ2:
-                self.parts: tuple[Part, ...] = (Part("tar", "", "bzip2", self._whole, None),)
+                self.components: tuple[PackedComponent, ...] = (PackedComponent("tar", "", "bzip2", self._whole, None),)
             else:
                 self._zip = zips.read_zip(self._whole)
                 self._check_metadata(self._zip)
-                self.parts = tuple(self._conda_parts(self._zip))
+                self.components = tuple(self._conda_components(self._zip))
         except BaseException as error:
             self.close(error)
             raise
@@ -88,17 +94,18 @@ class Archive:
     def close(self, error: BaseException | None = None) -> None:
         """Close the file. Windows cannot replace a file that is open.
 
-        Raises Changed from `error` where the file is not what was opened any more: that is why something went wrong.
+        If `error` is given and the file has changed since it was opened, raise Changed from it: the change is the
+        likely cause.
         """
         changed = isinstance(error, Exception) and not self._file.closed and (self._written() or self._replaced())
         self._open.close()
         if changed:
-            raise Changed(_CHANGED, _AGAIN) from error
+            raise Changed(_CHANGED, _HINT) from error
 
     def check_unwritten(self) -> None:
-        """Raise Changed when the file was written since it was opened; one replaced meanwhile is still what it was."""
+        """Raise Changed if the open file was written to. If another file has replaced it, that does not matter here."""
         if self._written():
-            raise Changed(_CHANGED, _AGAIN)
+            raise Changed(_CHANGED, _HINT)
 
     def _written(self) -> bool:
         return identity_of(os.fstat(self._file.fileno())) != self.identity
@@ -111,82 +118,83 @@ class Archive:
 
     @property
     def descriptor(self) -> int:
-        """The open file's descriptor: it stays that of the file that is read when another file takes its name."""
+        """The descriptor of the open file, which is still the same file if another one replaces it at its path."""
         return self._file.fileno()
 
     @property
     def whole(self) -> ByteRange:
-        """The file's bytes."""
+        """All bytes of the file."""
         return self._whole
 
-    def part(self, component: str) -> Part | None:
-        """Return the part of that name, or None where the format has no such part."""
-        return next((part for part in self.parts if part.component == component), None)
+    def component(self, name: str) -> PackedComponent | None:
+        """Return the component with that name, or None if the format has no such component."""
+        return next((packed for packed in self.components if packed.name == name), None)
 
     @property
     def entry_names(self) -> tuple[str, ...]:
-        """The names in the zip in the order found; none for a .tar.bz2."""
+        """The names in the zip, in file order; none for a .tar.bz2."""
         return tuple(entry.name for entry in self._zip.in_file_order) if self._zip else ()
 
     @property
     def content_size(self) -> int:
-        """The bytes that the package unpacks to, estimated where its streams do not say."""
-        return sum(self.stated_size(part) or 0 for part in self.parts) or 4 * self._whole.size
+        """How many bytes the package unpacks to; an estimate if its streams do not state it."""
+        return sum(self.stated_size(packed) or 0 for packed in self.components) or 4 * self._whole.size
 
-    def stated_size(self, part: Part) -> int | None:
-        """Return the bytes that a part says it unpacks to, None where it does not say."""
-        return zstd.read_frame(part.byte_range).content_size if part.codec == "zstd" else None
+    def stated_size(self, packed: PackedComponent) -> int | None:
+        """Return how many bytes a component says that it unpacks to, or None if it does not say so."""
+        return zstd.read_frame(packed.byte_range).content_size if packed.codec == "zstd" else None
 
-    def check_window(self, part: Part) -> None:
-        """Raise LimitExceeded where zstd would hold more than the limit to decompress a part."""
-        if part.codec == "zstd":
-            zstd.check_window(zstd.read_frame(part.byte_range), self.limits.window)
+    def check_window(self, packed: PackedComponent) -> None:
+        """Raise LimitExceeded if zstd would need more memory than the limit to decompress a component."""
+        if packed.codec == "zstd":
+            zstd.check_window(zstd.read_frame(packed.byte_range), self.limits.window)
 
-    def is_wide(self, part: Part) -> bool:
-        """Return whether a part's zstd window is larger than clients accept, so that it must not stay."""
-        return part.codec == "zstd" and zstd.read_frame(part.byte_range).window > zstd.MAX_WINDOW
+    def has_huge_window(self, packed: PackedComponent) -> bool:
+        """Return whether a component's zstd window is larger than clients accept, so that a fix must not keep it."""
+        return packed.codec == "zstd" and zstd.read_frame(packed.byte_range).window > zstd.MAX_WINDOW
 
-    def check_crc(self, part: Part) -> None:
+    def check_crc(self, packed: PackedComponent) -> None:
         """Raise Damaged unless the compressed bytes have the CRC-32 that the zip states."""
-        if part.crc is None:
+        if packed.crc is None:
             return
         crc = 0
-        for piece in part.byte_range.chunks():
+        for piece in packed.byte_range.chunks():
             crc = zlib.crc32(piece, crc)
-        if crc != part.crc:
-            raise Damaged(f"the CRC-32 of {part.entry} is wrong: the file is damaged", "download or build it again")
+        if crc != packed.crc:
+            raise Damaged(f"the CRC-32 of {packed.entry} is wrong: the file is damaged", "download or build it again")
 
     def write(self, out: BinaryIO, contents: Mapping[str, NewContent]) -> None:
-        """Write the package again to `out`, from its start: the parts named in `contents` get new content, the rest is
-        copied. Raises whatever writing them raises; what was written then is of no use.
+        """Write the package to `out`, from the start: the components in `contents` get new content, the rest is copied.
+
+        Exceptions of writing new content are passed on. Discard `out` then.
         """
         if self._zip is None:
             contents["tar"].write(out)
             return
         from .zip_write import write_zip
 
-        by_entry = {part.entry: contents[part.component] for part in self.parts if part.component in contents}
+        by_entry = {packed.entry: contents[packed.name] for packed in self.components if packed.name in contents}
         write_zip(out, self._whole, self._zip, by_entry)
 
-    def _conda_parts(self, found: zips.Zip) -> list[Part]:
-        parts = []
-        for entry in found.in_file_order:
-            for component in ("info", "pkg"):
-                if entry.name.startswith(component + "-") and entry.name.endswith(".tar.zst"):
-                    parts.append(Part(component, entry.name, "zstd", self._packed(entry), entry.crc))
-        for component in ("info", "pkg"):
-            names = [part.entry for part in parts if part.component == component]
-            if not names:
-                raise NotAPackage(f"the zip holds no {component}-*.tar.zst (CEP 35)", "check what built it")
-            if len(names) > 1:
-                raise Unsupported(f"the zip holds {len(names)} {component}- archives: {', '.join(names)}")
-        components = [part.entry for part in parts]
-        stems = tuple(name.removesuffix(".tar.zst") for name in components)
-        for name in (entry.name for entry in found.entries if entry.name not in components):
-            # rattler unpacks everything that ends so; conda takes all that begin like a component for it.
-            if name.endswith(".tar.zst") or name.startswith(stems):
-                raise Unsupported(f"the zip holds {name!r}, which only some clients would unpack")
-        return parts
+    def _conda_components(self, contents: zips.Zip) -> list[PackedComponent]:
+        components = []
+        for entry in contents.in_file_order:
+            for name in ("info", "pkg"):
+                if entry.name.startswith(name + "-") and entry.name.endswith(".tar.zst"):
+                    components.append(PackedComponent(name, entry.name, "zstd", self._packed(entry), entry.crc))
+        for name in ("info", "pkg"):
+            entries = [packed.entry for packed in components if packed.name == name]
+            if not entries:
+                raise NotAPackage(f"the zip has no {name}-*.tar.zst (CEP 35)", "check what built it")
+            if len(entries) > 1:
+                raise Unsupported(f"the zip has {len(entries)} {name}- archives: {', '.join(entries)}")
+        known = [packed.entry for packed in components]
+        stems = tuple(entry.removesuffix(".tar.zst") for entry in known)
+        for other in (entry.name for entry in contents.entries if entry.name not in known):
+            # rattler unpacks every name with this ending; conda unpacks every name that starts like a component's.
+            if other.endswith(".tar.zst") or other.startswith(stems):
+                raise Unsupported(f"the zip has an entry {other!r}, which only some clients would unpack")
+        return components
 
     def _packed(self, entry: zips.Entry) -> ByteRange:
         if entry.method == zips.STORED:
@@ -204,22 +212,22 @@ class Archive:
             raise CannotWrite(f"{where}: {error.strerror}", "set TMPDIR to a directory with more room") from error
         return ByteRange(file, 0, entry.size)
 
-    def _check_metadata(self, found: zips.Zip) -> None:
-        entry = next((entry for entry in found.entries if entry.name == _METADATA), None)
-        if found.comment:
+    def _check_metadata(self, contents: zips.Zip) -> None:
+        entry = next((entry for entry in contents.entries if entry.name == _METADATA), None)
+        if contents.comment:
             self.notes.append("the zip has a comment")
-        if any(entry.descriptor for entry in found.entries):
+        if any(entry.descriptor for entry in contents.entries):
             self.notes.append("the zip uses data descriptors, with which rattler cannot install it")
         if entry is None:
             self.notes.append(f"{_METADATA} is missing (CEP 35)")
             return
         if entry.size > _METADATA_LIMIT:
-            raise BadMetadata(f"{_METADATA} takes {entry.size} bytes")
+            raise BadMetadata(f"{_METADATA} is too large: {entry.size} bytes")
         raw = b"".join(zips.inflate(self._whole, entry, _METADATA_LIMIT))
         try:
             version = json.loads(raw)["conda_pkg_format_version"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise BadMetadata(f"{_METADATA} does not say the format's version: {error}") from error
+            raise BadMetadata(f"{_METADATA} does not state the format version: {error}") from error
         if version != 2:
             raise BadMetadata(f"the package's format version is {version!r}, and only 2 is known (CEP 35)")
 
@@ -231,7 +239,7 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 
 
 def format_of(path: str) -> Format:
-    """Return the format that a file's name says; raise NotAPackage where it says neither."""
+    """Return the format that a file's name ends in; raise NotAPackage if it ends in neither."""
     for format_ in Format:
         if path.endswith(format_.value):
             return format_
@@ -239,7 +247,7 @@ def format_of(path: str) -> Format:
 
 
 def identity_of(status: os.stat_result) -> Identity:
-    """Return which version of a file a stat result is of."""
+    """Return which version of which file a stat result describes."""
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -249,7 +257,7 @@ def _open_regular(path: str) -> BinaryIO:
             return system.open_regular(path, buffering=0)
         except system.NotRegular as error:
             if error.errno == errno.EISDIR:
-                # One that cannot be read is reported as such: it was named for the packages in it.
+                # The user named a directory for the packages in it. If it cannot be listed, say that instead.
                 os.scandir(path).close()
             raise NotAPackage(f"{error.strerror}", "name a conda package") from error
     except FileNotFoundError as error:

@@ -1,4 +1,8 @@
-"""Reads a package once and keeps facts: names, kinds, sizes, hashes, places and the few texts that were asked for."""
+"""Reads a package once and keeps facts: names, kinds, sizes, hashes, offsets and the few texts that were asked for.
+
+A package that is returned was read to its last byte, with all checksums checked. The payload itself is not kept, so
+memory grows with the number of members, not with their size.
+"""
 
 from __future__ import annotations
 
@@ -17,37 +21,38 @@ from ..model import (
     Limits,
     Package,
 )
-from .container import Archive, Part
-from .tar import Later, TarReader, now
+from .container import Archive, PackedComponent
+from .tar import Deferred, TarReader, immediately
 from .tar_header import REBUILD
 
 T = TypeVar("T")
 Keep = Callable[[str], int]
-"""Tells how many leading bytes of a member's content to keep; a reader of names only says 0."""
+"""keep(path): how many leading bytes of a member's content to keep; 0 for none."""
 Progress = Callable[[int], None]
-"""Is called with the bytes of content done since the last call."""
+"""progress(count): called with the bytes of content processed since the last call."""
 
 _DEPTH = 4
-"""Pieces of content that wait to be hashed, of at most 1 MiB each."""
+"""Pieces of content, of at most 1 MiB each, that wait to be hashed."""
 _READ_FROM_INFO = frozenset({"info/index.json", "info/paths.json"})
-"""What clients look for in the info component only, whatever else holds it."""
+"""Files that clients look for in the info component only, even if another component also has them."""
 
 
 def read_package(
     archive: Archive, keep: Keep, *, payload: bool, progress: Progress = lambda done: None, threads: int = 1
 ) -> Package:
-    """Return the facts of a package: of a .conda its info component only, without hashes, unless `payload` is set.
+    """Return the facts of a package.
 
-    Raises Damaged, Unsupported or LimitExceeded; a package that returns was read to its last byte.
+    Unless `payload` is set, only the info component of a .conda is read, and its files are not hashed. Raises Damaged,
+    Unsupported or LimitExceeded.
     """
-    complete = payload or archive.part("pkg") is None
+    complete = payload or archive.component("pkg") is None
     components: list[Component] = []
-    for part in archive.parts:
-        if part.component != "pkg" or payload:
-            components.append(_read_component(archive, part, keep, progress, threads, hashed=complete))
-    limits = archive.limits.within(sum(_packed_size(archive, part) for part in archive.parts))
+    for packed in archive.components:
+        if packed.name != "pkg" or payload:
+            components.append(_read_component(archive, packed, keep, progress, threads, hashed=complete))
+    limits = archive.limits.within(sum(_packed_size(archive, packed) for packed in archive.components))
     _check_names(components, limits)
-    info = archive.part("info")
+    info = archive.component("info")
     return Package(
         archive.path,
         archive.format,
@@ -60,22 +65,22 @@ def read_package(
 
 
 def _read_component(
-    archive: Archive, part: Part, keep: Keep, progress: Progress, threads: int, *, hashed: bool
+    archive: Archive, packed: PackedComponent, keep: Keep, progress: Progress, threads: int, *, hashed: bool
 ) -> Component:
-    archive.check_window(part)
-    if archive.is_wide(part):
-        archive.notes.append(f"the {part.component} component's zstd window is larger than conda clients accept")
-    archive.check_crc(part)
-    if (archive.stated_size(part) or 0) > archive.limits.unpacked:
+    archive.check_window(packed)
+    if archive.has_huge_window(packed):
+        archive.notes.append(f"the {packed.name} component's zstd window is larger than conda clients accept")
+    archive.check_crc(packed)
+    if (archive.stated_size(packed) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
     size = 0
     blocks: list[BlockInfo] = []
-    threaded = threads > 1 and part.byte_range.size >= LARGE
+    threaded = threads > 1 and packed.byte_range.size >= LARGE
     with (
-        closing(CODECS[part.codec].read(part.byte_range, threads)) as pieces,
-        _hashing(threaded) as (later, flush),
+        closing(CODECS[packed.codec].read(packed.byte_range, threads)) as pieces,
+        _hashing(threaded) as (defer, flush),
     ):
-        reader = TarReader(keep, archive.limits.within(_packed_size(archive, part)), later if hashed else None)
+        reader = TarReader(keep, archive.limits.within(_packed_size(archive, packed)), defer if hashed else None)
         for piece, block in pieces:
             size += len(piece)
             if block is not None:
@@ -85,25 +90,28 @@ def _read_component(
             reader.feed(piece)
             flush()
             progress(len(piece))
-    return reader.finish(part.component)._replace(blocks=tuple(blocks))
+    return reader.finish(packed.name)._replace(blocks=tuple(blocks))
 
 
-def _packed_size(archive: Archive, part: Part) -> int:
-    """Return the compressed size of a component: that of the file, where the zip compressed it a second time."""
-    return min(part.byte_range.size, archive.whole.size)
+def _packed_size(archive: Archive, packed: PackedComponent) -> int:
+    """Return the compressed size of a component. If the zip deflated it as well, it is not larger than the file."""
+    return min(packed.byte_range.size, archive.whole.size)
 
 
 @contextmanager
-def _hashing(threaded: bool) -> Iterator[tuple[Later, Callable[[], None]]]:
-    """Give what a reader of tars may do later, and what has that begun; all is done when this ends."""
+def _hashing(threaded: bool) -> Iterator[tuple[Deferred, Callable[[], None]]]:
+    """Provide the function that a TarReader defers its hashing with, and one that starts all deferred calls.
+
+    After the `with` block, all calls that were started are done.
+    """
     if not threaded:
-        yield now, lambda: None
+        yield immediately, lambda: None
         return
     from ..compression.threads import sink
 
     waiting: list[tuple[Callable[[Any], object], Any]] = []
 
-    def later(do: Callable[[T], object], what: T) -> None:
+    def defer(do: Callable[[T], object], what: T) -> None:
         waiting.append((do, what))
 
     def flush() -> None:
@@ -112,7 +120,7 @@ def _hashing(threaded: bool) -> Iterator[tuple[Later, Callable[[], None]]]:
             waiting.clear()
 
     with sink(_do, _DEPTH) as put:
-        yield later, flush
+        yield defer, flush
 
 
 def _do(batch: list[tuple[Callable[[Any], object], Any]]) -> None:
@@ -127,9 +135,9 @@ def _too_large(archive: Archive) -> LimitExceeded:
 
 
 def _check_names(components: list[Component], limits: Limits) -> None:
-    """Raise Unsupported for names with which what is unpacked depends on the reader, or on the order.
+    """Raise Unsupported if the result of unpacking would depend on the reader or on the order of components.
 
-    Raises LimitExceeded where the directories' names take more characters than metadata may take bytes.
+    Raises LimitExceeded if the names of directories have more characters than metadata may have bytes.
     """
     seen: set[str] = set()
     for component in components:
@@ -138,35 +146,36 @@ def _check_names(components: list[Component], limits: Limits) -> None:
             raise Unsupported(f"{min(both)!r} is in both of the package's components", REBUILD)
         seen |= names
         for file in component.files:
-            # Whether a file of the other component is there when it is linked depends on the client.
+            # It depends on the client whether files of the other component are unpacked before or after this link.
             if file.kind is FileKind.HARDLINK and posixpath.normpath(file.link) not in names:
-                raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which is not there")
-        if component.name == "info" and (strangers := [name for name in names if not _in_info(name)]):
-            raise Damaged(f"the info component holds {min(strangers)!r}, which is not below info/ (CEP 35)")
+                raise Unsupported(f"the hard link {file.path!r} points to {file.link!r}, which does not exist")
+        if component.name == "info" and (others := [name for name in names if not _in_info(name)]):
+            raise Damaged(f"the info component holds {min(others)!r}, which is not below info/ (CEP 35)")
         if component.name == "pkg" and (read := names & _READ_FROM_INFO):
-            raise Damaged(f"the pkg component holds {min(read)!r}, which belongs into the info component (CEP 35)")
+            raise Damaged(f"the pkg component holds {min(read)!r}, which belongs in the info component (CEP 35)")
     files = {file.path for component in components for file in component.files if file.kind is not FileKind.DIRECTORY}
     if below := _directories(seen, limits) & files:
-        raise Unsupported(f"{min(below)!r} is no directory, and there are members below it", REBUILD)
+        raise Unsupported(f"{min(below)!r} is not a directory, but there are members below it", REBUILD)
 
 
 def _directories(names: Iterable[str], limits: Limits) -> set[str]:
-    """Return every directory that the names are in, at any depth.
+    """Return every directory that contains one of the names, at any depth.
 
-    Raises LimitExceeded where they take too many characters: those of a deep name take a thousand times its own.
+    Raises LimitExceeded if these have too many characters together. One deep name is enough: its directories may have a
+    thousand times as many characters as the name itself.
     """
-    found: set[str] = set()
-    held = 0
+    directories: set[str] = set()
+    characters = 0
     for name in names:
-        while (name := os.path.dirname(name)) and name not in found:
-            found.add(name)
-            held += len(name)
-            if held > limits.text:
+        while (name := os.path.dirname(name)) and name not in directories:
+            directories.add(name)
+            characters += len(name)
+            if characters > limits.text:
                 raise LimitExceeded(
                     f"the names of its directories take more than {limits.text} bytes",
                     f"raise {limits.text_option} if you trust it",
                 )
-    return found
+    return directories
 
 
 def _in_info(name: str) -> bool:

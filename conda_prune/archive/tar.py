@@ -1,7 +1,7 @@
-"""Where the members of a tar stream begin and end.
+"""Finds where the members of a tar stream begin and end.
 
-Members are never encoded again: of 412 real tars, re-encoding through a library gave the same bytes for 60 at best,
-cutting byte ranges for all. So this parser keeps spans, and refuses what two readers could understand differently.
+Members are never encoded again. Of 412 real tars, re-encoding with a library gave the same bytes for at most 60;
+cutting byte ranges did so for all. So this parser records offsets, and refuses what two readers could read differently.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _KINDS = {
 }  # fmt: skip
 _HARMLESS_GLOBALS = frozenset({"comment", "mtime", "atime", "ctime", "uid", "gid", "uname", "gname"})
 _LONG_LIMIT = 1 << 21
-"""Bytes of a long name or of extended attributes that are read at most."""
+"""The most bytes that a long name or extended attributes may take."""
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -51,8 +51,8 @@ Piece: TypeAlias = "bytes | memoryview"
 Steps: TypeAlias = "Generator[int, Piece, None]"
 
 
-class Later(Protocol):
-    """Calls functions with an argument: now or later, but in order, and all before `finish` is called."""
+class Deferred(Protocol):
+    """Calls functions with one argument each, immediately or later, but in order, and all before `finish` is called."""
 
     def __call__(self, do: Callable[[T], object], what: T, /) -> object: ...
 
@@ -60,23 +60,28 @@ class Later(Protocol):
 _SPARSE = ("GNU.sparse", "SCHILY.realsize", "SUN.holesdata")
 
 
-def now(do: Callable[[T], object], what: T) -> None:
-    """Call a function at once."""
+def immediately(do: Callable[[T], object], what: T) -> None:
+    """Call a function without deferring it."""
     do(what)
 
 
 class TarReader:
-    """Takes a tar stream in pieces of any size and tells its members.
+    """Takes a tar stream in pieces of any size and returns its members.
 
-    Call `feed` with each piece, then `finish`. `keep` names how many leading bytes of a member's content to keep.
-    `later` hashes in parallel to the parsing; None leaves the hashes out, and hashlib, whose import takes 3 ms.
-    `finish` raises Damaged unless the stream ended with its two zero blocks: a tar cut between two members is an error.
+    Call `feed` with each piece, then `finish`. `keep(path)` is how many leading bytes of a member's content to keep.
+    `defer` lets another thread do the hashing; None leaves the hashes out, and saves importing hashlib (3 ms). `finish`
+    raises Damaged unless the stream ended with two zero blocks, so a tar that is truncated between two members is an
+    error.
+
+    Parsing is a generator (`_members`), so the state between two pieces is the position in its code. It yields how many
+    bytes it needs next: a positive number for exactly that many at once, a negative one for up to that many, which are
+    passed on as they arrive, without a copy.
     """
 
-    def __init__(self, keep: Callable[[str], int], limits: Limits, later: Later | None = now) -> None:
+    def __init__(self, keep: Callable[[str], int], limits: Limits, defer: Deferred | None = immediately) -> None:
         self._keep = keep
         self._limits = limits
-        self._later = later
+        self._defer = defer
         self._files: list[File] = []
         self._hashed: list[str] = []
         self._spans = Spans()
@@ -94,7 +99,7 @@ class TarReader:
         """Take the next piece of the stream."""
         view = memoryview(piece)
         while view:
-            if self._want < 0:  # content that may be handed on in pieces
+            if self._want < 0:  # Content, which may be passed on in pieces.
                 part = view[: -self._want]
                 self._position += len(part)
                 self._want = self._steps.send(part)
@@ -111,18 +116,18 @@ class TarReader:
                 self._want = self._steps.send(block)
 
     def finish(self, name: str) -> Component:
-        """Return the component called `name`; raise Damaged when the stream ended too early."""
+        """Return the component, whose name is `name`; raise Damaged if the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
         hashed = iter(self._hashed)
         for at, file in enumerate(self._files):
-            if file.kind is FileKind.FILE and self._later is not None:
+            if file.kind is FileKind.FILE and self._defer is not None:
                 self._files[at] = file._replace(sha256=next(hashed))
         files = tuple(self._files)
         return Component(name, files, self._spans, self._position + len(self._held), self._headers)
 
     def _members(self) -> Steps:
-        """Ask for the bytes of a block (positive) or of a content (negative), and make members of what comes."""
+        """Parse members until the stream ends. What this generator yields and is sent is described at the class."""
         while True:
             member = _Member(self._position)
             try:
@@ -143,7 +148,7 @@ class TarReader:
                 body = bytes((yield padded(header.size)))
                 member.headers.append(body)
             member.extend(header, body[: header.size])
-            if header.type == b"g":  # it is about all members after it, and stays whatever becomes of the next
+            if header.type == b"g":  # It applies to all members after it, so it is kept even if the next one is cut.
                 member.headers.clear()
                 member.start = self._position
         if block == _ZEROS:
@@ -155,7 +160,7 @@ class TarReader:
     def _trailer(self) -> Steps:
         block = yield BLOCK
         if block != _ZEROS:
-            raise Damaged("a single zero block stands in the middle of the tar")
+            raise Damaged("there is a single zero block in the middle of the tar")
         self._ended = True
         while True:
             block = yield BLOCK
@@ -169,15 +174,15 @@ class TarReader:
         path = checked_path(stored)
         kind = _kind(member, header, stored)
         if kind not in (FileKind.HARDLINK, FileKind.SYMLINK):
-            link = ""  # whatever the header says, readers look at it for links only
+            link = ""  # Readers ignore this field for other kinds.
         elif not link:
             raise Unsupported(f"the tar member {path!r} is a link without a target", REBUILD)
         if path == "." and kind is not FileKind.DIRECTORY:
-            raise Unsupported(f"the tar member {path!r} is no directory", REBUILD)
+            raise Unsupported(f"the tar member {path!r} is not a directory", REBUILD)
         size = pax_size(member.pax, header, path)
         if kind is not FileKind.FILE and size:
-            raise Unsupported(f"the tar member {path!r} is a {kind.value} that claims {size} bytes of content", REBUILD)
-        self._take_name(path)
+            raise Unsupported(f"the tar member {path!r} is a {kind.value}, but has {size} bytes of content", REBUILD)
+        self._add_name(path)
         if kind is FileKind.HARDLINK and (target := posixpath.normpath(link)) not in self._names:
             self._linked[target] = path
         self._hold(len(stored) + len(link))
@@ -194,17 +199,17 @@ class TarReader:
             self._hold(len(self._headers[path]))
         self._spans.append(stored, member.start, content_at, self._position)
 
-    def _take_name(self, path: str) -> None:
+    def _add_name(self, path: str) -> None:
         if path in self._names:
-            raise Unsupported(f"two tar members are called {path!r}", REBUILD)
+            raise Unsupported(f"two tar members have the name {path!r}", REBUILD)
         if path in self._linked:
-            raise Unsupported(f"the hard link {self._linked[path]!r} to {path!r} stands before it", REBUILD)
+            raise Unsupported(f"the hard link {self._linked[path]!r} comes before its target {path!r}", REBUILD)
         self._names.add(path)
         if len(self._names) > self._limits.members:
             raise LimitExceeded(f"more than {self._limits.members} files", "raise --max-members if you trust it")
 
     def _hold(self, size: int) -> None:
-        """Count bytes that stay in memory: texts, names, and the headers of what may get another content."""
+        """Count bytes that are kept in memory: texts, names, and headers of members that may get new content."""
         self._texts += size
         if self._texts > self._limits.text:
             raise LimitExceeded(
@@ -214,7 +219,7 @@ class TarReader:
 
     def _content(self, size: int, keep: int) -> Generator[int, Piece, bytes]:
         digest = None
-        if self._later is not None:
+        if self._defer is not None:
             import hashlib
 
             digest = hashlib.sha256()
@@ -223,14 +228,14 @@ class TarReader:
         while left:
             piece = yield -left
             left -= len(piece)
-            if self._later is not None and digest is not None:
-                self._later(digest.update, piece)
+            if self._defer is not None and digest is not None:
+                self._defer(digest.update, piece)
             if len(kept) < keep:
                 kept += piece[: keep - len(kept)]
         if size % BLOCK:
             yield BLOCK - size % BLOCK
-        if self._later is not None and digest is not None:
-            self._later(self._hash, digest)
+        if self._defer is not None and digest is not None:
+            self._defer(self._hash, digest)
         return bytes(kept)
 
     def _hash(self, digest: _Hash) -> None:
@@ -238,14 +243,14 @@ class TarReader:
 
 
 class Spans(Sequence[Span]):
-    """Spans in order, made when they are asked for: a package may have a million."""
+    """Spans in order, stored compactly and created on access, because a package may have a million."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
         self._bounds = array("Q")
 
     def append(self, name: str, start: int, content: int, stop: int) -> None:
-        """Add a span behind the others."""
+        """Add a span at the end."""
         self._names.append(name)
         self._bounds.extend((start, content, stop))
 
@@ -254,14 +259,14 @@ class Spans(Sequence[Span]):
     @overload
     def __getitem__(self, at: slice) -> Sequence[Span]: ...
     def __getitem__(self, at: int | slice) -> Span | Sequence[Span]:
-        """Return the span, or the spans, at a place."""
+        """Return the span, or the spans, at an index."""
         if isinstance(at, slice):
             return [self[one] for one in range(*at.indices(len(self)))]
         at = range(len(self))[at]
         return Span(self._names[at], *self._bounds[3 * at : 3 * at + 3])
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of spans."""
         return len(self._names)
 
     def __eq__(self, other: object) -> bool:
@@ -272,7 +277,7 @@ class Spans(Sequence[Span]):
 
 
 class _Member:
-    """What is known of a member before its own header: its extension headers, and all headers as they are."""
+    """What is known of a member before its own header: what its extension headers say, and all headers as stored."""
 
     __slots__ = ("_gnu_link", "_gnu_name", "extensions", "headers", "pax", "start")
 
@@ -285,11 +290,14 @@ class _Member:
         self._gnu_link: bytes | None = None
 
     def extend(self, header: Header, body: bytes) -> None:
-        """Take an extension header; raise Unsupported for what readers understand differently."""
-        if header.type in self.extensions - {b"g"}:  # global ones stand together when a member between them went
+        """Add an extension header; raise Unsupported if readers would read it differently.
+
+        Two global headers in a row are allowed: they result from cutting the member between them.
+        """
+        if header.type in self.extensions - {b"g"}:
             raise Unsupported("two extension headers of one type before one tar member", REBUILD)
         if header.type == b"g" and self.extensions - {b"g"}:
-            raise Unsupported("a global PAX header stands between a tar member's headers", REBUILD)
+            raise Unsupported("there is a global PAX header between the headers of a tar member", REBUILD)
         self.extensions.add(header.type)
         if header.type == b"x":
             self.pax = parse_pax(body)
@@ -319,9 +327,9 @@ def _kind(member: _Member, header: Header, stored: str) -> FileKind:
     if header.type == b"S" or any(key.startswith(_SPARSE) for key in member.pax):
         raise Unsupported("a tar member is sparse", REBUILD)
     if kind is None:
-        raise Unsupported(f"a tar member is of type {header.type!r}, which is no file, link or directory", REBUILD)
+        raise Unsupported(f"a tar member is of type {header.type!r}, which is not a file, link or directory", REBUILD)
     if kind is not FileKind.FILE or not stored.endswith("/"):
         return kind
     if header.ustar or header.type != b"\0":
         raise Unsupported(f"the tar member {stored!r} is a file to some readers and a directory to others", REBUILD)
-    return FileKind.DIRECTORY  # what every reader makes of it (V7 tar)
+    return FileKind.DIRECTORY  # All readers agree on this one (V7 tar has no type for directories).

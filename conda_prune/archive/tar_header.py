@@ -1,7 +1,7 @@
-"""What the 512-byte headers of a tar say, and how one is patched for another content.
+"""Parses the 512-byte headers of a tar, and patches them for new content or a new link target.
 
-Readers disagree about much that POSIX, GNU and history left open; what two of rattler, libarchive and Python would
-understand differently is refused here. Specified in POSIX.1 (pax) and GNU tar's manual.
+Specified in POSIX.1 (pax) and the manual of GNU tar. Both leave much open, and readers disagree about it. So a header
+is refused if any two of rattler, libarchive and Python would read it differently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REBUILD = "build the package again"
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _CHECKSUM = slice(148, 156)
 _LINK_FIELD = 100
-"""Bytes of the field for a link's target; a target of exactly so many has no NUL after it."""
+"""Bytes of the field for a link's target. A target of exactly this length is not followed by a NUL."""
 _MEANINGFUL = frozenset({"path", "linkpath", "size"})
 _HIDDEN_RECORD = re.compile(rb"\n\d+ (?:path|linkpath|size)=")
 _TIMES = 1 << 63
@@ -28,7 +28,7 @@ _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
 class Header(NamedTuple):
-    """What one 512-byte header says. `size` is the size field's, before any PAX record; `ustar` POSIX's own header."""
+    """What one 512-byte header says. PAX records may override it. `ustar` is whether it is in POSIX's own format."""
 
     name: bytes
     type: bytes
@@ -39,42 +39,43 @@ class Header(NamedTuple):
 
 
 def parse_header(block: bytes) -> Header:
-    """Return what a header block says; raise Damaged when its checksum or a number in it is wrong.
+    """Return what a header block says; raise Damaged if its checksum or a number in it is wrong.
 
-    Raises Unsupported where readers disagree about the name: rattler and libarchive see a prefix in POSIX headers only,
-    Python in every header.
+    Raises Unsupported if readers disagree about the name: rattler and libarchive read the prefix field in POSIX headers
+    only, Python in every header.
     """
     fields = _HEADER.unpack(block)
     name, mode, uid, gid, size, mtime, checksum, type_, link, magic = fields[:10]
     if checksum[0] & 0x80 or _number(checksum) != checksum_of(block):
         raise Damaged("a tar header's checksum is wrong")
     if not text(size).strip(b" "):
-        raise Damaged("a tar header has no size")  # Python takes it for 0, rattler for damage.
+        raise Damaged("a tar header has no size")  # Python reads it as 0; rattler refuses it.
     if mode[0] & 0x80:
-        raise Damaged("a tar header's mode is no octal number")  # rattler goes without it, Python fails.
+        raise Damaged("a tar header's mode is not an octal number")  # rattler ignores it; Python fails.
     for field in (mode, uid, gid, *fields[12:14]):
-        _number(field, signed=True)  # Python takes a header with a wrong number for the end of the tar.
+        _number(field, signed=True)  # If a number is wrong, Python stops as if the tar ended here.
     name = text(name)
     ustar = magic == b"ustar\x0000"
     if prefix := text(fields[14]):
         if not ustar:
-            raise Unsupported("a tar header has a name's prefix where its format has none", REBUILD)
+            raise Unsupported("a tar header has a name prefix, which its format does not have", REBUILD)
         name = prefix + b"/" + name
     return Header(name, type_, _number(size), text(link), _number(mtime, signed=True), ustar)
 
 
 def checksum_of(block: bytes) -> int:
-    """Return the sum that POSIX wants in a header; rattler takes no other, such as the signed one of old writers, and
-    no digits but octal ones.
+    """Return the checksum of a header according to POSIX: the sum of its bytes, with spaces in place of the checksum.
+
+    Old writers summed signed bytes, which rattler does not accept.
     """
     return sum(block) - sum(block[_CHECKSUM]) + 8 * ord(" ")
 
 
 def with_size(raw: bytes, size: int, *, regular: bool) -> bytes:
-    """Return a member's headers for another content of `size` bytes.
+    """Return a member's headers for new content of `size` bytes; everything else in them is kept.
 
-    `raw` is the headers as they are, whose last block is the one to patch. With `regular` a hard link becomes a regular
-    file and loses its target. Raises Unsupported where a PAX record states the size.
+    `raw` is the headers as stored; the last block is the one to patch. With `regular`, a hard link becomes a regular
+    file without a target. Raises Unsupported if a PAX record states the size.
     """
     extended, block = raw[:-BLOCK], bytearray(raw[-BLOCK:])
     if extended:
@@ -88,10 +89,11 @@ def with_size(raw: bytes, size: int, *, regular: bool) -> bytes:
 
 
 def with_link(raw: bytes, target: str) -> bytes:
-    """Return a hard link's headers with another target, undecodable bytes of it as surrogate escapes (PEP 383).
+    """Return a hard link's headers with another target, in which surrogate escapes are undecodable bytes (PEP 383).
 
-    `raw` is the headers as they are. The target goes where the old one was, if it fits there: in the header's field of
-    100 bytes, a GNU long link ('K') or a PAX record. Otherwise it goes where its writer would have put it.
+    `raw` is the headers as stored. A target may be in the header's field of 100 bytes, in a GNU long link ('K'), or in
+    a PAX record. The new target goes where the old one was, if it fits; otherwise, where the writer of this header
+    would have put it.
     """
     name = target.encode("utf-8", "surrogateescape")
     block = bytearray(raw[-BLOCK:])
@@ -100,9 +102,9 @@ def with_link(raw: bytes, target: str) -> bytes:
         return raw
     types = {header.type for header, _, _ in extensions}
     is_long = len(name) > _LINK_FIELD
-    # Readers take what is in a field for bytes, but what is in a record for UTF-8, which they may convert: the same
-    # name must not be in one as a link's target, and in the other as its target's own name. Some readers take records
-    # for lines, so a name with a line end is not for them.
+    # Readers take a field as bytes, but a record as UTF-8, which they may convert. So a name must not be in a record as
+    # the link's target if it is in a field as the target's own name, nor the other way round. Some readers split
+    # records at line ends, so a name with a line end cannot be in a record.
     in_records = "\n" not in target
     as_record = b"x" in types and b"K" not in types and in_records and (is_long or not name.isascii())
     made = []
@@ -139,45 +141,35 @@ def _stored_link(extensions: Sequence[tuple[Header, bytes, bytes]], block: bytes
 
 
 def _new_header(name: bytes, type_: bytes, magic: bytes) -> bytes:
-    """Return the header of an extension header without content, as Python's tarfile writes it; its checksum is not set
-    yet.
-    """
+    """Return an extension header without content, as Python's tarfile writes it, but with its checksum not yet set."""
     number = b"0000000\0"
-    fields = (
-        name,
-        number,
-        number,
-        number,
-        b"%011o\0" % 0,
-        b"%011o\0" % 0,
-        b" " * 8,
-        type_,
-        b"",
-        magic,
-        b"",
-        b"",
-        number,
-    )
-    return _HEADER.pack(*fields, number, b"", b"")
+    size = mtime = b"%011o\0" % 0
+    owner = number, number, number  # Mode, user and group.
+    return _HEADER.pack(
+        name, *owner, size, mtime, b" " * 8, type_, b"", magic, b"", b"", number, number, b"", b""
+    )  # fmt: skip
 
 
 def _with_body(whole: bytes, body: bytes) -> bytes:
-    """Return an extension header, given with or without its content, with another content; nothing without any."""
+    """Return an extension header with `body` as its new content, or nothing if `body` is empty.
+
+    `whole` starts with the header's block; old content after it is ignored.
+    """
     return with_size(whole[:BLOCK], len(body), regular=False) + body + padding(len(body)) if body else b""
 
 
 def _with_records(whole: bytes, records: dict[str, str]) -> bytes:
-    """Return a PAX extended header, given with or without its content, with other records; nothing without any."""
+    """Return a PAX extended header with `records` as its new content, or nothing if there are none."""
     return _with_body(whole, b"".join(_pax_record(key, value) for key, value in records.items()))
 
 
 def padding(size: int) -> bytes:
-    """Return what fills the last block of a content of `size` bytes."""
+    """Return the zeros that fill the last block after `size` bytes of content."""
     return bytes(-size % BLOCK)
 
 
 def _extensions(raw: bytes) -> Iterator[tuple[Header, bytes, bytes]]:
-    """Yield a member's extension headers: what the header says, its content, and all of its bytes."""
+    """Yield a member's extension headers: the parsed header, its content, and all of its bytes."""
     offset = 0
     while offset < len(raw):
         header = parse_header(raw[offset : offset + BLOCK])
@@ -187,7 +179,7 @@ def _extensions(raw: bytes) -> Iterator[tuple[Header, bytes, bytes]]:
 
 
 def _patched_extensions(raw: bytes, *, without_link: bool) -> Iterator[bytes]:
-    """Yield the extension headers of a member, as they are but for a link target that is to go."""
+    """Yield the extension headers of a member as stored, except that a link target is left out if requested."""
     for header, body, whole in _extensions(raw):
         if header.type == b"x":
             records = parse_pax(body)
@@ -211,7 +203,10 @@ def _pax_record(key: str, value: str) -> bytes:
 
 
 def parse_pax(body: bytes) -> dict[str, str]:
-    """Return the records of a PAX extended header; raise Damaged when they do not add up (POSIX pax, 'x' header)."""
+    """Return the records of a PAX extended header (POSIX pax, 'x'); raise Damaged if their lengths are wrong.
+
+    Raises Unsupported if readers would see other records.
+    """
     records: dict[str, str] = {}
     offset = 0
     while offset < len(body):
@@ -230,23 +225,25 @@ def parse_pax(body: bytes) -> dict[str, str]:
         if name in records:
             raise Unsupported(f"a PAX header has two {name!r} records")
         if name in _MEANINGFUL and (not value or b"\0" in value or b"\n" in value):
-            raise Unsupported(f"a PAX header's {name!r} record is empty, or holds a NUL or a line end")
+            raise Unsupported(f"a PAX header's {name!r} record is empty, or contains a NUL or a line end")
         if _HIDDEN_RECORD.search(record):
-            raise Unsupported("a PAX header's record holds another one for readers that go by lines, as rattler does")
+            raise Unsupported(
+                "a PAX header's record contains another one for readers that split by lines, as rattler does"
+            )
         records[name] = value.decode("utf-8", "surrogateescape")
         offset = stop
     return records
 
 
 def checked_path(stored: str) -> str:
-    """Return a stored name as a package path: where it leads, so `a//b` and `a/./b` are `a/b`.
+    """Return a stored name as a path in the package. It is normalized: `a//b` and `a/./b` become `a/b`.
 
-    Raises Unsupported for names that leave the package or end early.
+    Raises Unsupported for names that lead out of the package, or that some readers end early.
     """
     if stored.startswith("/") or _DRIVE.match(stored):
         raise Unsupported(f"a tar member has the absolute name {stored!r}")
     if "\0" in stored:
-        raise Unsupported(f"a tar member's name holds a NUL: {stored!r}")
+        raise Unsupported(f"a tar member's name contains a NUL: {stored!r}")
     if ".." in stored:
         parts = stored.replace("\\", "/").split("/")
         if ".." in parts:
@@ -260,37 +257,38 @@ def checked_path(stored: str) -> str:
 
 
 def check_length(path: str, what: str) -> None:
-    """Raise LimitExceeded for a path that is unpacked nowhere: work on it grows with the square of its directories."""
+    """Raise LimitExceeded for a path that no system can unpack: work on it grows with the square of its depth."""
     if len(path) > LONGEST_PATH:
         raise LimitExceeded(
-            f"a tar member's {what} {path[:40]!r}… has {len(path)} characters; more than {LONGEST_PATH} are unpacked"
-            " nowhere",
+            f"a tar member's {what} {path[:40]!r}… has {len(path)} characters, and no system unpacks more than"
+            f" {LONGEST_PATH}",
             REBUILD,
         )
 
 
 def pax_size(pax: dict[str, str], header: Header, path: str) -> int:
-    """Return a member's size in bytes; raise Damaged for what is none, Unsupported where readers see different ones."""
+    """Return a member's size in bytes; raise Damaged if it is not a size, Unsupported if readers see different ones."""
     if "size" not in pax:
         return header.size
-    # Of more digits Python makes no number, and no size needs them.
+    # Python refuses to parse a number of very many digits, and no size needs them.
     if not pax["size"].isascii() or not pax["size"].isdigit() or len(pax["size"]) > len(str(1 << 63)):
         raise Damaged(f"the size of the tar member {path!r} is {pax['size'][:32]!r}")
     size = int(pax["size"])
-    # A size that the header has room for must stand there too: not every reader looks at the record (CVE-2025-62518).
+    # If the header has room for the size, it must be there as well, because some readers ignore the record
+    # (CVE-2025-62518).
     if header.size != size and not (header.size == 0 and size >= 8**11):
         raise Unsupported(f"the tar member {path!r} has two sizes, {header.size} and {size}")
     return size
 
 
 def pax_mtime(pax: dict[str, str], header: Header) -> int:
-    """Return a member's time of change in whole seconds; raise Damaged for one that Python cannot set (64 bits)."""
+    """Return a member's modification time in whole seconds; raise Damaged if it does not fit in 64 bits."""
     try:
         time = float(pax["mtime"]) if "mtime" in pax else header.mtime
     except ValueError:
         return header.mtime
-    if not -_TIMES <= time < _TIMES:  # nor is a NaN
-        raise Damaged("a tar member's time of change is no time")
+    if not -_TIMES <= time < _TIMES:  # Also true for NaN.
+        raise Damaged("a tar member's modification time is out of range")
     return int(time // 1)
 
 
@@ -300,26 +298,26 @@ def padded(size: int) -> int:
 
 
 def text(field: bytes) -> bytes:
-    """Return a header's text field up to its first NUL."""
+    """Return the content of a text field of a header, which ends at the first NUL."""
     return field.partition(b"\0")[0]
 
 
 def long_name(body: bytes) -> bytes:
-    """Return a GNU long name; raise Unsupported where readers end it at different places: rattler takes off one NUL."""
+    """Return a GNU long name; raise Unsupported if readers end it differently: rattler only removes one final NUL."""
     name, _, rest = body.partition(b"\0")
     if rest:
-        raise Unsupported("a GNU long name goes on behind its end", REBUILD)
+        raise Unsupported("a GNU long name continues after its NUL", REBUILD)
     return name
 
 
 def decode(name: bytes) -> str:
-    """Return a name as text; bytes that are no UTF-8 become surrogate escapes (PEP 383)."""
+    """Return a name as a string; bytes that are not UTF-8 become surrogate escapes (PEP 383)."""
     return name.decode("utf-8", "surrogateescape")
 
 
-@lru_cache(1024)  # Most members have the mode, the owner and the time of the one before.
+@lru_cache(1024)  # Most members have the same mode, owner and time as the one before.
 def _number(field: bytes, *, signed: bool = False) -> int:
-    """Return a header's number: octal digits, or base 256 when the first bit is set (GNU tar)."""
+    """Return the number in a field of a header: octal digits, or base 256 if the first bit is set (GNU tar)."""
     if field[0] & 0x80:
         value = int.from_bytes(field[1:], "big", signed=field[0] == 0xFF)
         if value < 0 and not signed:
@@ -329,8 +327,8 @@ def _number(field: bytes, *, signed: bool = False) -> int:
         return value
     digits, _, rest = field.partition(b"\0")
     digits = digits.strip(b" ")
-    if rest.strip(b"\0 "):  # libarchive takes no such tar for one
-        raise Damaged(f"a tar header's number goes on behind its end: {field!r}")
+    if rest.strip(b"\0 "):  # libarchive does not recognize such a file as a tar.
+        raise Damaged(f"a tar header's number is followed by other bytes: {field!r}")
     if not digits:
         return 0
     if digits.strip(b"01234567"):

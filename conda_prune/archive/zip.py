@@ -1,8 +1,9 @@
-"""Reads which entries a zip holds, and refuses every zip that two readers could understand differently.
+"""Reads which entries a zip has, and refuses every zip that two readers could read differently.
 
-Hidden entries, a directory that disagrees with the local headers, second names, and bytes between or around the entries
-are refused. Python's zipfile checks none of this. It would only save the plain reading of the directory, and importing
-it costs a fifth of what importing click does. Specified in PKWARE's APPNOTE 6.3, `.conda` in CEP 35.
+A zip states everything twice: in a local header before each entry, and in a central directory at the end. Some readers
+use the one, some the other. So both must agree, no entry may have a second name, and there may be no bytes between or
+around the entries. Python's zipfile checks none of this. It would only save reading the directory, and importing it
+takes a fifth of the time of importing click. Specified in PKWARE's APPNOTE 6.3; `.conda` in CEP 35.
 """
 
 from __future__ import annotations
@@ -27,23 +28,24 @@ _KNOWN_FLAGS = 2 | 4 | DESCRIPTOR | _UTF8
 _DOS, _UNIX, _NEWEST = 0, 3, 63
 _DOS_DIRECTORY = 0x10
 _ZIP64, _OTHER_NAME = 1, 0x7075
-"""Extra fields: wide numbers, and Info-ZIP's second name in UTF-8."""
+"""Extra fields: 64-bit numbers, and Info-ZIP's second name in UTF-8."""
 _LOCAL = struct.Struct("<4s5H3L2H")
 CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
+_HIDDEN = "there are bytes between the zip's entries that belong to no entry"
 _DIRECTORY_LIMIT = 1 << 23
-"""Bytes of a central directory at most; a package needs a few hundred. They take about ten times as much memory."""
+"""The most bytes of a central directory. A package needs a few hundred; parsed, they take ten times as much memory."""
 
 
 class Entry(NamedTuple):
-    """One entry: `size` and `crc` are its content's, `packed` is how many bytes that takes in the file.
+    """One entry. `size` and `crc` are those of its content, which takes `packed` bytes in the file.
 
-    Its local header begins at `offset`, its bytes at `data`, and what follows them at `stop`. `descriptor`: size and
-    CRC-32 follow the bytes instead of being in the local header. `zip64`: the local header has 64-bit sizes. `central`
-    is its header in the directory.
+    The entry starts with its local header at `offset`. Its content starts at `data`, and the next entry at `stop`.
+    `descriptor` is whether size and CRC-32 follow the content instead of being in the local header, and `zip64` whether
+    the local header has 64-bit sizes. `central` is the entry's header in the directory, as stored.
     """
 
     name: str
@@ -72,12 +74,12 @@ class Zip(NamedTuple):
 
 
 def read_zip(byte_range: ByteRange) -> Zip:
-    """Return what the zip holds; raise NotAPackage, Damaged or Unsupported when it cannot be trusted."""
+    """Return the zip's entries; raise NotAPackage, Damaged, Unsupported or LimitExceeded if readers may disagree."""
     if byte_range.read(0, 4) not in (b"PK\3\4", b"PK\5\6"):
         raise NotAPackage("it is not a zip archive, as a .conda must be (CEP 35)", "check how it was downloaded")
     end = _read_end(byte_range)
     if end.start + end.size != end.at:
-        raise Unsupported("junk stands before the zip, or between its entries and its directory")
+        raise Unsupported("there is extra data before the zip, or between its entries and its directory")
     if end.size > _DIRECTORY_LIMIT:
         raise LimitExceeded(f"the zip's directory takes {end.size} bytes")
     entries = tuple(_central_entries(byte_range, byte_range.read(end.start, end.size), end.entries))
@@ -86,7 +88,7 @@ def read_zip(byte_range: ByteRange) -> Zip:
 
 
 class _End(NamedTuple):
-    """What the end records say; they begin at `at`, and `start` and `size` are the directory's."""
+    """What the end records say. They begin at `at`; `start` and `size` are those of the directory."""
 
     at: int
     start: int
@@ -98,43 +100,43 @@ class _End(NamedTuple):
 def _read_end(byte_range: ByteRange) -> _End:
     tail_at = max(0, byte_range.size - _END.size - _FULL16)
     tail = byte_range.read(tail_at, byte_range.size)
-    found = tail.rfind(b"PK\5\6")
-    if found < 0 or len(tail) - found < _END.size:
+    index = tail.rfind(b"PK\5\6")
+    if index < 0 or len(tail) - index < _END.size:
         raise Damaged("the zip's end is missing: it is truncated", "download or build it again")
-    _, *narrow, comment_size = _END.unpack_from(tail, found)
-    at = tail_at + found
+    _, *narrow, comment_size = _END.unpack_from(tail, index)
+    at = tail_at + index
     if at + _END.size + comment_size != byte_range.size:
         raise Unsupported("bytes follow the end of the zip, or its comment hides another end")
-    comment = tail[found + _END.size :]
+    comment = tail[index + _END.size :]
     numbers = narrow
     if at >= _LOCATOR.size and byte_range.read(at - _LOCATOR.size, 4) == b"PK\6\7":
         at, numbers = _read_end64(byte_range, at)
-        # Readers take one record or the other: they must say the same.
+        # Some readers use one record, some the other, so both must say the same.
         for narrow_number, number, full in zip(narrow, numbers, (_FULL16,) * 4 + (_FULL32,) * 2, strict=True):
             if narrow_number not in (number, full):
                 raise Unsupported("the two end records of the zip disagree")
     disk, first_disk, here, count, size, start = numbers
     if disk or first_disk or here != count:
-        raise Unsupported("the zip is one part of several")
+        raise Unsupported("the zip is split into several parts")
     return _End(at, start, size, count, comment)
 
 
 def _read_end64(byte_range: ByteRange, end_at: int) -> tuple[int, list[int]]:
-    """Return where the zip64 end record is, and its six numbers in the order of the narrow one's."""
+    """Return where the zip64 end record is, and its six numbers in the same order as in the 32-bit record."""
     _, disk, at, disks = _LOCATOR.unpack(byte_range.read(end_at - _LOCATOR.size, _LOCATOR.size))
     record = byte_range.read(at, _END64.size)
     if len(record) != _END64.size or record[:4] != b"PK\6\6":
         raise Damaged("the zip64 end record is not where it should be")
     _, length, _, _, *numbers = _END64.unpack(record)
     if at + 12 + length != end_at - _LOCATOR.size or length != _END64.size - 12:
-        raise Unsupported("unknown bytes stand before the end of the zip")
+        raise Unsupported("there are unknown bytes before the end of the zip")
     if disk or disks > 1:
-        raise Unsupported("the zip is one part of several")
+        raise Unsupported("the zip is split into several parts")
     return at, numbers
 
 
 def _central_entries(byte_range: ByteRange, directory: bytes, count: int) -> Iterator[Entry]:
-    at = found = 0
+    at = actual = 0
     while at < len(directory):
         if len(directory) - at < CENTRAL.size or directory[at : at + 4] != b"PK\1\2":
             raise Damaged("the zip's directory is damaged")
@@ -144,22 +146,23 @@ def _central_entries(byte_range: ByteRange, directory: bytes, count: int) -> Ite
             raise Damaged("the zip's directory is damaged")
         yield _entry(byte_range, fields, directory[at:stop])
         at = stop
-        found += 1
-    if found != count:
-        raise Damaged(f"the zip's directory has {found} entries and claims {count}")
+        actual += 1
+    if actual != count:
+        raise Damaged(f"the zip's directory has {actual} entries, but says that it has {count}")
 
 
 def _entry(byte_range: ByteRange, fields: tuple[int, ...], central: bytes) -> Entry:
+    """Return the entry that a directory header describes, after comparing it with the entry's local header."""
     _, version, needed, flags, method, _, _, crc, packed, size, name_size, extra_size, _, disk, _, mode, offset = fields
     raw = central[CENTRAL.size : CENTRAL.size + name_size]
     name = _checked_name(raw, flags)
     extra = central[CENTRAL.size + name_size : CENTRAL.size + name_size + extra_size]
-    size, packed, offset = _wide(extra, name, size, packed, offset)
+    size, packed, offset = _zip64_numbers(extra, name, size, packed, offset)
     _check_kind(name, flags, method, mode, version)
     if needed > _NEWEST:
         raise Unsupported(f"the zip entry {name!r} needs version {needed / 10} of the format")
     if disk:
-        raise Unsupported("the zip is one part of several")
+        raise Unsupported("the zip is split into several parts")
     if method == STORED and packed != size:
         raise Damaged(f"the zip entry {name!r} is stored, with two sizes")
     header = _local_header(byte_range, offset, name)
@@ -168,7 +171,7 @@ def _entry(byte_range: ByteRange, fields: tuple[int, ...], central: bytes) -> En
         raise Unsupported(f"the zip's directory and the entry {name!r} disagree")
     described = bool(flags & DESCRIPTOR)
     local_extra = header[_LOCAL.size + local[9] :]
-    local_size, local_packed, _ = _wide(local_extra, name, local[8], local[7], None)
+    local_size, local_packed, _ = _zip64_numbers(local_extra, name, local[8], local[7], None)
     stated = (local[6], local_packed, local_size)
     if stated != (crc, packed, size) and not (described and stated in ((0, 0, 0), (0, _FULL32, _FULL32))):
         raise Unsupported(f"the zip's directory and the entry {name!r} disagree")
@@ -181,7 +184,7 @@ def _entry(byte_range: ByteRange, fields: tuple[int, ...], central: bytes) -> En
 
 
 def _checked_name(raw: bytes, flags: int) -> str:
-    """Return an entry's name; raise Unsupported for one that readers decode, end or place differently."""
+    """Return an entry's name; raise Unsupported if readers would decode it or place it differently."""
     try:
         name = raw.decode("utf-8" if flags & _UTF8 else "ascii")
     except UnicodeDecodeError:
@@ -194,7 +197,7 @@ def _checked_name(raw: bytes, flags: int) -> str:
 
 
 def _check_kind(name: str, flags: int, method: int, mode: int, version: int) -> None:
-    """Raise Unsupported for an entry that is no plain file, stored or deflated."""
+    """Raise Unsupported unless the entry is a regular file, stored or deflated."""
     if flags & _ENCRYPTED:
         raise Unsupported(f"the zip entry {name!r} is encrypted")
     if flags & ~_KNOWN_FLAGS:
@@ -203,7 +206,7 @@ def _check_kind(name: str, flags: int, method: int, mode: int, version: int) -> 
         raise Unsupported(f"the zip entry {name!r} is compressed by method {method}")
     unix = version >> 8 == _UNIX and stat.S_IFMT(mode >> 16) not in (0, stat.S_IFREG)
     if unix or (version >> 8 == _DOS and mode & _DOS_DIRECTORY):
-        raise Unsupported(f"the zip entry {name!r} is no regular file")
+        raise Unsupported(f"the zip entry {name!r} is not a regular file")
 
 
 def _local_header(byte_range: ByteRange, offset: int, name: str) -> bytes:
@@ -217,17 +220,17 @@ def _local_header(byte_range: ByteRange, offset: int, name: str) -> bytes:
     return header
 
 
-def _wide(extra: bytes, name: str, size: int, packed: int, offset: int | None) -> tuple[int, int, int]:
-    """Return the three numbers with those that are full replaced by the zip64 field's.
+def _zip64_numbers(extra: bytes, name: str, size: int, packed: int, offset: int | None) -> tuple[int, int, int]:
+    """Return the three numbers, with those that have all bits set replaced by the numbers of the zip64 field.
 
-    Raises Unsupported where the extra fields, or a number that is stated twice, leave room for doubt.
+    Raises Unsupported if the extra fields, or a number that is stated twice, are ambiguous.
     """
     field = _zip64_field(extra, name)
     numbers = [size, packed] if offset is None else [size, packed, offset]
     if field is not None:
         wide = [int.from_bytes(field[at : at + 8], "little") for at in range(0, len(field) - 7, 8)]
         full = [number == _FULL32 for number in numbers]
-        # Without need, too: rattler states the sizes twice.
+        # The field may also be there if no number needs it: rattler states the sizes twice.
         which = [index for index, is_full in enumerate(full) if is_full or not any(full)]
         if len(field) % 8 or len(wide) > len(which) or len(wide) < sum(full):
             raise Unsupported(f"the zip64 field of the zip entry {name!r} does not fit its sizes")
@@ -239,7 +242,7 @@ def _wide(extra: bytes, name: str, size: int, packed: int, offset: int | None) -
 
 
 def _zip64_field(extra: bytes, name: str) -> bytes | None:
-    """Return the zip64 field of an entry's extra fields; raise Unsupported where those do not add up."""
+    """Return an entry's zip64 field, or None; raise Unsupported if its extra fields are ambiguous."""
     fields: dict[int, bytes] = {}
     at = 0
     while at + 4 <= len(extra):
@@ -259,8 +262,8 @@ def _descriptor_size(byte_range: ByteRange, at: int, expected: tuple[int, int, i
         shape = struct.Struct(layout)
         if len(raw) < shape.size:
             continue
-        found = shape.unpack_from(raw)
-        if found[-3:] == expected and (len(found) == 3 or found[0] == b"PK\7\10"):
+        numbers = shape.unpack_from(raw)
+        if numbers[-3:] == expected and (len(numbers) == 3 or numbers[0] == b"PK\7\10"):
             return shape.size
     raise Unsupported(f"the zip entry {name!r} has a data descriptor that disagrees with the directory")
 
@@ -270,22 +273,25 @@ def _u16(raw: bytes, at: int) -> int:
 
 
 def _check_layout(entries: tuple[Entry, ...], directory_at: int) -> None:
-    """Raise Unsupported unless the entries fill the file up to the directory without gap, overlap or namesake."""
+    """Raise Unsupported unless the entries fill the file up to the directory, without gaps, overlaps or equal names."""
     names: set[str] = set()
     at = 0
     for entry in sorted(entries, key=lambda entry: entry.offset):
         if entry.offset != at:
-            raise Unsupported("bytes that no directory entry names stand between the zip's entries")
+            raise Unsupported(_HIDDEN)
         at = entry.stop
         if entry.name in names:
-            raise Unsupported(f"two zip entries are called {entry.name!r}")
+            raise Unsupported(f"two zip entries have the name {entry.name!r}")
         names.add(entry.name)
     if at != directory_at:
-        raise Unsupported("bytes that no directory entry names stand between the zip's entries")
+        raise Unsupported(_HIDDEN)
 
 
 def inflate(byte_range: ByteRange, entry: Entry, limit: int) -> Iterator[bytes]:
-    """Yield the uncompressed bytes of an entry; raise Damaged where size or CRC-32 are not the stated ones."""
+    """Yield the content of an entry; raise Damaged if its size or CRC-32 is wrong.
+
+    Raises LimitExceeded if the content has more than `limit` bytes.
+    """
     crc = size = 0
     for piece in _inflated(byte_range.slice(entry.data, entry.data + entry.packed), entry.method):
         size += len(piece)
@@ -311,4 +317,4 @@ def _inflated(packed: ByteRange, method: int) -> Iterator[bytes]:
     except zlib.error as error:
         raise Damaged(f"a deflated zip entry is damaged: {error}") from error
     if not decompressor.eof or decompressor.unused_data:
-        raise Damaged("a deflated zip entry is cut or has bytes behind its end")
+        raise Damaged("a deflated zip entry is truncated, or followed by extra bytes")

@@ -1,8 +1,8 @@
-"""Writes a zip again around other contents: the same entries in the same order, with their dates and attributes.
+"""Writes a zip with new content for some entries: the same entries in the same order, with their dates and attributes.
 
-Every entry comes out Stored, with its real sizes in the local header: rattler cannot install anything else. Python's
-zipfile makes the headers, so numbers that were stated twice are stated once, and extra fields are dropped: writers of
-packages use them for 64-bit sizes only. Specified in PKWARE's APPNOTE 6.3.
+Every entry is written Stored, with its real sizes in the local header, because rattler cannot install anything else.
+Python's zipfile makes the headers. So extra fields are dropped, which package writers only use for 64-bit sizes, and
+numbers that were stated twice are stated once. Specified in PKWARE's APPNOTE 6.3.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from .zip import (
 )
 
 _MAY_BE_LARGE = 2_000_000_000
-"""Bytes of content from which on an entry gets room for 64-bit sizes, which must be decided before it is compressed.
-zipfile needs that room for more than 2 GiB, and content that cannot be compressed grows a little."""
+"""Bytes of content from which an entry gets room for 64-bit sizes, which is decided before it is compressed. zipfile
+needs the room from 2 GiB on, and content that cannot be compressed grows a little."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewContent:
-    """What replaces an entry's content: a function that writes it, and about how many bytes it writes at most."""
+    """The new content of an entry: a function that writes it, and about how many bytes it writes at most."""
 
     write: Callable[[IO[bytes]], object]
     most: int
 
 
-def write_zip(out: BinaryIO, byte_range: ByteRange, found: Zip, contents: Mapping[str, NewContent]) -> None:
-    """Write the zip again to `out`, a seekable file, from its start; entries in `contents` get new content.
+def write_zip(out: BinaryIO, byte_range: ByteRange, old: Zip, contents: Mapping[str, NewContent]) -> None:
+    """Write the zip `old` to `out`, a seekable file, from the start. Entries in `contents` get new content.
 
-    What is copied is checked against its CRC-32. Raises Damaged where that is wrong, and whatever the functions raise;
-    what was written then is of no use.
+    Entries that are copied are checked against their CRC-32: raises Damaged if one is wrong. Exceptions of the
+    functions in `contents` are passed on. Discard `out` after an exception.
     """
     with zipfile.ZipFile(out, "w") as archive:
-        archive.comment = found.comment
-        for entry in found.in_file_order:
+        archive.comment = old.comment
+        for entry in old.in_file_order:
             new = contents.get(entry.name)
             info = _info(entry)
             attributes = info.external_attr
@@ -52,11 +52,11 @@ def write_zip(out: BinaryIO, byte_range: ByteRange, found: Zip, contents: Mappin
                 else:
                     for piece in inflate(byte_range, entry, entry.size):
                         to.write(piece)
-            info.external_attr = attributes  # zipfile makes 0 the mode 0600.
+            info.external_attr = attributes  # zipfile turned 0 into the mode 0600.
 
 
 def _info(entry: Entry) -> zipfile.ZipInfo:
-    """Return what zipfile needs to know to make an entry's headers."""
+    """Return an entry's date, attributes and versions for zipfile, which makes the headers."""
     _, made_by, needed, _, _, time, date, _, _, _, name, extra, _, _, internal, external, _ = CENTRAL.unpack_from(
         entry.central
     )

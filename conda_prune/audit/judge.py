@@ -18,7 +18,7 @@ from ..judgement.listings.line_lists import FILES
 from ..judgement.options import Options
 from ..judgement.plan import make_plan
 from ..model import Component, File, Format, Identity, Limits, Package, Result
-from ..operations.planning import Judged, result_of
+from ..operations.planning import JudgedPackage, result_of
 from .item import Item
 
 _METADATA_ALONE = "judged from metadata alone"
@@ -51,7 +51,9 @@ def judge_texts(item: Item, texts: Mapping[str, bytes], options: Options, limits
             "read all of it with --download",
         )
     plan = make_plan(package, options, contents)
-    result = result_of(Judged(package, contents, plan), plan.status, deep=False, seconds=time.perf_counter() - started)
+    result = result_of(
+        JudgedPackage(package, contents, plan), plan.status, deep=False, seconds=time.perf_counter() - started
+    )
     notes = result.notes
     if plan.needs_payload and not any(note.startswith(_METADATA_ALONE) for note in notes):
         notes += (f"{_METADATA_ALONE}: the payload was not read and may change what is found",)

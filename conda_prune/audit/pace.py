@@ -117,7 +117,8 @@ class Pace:
             self._notify(f"{host} keeps refusing requests (429): given up")
             return
         if seconds is None:
-            seconds = min(_LONGEST_GUESS, self._first_pause * 2 ** (state.pauses - 1)) * random.uniform(1, 1.25)
+            guess = min(_LONGEST_GUESS, self._first_pause * 2 ** (state.pauses - 1))
+            seconds = guess * random.uniform(1, 1.25)  # noqa: S311 (so that shards do not return together)
         state.open_at += seconds
         self._notify(f"{host} limits the rate of requests (429): waiting {seconds:.0f} s")
 
@@ -149,9 +150,10 @@ def retry_after(url: str) -> float | None:
     if parts.scheme not in ("http", "https"):
         return None
     plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
-    request = urllib.request.Request(plain, headers={"Range": "bytes=0-0", "User-Agent": "conda-prune"})
+    headers = {"Range": "bytes=0-0", "User-Agent": "conda-prune"}
+    request = urllib.request.Request(plain, headers=headers)  # noqa: S310 (the scheme was looked at)
     try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
             return _seconds(answer.headers.get("Retry-After"))
     except urllib.error.HTTPError as error:
         with error:

@@ -122,7 +122,7 @@ class Reader:
                 return failed(item, failure.reason + (f" ({failures} attempts)" if failures > 1 else ""))
             self._pace.failed()
             wait = min(_LONGEST_WAIT, self._settings.backoff * 2 ** (failures - 1))
-            await asyncio.sleep(wait * random.uniform(0.5, 1.5))
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 (so that not all return together)
 
     async def _whole(self, item: Item, failure: Failure) -> Outcome:
         """Return the outcome of a package that can only be judged as a whole: download it, if that was asked for."""
@@ -171,7 +171,7 @@ class Reader:
         async with self._downloads:
             with tempfile.TemporaryDirectory(dir=self._settings.scratch or None) as directory:
                 path = os.path.join(directory, os.path.basename(item.file_name) or "package")
-                with open(path, "wb") as file:
+                with open(path, "wb") as file:  # noqa: ASYNC230 (py-rattler writes to it from its own threads)
                     writer = _Bounded(file, item.size or self._settings.limits.unpacked)
                     try:
                         await asyncio.wait_for(download_to_writer(self._client, item.url, writer), longest)

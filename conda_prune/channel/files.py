@@ -29,10 +29,10 @@ from ..model import Identity
 from ..rewrite.staging import (
     TEMPORARY_PREFIX,
     Staging,
-    check_writable,
     remove_leftover,
     temporary_of,
 )
+from ..rewrite.target import check_writable
 from ..system import open_regular
 
 LARGEST = 1 << 29

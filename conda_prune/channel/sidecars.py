@@ -49,10 +49,8 @@ def removal_warnings(index: str, removed: Collection[tuple[str, str]]) -> list[s
         return []
     fields = ", ".join(sorted({field for field, _ in removed}))
     packages = len({file for _, file in removed})
-    return [
-        f"{index}: removed what vouched for the old bytes of {packages} package{'s' * (packages > 1)} ({fields}); "
-        "attest and sign again"
-    ]
+    vouched = f"removed what vouched for the old bytes of {packages} package{'s' * (packages > 1)} ({fields})"
+    return [f"{index}: {vouched}; attest and sign again"]
 
 
 def stale_companions(directory: str, written: Collection[str], records: Iterable[IndexRecord]) -> list[str]:

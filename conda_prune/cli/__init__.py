@@ -1,6 +1,6 @@
 """The command line: options in, exit code out. It decides nothing about packages.
 
-Everything but click is imported where it is needed: starting is most of what a check of a small package costs.
+Everything but click is imported where it is needed, because most of the time of a small check is start-up time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 from typing import NoReturn
 
-# Imports make many objects and hardly any garbage: looking for some every 700 objects is a twentieth of a start.
+# Imports create many objects and hardly any garbage. The default, a search every 700 objects, takes 5 % of a start.
 gc.set_threshold(100_000, 20, 20)
 
 import click  # noqa: E402
@@ -22,7 +22,7 @@ from click.core import ParameterSource  # noqa: E402
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
 from ..report import streams  # noqa: E402
-from .configurable_command import OWN_FORMAT, configuration_in_force, long_name  # noqa: E402
+from .configurable_command import OTHER_FORMAT, configuration_path, long_name  # noqa: E402
 from .exit_codes import ExitCode, exit_codes_help  # noqa: E402
 
 COMMANDS = {
@@ -38,14 +38,14 @@ COMMANDS = {
     "schema": "schema",
     "completion": "completion",
 }
-"""Every command and the module of this package that has it; a module is imported when its command is used."""
+"""Every command, with its module in this package. A module is imported when its command is used."""
 
-_OF_FIX = ("--fix", "--in-place", "-o", "--output-dir", "--backup", "--level", "--dry-run", "-n")
+_FIX_OPTIONS = ("--fix", "--in-place", "-o", "--output-dir", "--backup", "--level", "--dry-run", "-n")
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class _Commands(click.Group):
-    """A group that imports a command when it is asked for, and gives its options their environment variables."""
+    """A group that imports a command when it is used, and assigns environment variables to its options."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -60,22 +60,22 @@ class _Commands(click.Group):
             if isinstance(parameter, click.Option) and parameter.envvar is None:
                 variable = long_name(parameter).replace("-", "_").upper()
                 parameter.envvar = [f"CONDA_PRUNE_{name.upper()}_{variable}"]
-                if parameter.name != OWN_FORMAT:
+                if parameter.name != OTHER_FORMAT:
                     parameter.envvar.append(f"CONDA_PRUNE_{variable}")
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options before the command; without any argument, print the help."""
+        """Parse the options before the command. Without any argument, print the help."""
         if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help())
-            # Not 0: `conda-prune $COMMAND` with an empty variable checks nothing, and must not pass.
+            # Not 0: `conda-prune $COMMAND` with an empty variable has checked nothing and must not pass.
             ctx.exit(ExitCode.USAGE)
         return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is meant; raise click's UsageError, with a suggestion, where there is none."""
+        """Return the command. Raises click's UsageError, with a suggestion, if it does not exist."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(_unknown_command(name), ctx)
@@ -83,7 +83,7 @@ class _Commands(click.Group):
 
 
 def _restore_help(command: click.Command) -> None:
-    """Give a command the help that Python stripped (`python -OO`)."""
+    """Restore the help of a command if Python has stripped its docstring (`python -OO`)."""
     if command.help is None and command.callback is not None:
         from ..report.docstrings import docstring_of
 
@@ -104,8 +104,8 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     name, context = error.option_name, error.ctx
     if context is None:
         return f"there is no option {name}"
-    if context.command.name == "check" and name in _OF_FIX:
-        return f"check writes nothing, so it has no {name}; did you mean `conda-prune fix`?"
+    if context.command.name == "check" and name in _FIX_OPTIONS:
+        return f"check never writes, so it has no option {name}; did you mean `conda-prune fix`?"
     known = [option for parameter in context.command.params for option in parameter.opts]
     return f"there is no option {name}; {did_you_mean(name, known) or f'see `{context.command_path} --help`'}"
 
@@ -118,13 +118,15 @@ def _unknown_option(error: click.NoSuchOption) -> str:
 
 \b
 Environment:
-  CONDA_PRUNE_SELECT, CONDA_PRUNE_JOBS, ...  any option, as CONDA_PRUNE_OPTION for every command
-  or CONDA_PRUNE_COMMAND_OPTION for one; NO_COLOR, FORCE_COLOR; CI (no progress bar)
+  Any option can be set by a variable: CONDA_PRUNE_OPTION for every command, such as CONDA_PRUNE_SELECT,
+  or CONDA_PRUNE_COMMAND_OPTION for one. NO_COLOR and FORCE_COLOR turn colors off and on; CI turns the
+  progress bar off.
 
 \b
 Files:
-  [tool.conda-prune] in pixi.toml or pyproject.toml, nearest upwards: long options as keys, such as
-  extend-select = ["foreign-tree"]. The command line wins over the environment, which wins over the file.
+  The nearest pixi.toml or pyproject.toml with a table [tool.conda-prune], in the current directory or
+  above: long options as keys, such as extend-select = ["foreign-tree"]. Environment variables override
+  the file, and the command line overrides both.
 """,
 )
 @click.version_option(__version__, "-V", "--version", prog_name="conda-prune")
@@ -133,11 +135,11 @@ def cli() -> None:
 
     \b
     Examples:
-      conda-prune check output/               what is wrong; nothing is written
-      conda-prune fix output/ --in-place      repair every package below output/
-      conda-prune show PACKAGE                everything known about one package
-      conda-prune prefix --fix                the last line of a recipe's build script
-      conda-prune explain foreign-path        what a kind of finding means, and how to prevent it
+      conda-prune check output/               report what is wrong; write nothing
+      conda-prune fix output/ --in-place      repair every package in output/
+      conda-prune show PACKAGE                show everything known about one package
+      conda-prune prefix --fix                use as the last line of a recipe's build script
+      conda-prune explain foreign-path        explain a kind of finding, and how to prevent it
     """
 
 
@@ -147,9 +149,9 @@ _restore_help(cli)
 def main() -> NoReturn:
     """Run the command line, and end the process with its exit code.
 
-    Whatever happens to standard output and error, the work is done first; then the exit code says what was lost. It
-    never is 0 or 1 by accident. The process ends without taking Python apart, which takes as long as a check of a small
-    package.
+    The work is finished even if standard output or standard error fails. The exit code then reports the failure; it is
+    never 0 or 1 by accident. The process ends without shutting the interpreter down, which would take as long as
+    checking a small package.
     """
     streams.reserve_standard_descriptors()
     if sys.stdin is None:
@@ -162,20 +164,20 @@ def main() -> NoReturn:
         import traceback
 
         traceback.print_exc()
-        click.echo("error: internal error; please report it with the lines above", err=True)
+        click.echo("error: internal error; please report it, with the lines above", err=True)
         code = ExitCode.FAILED
-    interruption.ignore_signals()  # The work is done: there is nothing left to interrupt.
-    atexit._run_exitfuncs()
-    code = _check_delivery(code)
+    interruption.ignore_signals()  # The work is done, so there is nothing left to interrupt.
+    atexit._run_exitfuncs()  # noqa: SLF001 (os._exit does not run them)
+    code = _check_output(code)
     sys.stderr.flush()
     os._exit(code)
 
 
-def _check_delivery(code: int) -> int:
-    """Return the exit code of a run whose own is `code`, considering what became of its standard output.
+def _check_output(code: int) -> int:
+    """Return the exit code of a run that ended with `code`, or another one if its standard output failed.
 
-    A failure stays a failure. Findings (1) and success (0) become 3 where results were lost, with a message; or 141
-    where the reader of a pipe left, as shells have it for programs that SIGPIPE ended.
+    A failure remains a failure. Success (0) and findings (1) become 141 if the reader of a pipe closed it: that is what
+    shells report for a program that was ended by SIGPIPE. For any other error they become 3, with a message.
     """
     sys.stdout.flush()
     failure = streams.failure_of(sys.stdout)
@@ -191,7 +193,7 @@ def _check_delivery(code: int) -> int:
 def run() -> int:
     """Run the command line, and return its exit code.
 
-    An interruption unwinds the work, so that nothing temporary stays, and gives 130 or 143 (see `interruption`).
+    An interruption unwinds the stack, which removes temporary files, and returns 130 or 143 (see `interruption`).
     """
     interruption.raise_at_signals()
     try:
@@ -201,7 +203,7 @@ def run() -> int:
     except click.exceptions.Abort:
         code = ExitCode.INTERRUPTED
     except click.ClickException as error:
-        _show(error)
+        _print_error(error)
         code = error.exit_code
     except (PruneError, OSError, MemoryError, ImportError) as error:
         click.echo(f"error: {_reason(error)}", err=True)
@@ -210,14 +212,14 @@ def run() -> int:
 
 
 def _reason(error: Exception) -> str:
-    """Return in one line why a run ended. Raises an ImportError that is a defect again."""
+    """Return in one line why a run ended. Raises the error again if it is an ImportError, which is a bug of ours."""
     from ..report.escape import escaped
 
-    # These first: they can come from the import of a module, which would be named otherwise.
+    # Check these two first: they can also be the reason why a module cannot be imported.
     if lacks_files(error):
-        return "too many files are open; allow more (ulimit -n)"
+        return "there are too many open files; allow more (ulimit -n)"
     if lacks_memory(error):
-        return "there is not enough memory to go on; allow more (ulimit -v)"
+        return "there is not enough memory to continue; allow more (ulimit -v)"
     if isinstance(error, ImportError):
         raise error
     if not isinstance(error, OSError):
@@ -226,8 +228,8 @@ def _reason(error: Exception) -> str:
     return escaped(f"{where}{error.strerror or error}")
 
 
-def _show(error: click.ClickException) -> None:
-    """Print an error; one of usage with the usage, and with the place that a wrong value comes from."""
+def _print_error(error: click.ClickException) -> None:
+    """Print an error. A usage error also shows the usage, and which configuration file a wrong value comes from."""
     from ..report.escape import escaped
 
     message = error.format_message()
@@ -239,5 +241,5 @@ def _show(error: click.ClickException) -> None:
         message = _unknown_option(error)
     if isinstance(error, click.BadParameter) and context is not None and error.param is not None:
         if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
-            message += f" (in [tool.conda-prune] of {configuration_in_force(context)})"
+            message += f" (in [tool.conda-prune] of {configuration_path(context)})"
     click.UsageError("\n".join(map(escaped, message.split("\n"))), context).show()

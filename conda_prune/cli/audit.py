@@ -14,8 +14,8 @@ import click
 
 from .configurable_command import ConfigurableCommand
 from .exit_codes import ExitCode, exit_codes_help
-from .limits import limiting, limits_of
-from .options import complete_paths, judging, options_of
+from .limits import limit_options, limits_of
+from .options import complete_paths, judgement_options, options_of
 from .targets import NoPackages
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ class _Date(click.ParamType):  # type: ignore[type-arg]  # generic in newer clic
     metavar="SECONDS",
     help="Time to read the metadata of one package.",
 )
-@judging
-@limiting
+@judgement_options
+@limit_options
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")  # fmt: skip
 def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
     """Judge the packages of whole channels from their metadata; write one JSON line per package.
@@ -272,7 +272,7 @@ def _search(path: str) -> Sequence[str]:
     """Return the packages in a directory, or the package itself."""
     from .package_search import find_packages
 
-    return [target.path for target in find_packages([path]).targets]
+    return [package.path for package in find_packages([path]).packages]
 
 
 def _finish(tally: Tally, items: _Items, output: str, *, quiet: bool) -> None:

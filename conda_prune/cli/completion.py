@@ -1,14 +1,14 @@
-"""`completion`: the script by which a shell completes this command."""
+"""`completion`: print the script that adds completion to a shell."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command(short_help="Print the completion script of a shell.")
+@click.command(short_help="Print a completion script for your shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that makes a shell complete commands, options and kinds.
+    """Print a script that makes your shell complete commands, options and kinds of findings.
 
     \b
     Examples:
@@ -21,5 +21,5 @@ def completion(shell: str) -> None:
     from . import cli
 
     class_ = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}[shell]
-    # The base class's source: bash's own starts a bash to ask for its version, and warns where there is none.
+    # Use the method of the base class: the one for bash runs bash to get its version, and warns if there is none.
     print(ShellComplete.source(class_(cli, {}, "conda-prune", "_CONDA_PRUNE_COMPLETE")))

@@ -1,4 +1,4 @@
-"""`config`: the settings in force, and where each comes from."""
+"""`config`: show the value of every option in effect, and where it comes from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, cast
 import click
 from click.core import ParameterSource
 
-from .configurable_command import ConfigurableCommand, configuration_in_force, long_name
+from .configurable_command import ConfigurableCommand, configuration_path, long_name
 from .exit_codes import exit_codes_help
 
 
-class _Setting(NamedTuple):
-    """One option: its value as JSON has it, None where it is not set, and where the value comes from."""
+class _OptionValue(NamedTuple):
+    """An option, its JSON value (None if it is not set), and where the value comes from."""
 
     name: str
     value: Any
@@ -25,13 +25,13 @@ class _Setting(NamedTuple):
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("config"))
 @click.argument("command", type=click.Choice(["check", "fix", "show", "prefix"]), default="fix")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="For people, or one JSON object.")  # fmt: skip
+              help="Text, or a JSON object.")  # fmt: skip
 @click.pass_context
 def config(context: click.Context, command: str, format_: str) -> None:
-    """Show the settings that a command would use here, and where each comes from.
+    """Show the option values in effect, and their origins.
 
-    COMMAND is fix (the default), check, show or prefix. An option on the command line wins over a variable
-    of the environment, which wins over [tool.conda-prune] in the nearest pixi.toml or pyproject.toml.
+    The options are those of fix, unless another command is named. Environment variables override
+    [tool.conda-prune] in the nearest pixi.toml or pyproject.toml, and options on the command line override both.
 
     \b
     Examples:
@@ -42,39 +42,39 @@ def config(context: click.Context, command: str, format_: str) -> None:
     from ..report.escape import escaped
     from ..report.output import Style, print_line
 
-    path = configuration_in_force(context)
-    settings = _settings(context, command, path)
+    path = configuration_path(context)
+    option_values = _option_values(context, command, path)
     if format_ == "json":
-        values = {setting.name: {"value": setting.value, "origin": setting.origin} for setting in settings}
+        values = {option.name: {"value": option.value, "origin": option.origin} for option in option_values}
         print(json.dumps({"command": command, "file": path, "settings": values}, indent=2))
         return
     style = Style("config")
     print_line(f"configuration file: {escaped(path) if path is not None else 'none'}", sys.stdout, style)
-    rows = [(setting.name, escaped(_text(setting.value)), escaped(setting.origin)) for setting in settings]
+    rows = [(option.name, escaped(_text(option.value)), escaped(option.origin)) for option in option_values]
     wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
         print_line(f"  {name:<{wide[0]}}  {value:<{wide[1]}}  {origin}", sys.stdout, style)
 
 
-def _settings(context: click.Context, command: str, path: str | None) -> list[_Setting]:
-    """Return the options of a command that a configuration file may set, with their values and origins."""
+def _option_values(context: click.Context, command: str, path: str | None) -> list[_OptionValue]:
+    """Return the options that a configuration file can set for a command, with their values and origins."""
     from .config_file import KEYS
 
     group = context.find_root()
-    inspected = cast(click.Group, group.command).get_command(group, command)
+    inspected = cast("click.Group", group.command).get_command(group, command)
     if inspected is None:
         raise click.UsageError(f"there is no command {command!r}", context)
     arguments = ["--no-config"] if path is None else ["--config", path]
     if command == "show":
-        arguments.append("package")  # It is not read.
-    found = []
-    with inspected.make_context(command, arguments, parent=group) as made:
+        arguments.append("package")  # A required argument; the package is not read.
+    option_values = []
+    with inspected.make_context(command, arguments, parent=group) as inspected_context:
         for parameter in inspected.params:
             if isinstance(parameter, click.Option) and (name := long_name(parameter)) in KEYS:
-                value = made.params.get(parameter.name or "")
-                origin = _origin(made, parameter, path)
-                found.append(_Setting(name, list(value) if isinstance(value, tuple) else value, origin))
-    return sorted(found)
+                value = inspected_context.params.get(parameter.name or "")
+                origin = _origin(inspected_context, parameter, path)
+                option_values.append(_OptionValue(name, list(value) if isinstance(value, tuple) else value, origin))
+    return sorted(option_values)
 
 
 def _origin(context: click.Context, option: click.Option, path: str | None) -> str:

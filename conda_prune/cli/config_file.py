@@ -1,13 +1,13 @@
-"""Settings from `[tool.conda-prune]` in the nearest pixi.toml or pyproject.toml, from a directory upwards.
+"""Reads `[tool.conda-prune]` in the nearest pixi.toml or pyproject.toml, in a directory or above it.
 
-A file without the table is passed over, so that a project inside another may leave the settings to the outer one. A
-file that does not mention the tool is not even parsed: where nobody uses this, it costs a few failed opens.
+A file without the table is skipped, so a project inside another one can use the configuration of the outer one. A file
+that does not contain the name of the tool is not even parsed. So a project without a configuration costs only a few
+failed opens.
 
-The search leaves the project: in a shared directory above it, anybody may have put a file. So a file cannot name what
-is written, and one that belongs to another user is an error: to use it silently would be dangerous, and to ignore it
-silently as well, since its `keep` may be all that protects a file. Files of root are trusted, since root controls
-everything here anyway. Permissions are not looked at: a file that the group can write is ordinary (umask 002), and on
-some file systems every file is writable for everybody.
+The search goes above the project, where other users may be able to create files. That is why a file cannot name output
+files, and why a file that belongs to another user is an error. Using it silently would be dangerous. So would ignoring
+it: its `keep` may be all that protects a file. Files of root are trusted, because root controls the machine anyway.
+Permissions are not checked: files are often writable for a group (umask 002), and on some file systems for everybody.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from ..system import NotRegular, open_regular
 FILES = ("pixi.toml", "pyproject.toml")
 TABLE = "conda-prune"
 
-TEXT, TEXTS, FLAG, COUNT, LEVEL = "a text", "a text or a list of texts", "true or false", "a number", "same or a number"
+TEXT, TEXTS, FLAG = "a string", "a string or a list of strings", "true or false"
+COUNT, LEVEL = "a number", "same or a number"
 
 KEYS = {
     "select": TEXTS,
@@ -51,25 +52,25 @@ KEYS = {
     "quiet": FLAG,
     "verbose": FLAG,
 }
-"""Every key and the type of its value: the long options, except those for what one run works on and where it writes."""
+"""Every key, with its type: all long options except those that name the input or the output of one run."""
 
-_LARGEST = 1 << 22
-"""Bytes of a configuration file that are read; real ones have a few kilobytes."""
+_MAX_SIZE = 1 << 22
+"""How many bytes a configuration file may have; real ones have a few kilobytes."""
 
 
-class Settings(NamedTuple):
-    """The values of a file, by option; numbers of `level` are texts, as on the command line, lists are tuples."""
+class Configuration(NamedTuple):
+    """The values in a file, by option, as the command line has them: `level` is a string, and lists are tuples."""
 
     path: str
     values: Mapping[str, object]
 
 
-def find_settings(directory: str) -> Settings | None:
-    """Return the settings that hold in a directory, or None where no file has any.
+def find_configuration(directory: str) -> Configuration | None:
+    """Return the configuration that applies in a directory, or None if there is none.
 
-    Raises UsageError, naming file and key, where the file cannot be read or belongs to another user, where a key is
-    unknown, its value of another type or the name of an output file, and where both files of one directory have the
-    table.
+    Raises UsageError if the file cannot be read or belongs to another user, if both files of one directory have the
+    table, if a key is unknown, and if a value has the wrong type or names an output file. The message names the file
+    and the key.
     """
     start = directory = os.path.abspath(directory)
     while True:
@@ -80,19 +81,19 @@ def find_settings(directory: str) -> Settings | None:
             if table is not None:
                 tables[path] = table
         if len(tables) > 1:
-            raise UsageError(f"{' and '.join(tables)} both have [tool.{TABLE}]", "keep it in one of them")
+            raise UsageError(f"{' and '.join(tables)} both have [tool.{TABLE}]", "remove one of the two tables")
         for path, table in tables.items():
-            return _settings(path, table)
+            return _make_configuration(path, table)
         parent = os.path.dirname(directory)
         if parent == directory:
             return None
         directory = parent
 
 
-def read_settings(path: str) -> Settings:
-    """Return the settings of a file that the user named, whoever owns it.
+def read_configuration(path: str) -> Configuration:
+    """Return the configuration in a file that the user has named. The file may belong to anybody.
 
-    Raises UsageError as `find_settings` does, and where there is no such file or no table in it.
+    Raises UsageError as `find_configuration` does, and also if the file or its table does not exist.
     """
     try:
         table, _ = _read_table(path)
@@ -100,11 +101,11 @@ def read_settings(path: str) -> Settings:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if table is None:
         raise UsageError(f"{path} has no table [tool.{TABLE}]")
-    return _settings(path, table)
+    return _make_configuration(path, table)
 
 
 def _find_table(path: str, start: str) -> dict[str, Any] | None:
-    """Return a file's table, or None where there is no such file, or no table in it."""
+    """Return the table in a file, or None if there is no such file or no table in it."""
     try:
         table, owners = _read_table(path)
     except (FileNotFoundError, NotADirectoryError, NotRegular):
@@ -112,35 +113,36 @@ def _find_table(path: str, start: str) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         if lacks_files(error):
             raise
-        if not os.path.lexists(path):  # What cannot even be looked at is no project's file.
+        if not os.path.lexists(path):  # A directory above that we cannot access is not part of a project.
             return None
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path} cannot be read: {reason}", "mend it, or ignore it with --no-config") from error
+        raise UsageError(f"{path} cannot be read: {reason}", "correct it, or ignore it with --no-config") from error
     if table is not None and (strangers := owners - _trusted_users(start)):
         raise UsageError(
-            f"{path} has [tool.{TABLE}], and belongs to another user ({_user_name(min(strangers))})",
+            f"{path} has [tool.{TABLE}] but belongs to another user ({_user_name(min(strangers))})",
             f"use it with --config {path}, or ignore it with --no-config",
         )
     return table
 
 
 def _read_table(path: str) -> tuple[dict[str, Any] | None, frozenset[int]]:
-    """Return a file's table, None where it has none, and who owns the file and the link to it, empty on Windows.
+    """Return the table in a file (None if it has none), and the owners of the file and of the link to it.
 
-    Raises UsageError where the table cannot be parsed, OSError or ValueError where the file cannot be read.
+    There are no owners on Windows. Raises UsageError if the file cannot be parsed, and OSError or ValueError if it
+    cannot be read.
     """
     with open_regular(path) as file:
         status = os.fstat(file.fileno())
-        raw = file.read(_LARGEST + 1)
-    if len(raw) > _LARGEST:
-        raise ValueError(f"it has more than {_LARGEST >> 20} MiB")
+        raw = file.read(_MAX_SIZE + 1)
+    if len(raw) > _MAX_SIZE:
+        raise ValueError(f"it has more than {_MAX_SIZE >> 20} MiB")
     if TABLE.encode() not in raw:
         return None, frozenset()
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         value = toml.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # a wrong encoding, wrong TOML, or thousands of nested lists
-        raise UsageError(f"{path} cannot be read: {error}", "mend it, or ignore it with --no-config") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or thousands of nested lists
+        raise UsageError(f"{path} cannot be read: {error}", "correct it, or ignore it with --no-config") from error
     tool = value.get("tool")
     table = tool.get(TABLE) if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
@@ -151,10 +153,10 @@ def _read_table(path: str) -> tuple[dict[str, Any] | None, frozenset[int]]:
 
 
 def _trusted_users(directory: str) -> frozenset[int]:
-    """Return the users whose files are ours: this one and root.
+    """Return the IDs of the users whose configuration files are trusted: the current user and root.
 
-    For root, also the user who called sudo and the owner of the current directory: root often works in a project that
-    belongs to somebody, or that a container has from its host.
+    Root also trusts the user who called sudo and the owner of the directory. Root often works in a project that belongs
+    to another user, or that a container has mounted from its host.
     """
     user = os.geteuid()
     trusted = {user, 0}
@@ -175,12 +177,12 @@ def _user_name(user: int) -> str:
         return f"user {user}"
 
 
-def _settings(path: str, table: Mapping[str, Any]) -> Settings:
-    return Settings(path, {key: _value(path, key, value) for key, value in table.items()})
+def _make_configuration(path: str, table: Mapping[str, Any]) -> Configuration:
+    return Configuration(path, {key: _value(path, key, value) for key, value in table.items()})
 
 
 def _value(path: str, key: str, value: object) -> object:
-    """Return a value as the command line would give it."""
+    """Return a value as the command line would provide it."""
     if key not in KEYS:
         raise UsageError(f"{path}: [tool.{TABLE}] has an unknown key {key!r}", f"the keys are {', '.join(KEYS)}")
     wanted = KEYS[key]
@@ -201,7 +203,7 @@ def _value(path: str, key: str, value: object) -> object:
 
 
 def _check_formats(path: str, formats: Sequence[str]) -> None:
-    """Raise UsageError where a format goes to a file: a file that is only found must not say what is overwritten."""
+    """Raise UsageError for a format with an output file: only the user may decide which file is overwritten."""
     for value in formats:
         _, _, file = value.partition("=")
         if file not in ("", "-"):

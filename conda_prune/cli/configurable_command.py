@@ -1,6 +1,6 @@
-"""Commands whose options may come from a configuration file.
+"""Commands whose options can be set in a configuration file.
 
-The command line wins over the environment, which wins over the file.
+Environment variables override the file, and the command line overrides both.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from .config_file import Settings
+    from .config_file import Configuration
 
-OWN_FORMAT = "format_"
-"""The parameter of the commands whose --format has values of its own: CONDA_PRUNE_FORMAT and files do not reach it."""
+OTHER_FORMAT = "format_"
+"""The parameter of a --format whose values are not those of check. CONDA_PRUNE_FORMAT and files do not set it."""
 
-_IN_FORCE = "conda_prune.configuration"
+_PATH_KEY = "conda_prune.configuration"
 
 
 class ConfigurableCommand(click.Command):
-    """A command that takes the defaults of its options from the configuration file in force."""
+    """A command whose options have their defaults in the configuration file in effect."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -33,8 +33,8 @@ class ConfigurableCommand(click.Command):
         self.params += [self._config, self._no_config]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the command line, with the settings of the configuration file as defaults."""
-        # Shells that complete do not need it, and --help is given whatever the file says.
+        """Parse the command line, with the values of the configuration file as defaults."""
+        # Completion does not need the file, and --help must work even if the file is broken.
         if not ctx.resilient_parsing:
             given, _, _ = self.make_parser(ctx).parse_args(list(args))
             help_option = self.get_help_option(ctx)
@@ -43,43 +43,43 @@ class ConfigurableCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def _defaults(self, context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-        settings = self._settings(context, given)
-        if settings is None:
+        configuration = self._configuration(context, given)
+        if configuration is None:
             return {}
-        context.meta[_IN_FORCE] = settings.path
+        context.meta[_PATH_KEY] = configuration.path
         names = {
             long_name(option): option.name
             for option in self.params
-            if isinstance(option, click.Option) and option.name != OWN_FORMAT
+            if isinstance(option, click.Option) and option.name != OTHER_FORMAT
         }
-        return {name: value for key, value in settings.values.items() if (name := names.get(key)) is not None}
+        return {name: value for key, value in configuration.values.items() if (name := names.get(key)) is not None}
 
-    def _settings(self, context: click.Context, given: dict[str, Any]) -> Settings | None:
+    def _configuration(self, context: click.Context, given: dict[str, Any]) -> Configuration | None:
         from ..errors import UsageError
-        from .config_file import find_settings, read_settings
+        from .config_file import find_configuration, read_configuration
 
         path, ignored = given.get("config"), given.get("no_config", False)
-        if path is None and not ignored:  # The command line wins over both variables.
+        if path is None and not ignored:  # The command line overrides both variables.
             path = self._config.resolve_envvar_value(context)
             ignored = self._no_config.resolve_envvar_value(context) or False
         if click.BOOL.convert(ignored, self._no_config, context):
             if path is not None:
-                raise click.UsageError("--config and --no-config exclude each other", context)
+                raise click.UsageError("--config and --no-config cannot be combined", context)
             return None
         try:
-            return read_settings(path) if path is not None else find_settings(os.getcwd())
+            return read_configuration(path) if path is not None else find_configuration(os.getcwd())
         except UsageError as error:
             raise click.UsageError(str(error), context) from error
         except FileNotFoundError:  # The current directory was removed.
             return None
 
 
-def configuration_in_force(context: click.Context) -> str | None:
-    """Return the path of the configuration file that a command's defaults come from."""
-    path: str | None = context.meta.get(_IN_FORCE)
+def configuration_path(context: click.Context) -> str | None:
+    """Return the path of the configuration file in effect for a command, or None."""
+    path: str | None = context.meta.get(_PATH_KEY)
     return path
 
 
 def long_name(option: click.Option) -> str:
-    """Return an option's long name, without its hyphens."""
+    """Return the long name of an option, without the leading hyphens."""
     return max((name.lstrip("-") for name in option.opts), key=len)

@@ -1,4 +1,4 @@
-"""`diff`: proves what a repair changed."""
+"""`diff`: prove what a repair changed."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import click
 
 from .configurable_command import ConfigurableCommand
 from .exit_codes import ExitCode, exit_codes_help
-from .limits import limiting, limits_of
-from .options import complete_paths, judging, options_of
+from .limits import limit_options, limits_of
+from .options import complete_paths, judgement_options, options_of
 
 
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("diff"))
 @click.argument("old", shell_complete=complete_paths)
 @click.argument("new", shell_complete=complete_paths)
-@judging
-@limiting
+@judgement_options
+@limit_options
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="For people, or one JSON object (`conda-prune schema diff`).")  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="List every member that differs.")
+              help="Text, or a JSON object (`conda-prune schema diff`).")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="List every difference, and not only the first ten of each kind.")
 def diff(old: str, new: str, format_: str, verbose: bool, **flags: Any) -> None:
-    """Compare a package with its repaired version, member by member, and say what differs.
+    """Compare a package with its repaired version.
 
-    Both packages are read by Python's standard library and zstandard, not by what repairs packages. Kept
-    members must be byte for byte the same, tar headers included, and in the same order; listings may lack
-    the entries of removed files; the zip's entries and the compression must be the same. What may be
-    missing is what `fix` would drop from OLD: give both commands the same options.
+    The packages are compared member by member. They are read with Python's standard library and zstandard, not
+    with the code that repairs packages. Every kept member must have the same bytes, tar header included, and
+    the same position. Listings may lack the entries of removed files. The entries of the zip and the
+    compression must be the same. A member may be missing only if `fix` would drop it from OLD, so use the same
+    options for both commands.
 
     \b
     Examples:

@@ -1,6 +1,6 @@
-"""The exit codes and their meanings: the only list of them.
+"""The exit codes and their meanings.
 
-Every help text is made from it, and a test compares the tables in README.md and docs/output.md with it.
+The help texts are generated from this list, and a test compares the tables in README.md and docs/output.md with it.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What a command ends with. Of several that apply, USAGE comes before FAILED, and FAILED before FINDINGS."""
+    """The exit code of a command. If several apply, USAGE wins over FAILED, and FAILED wins over FINDINGS."""
 
     meaning: str
 
     def __new__(cls, value: int, meaning: str) -> ExitCode:
-        """Make a code that also has a meaning."""
+        """Create an exit code that also has a meaning."""
         code = int.__new__(cls, value)
         code._value_ = value
         code.meaning = meaning
         return code
 
     OK = 0, "nothing to do, or everything fixed"
-    FINDINGS = 1, "something would be fixed (check, fix --dry-run, prefix without --fix), or diff found another change"
+    FINDINGS = 1, "something to fix (check, fix --dry-run, prefix without --fix), or an unexpected difference (diff)"
     USAGE = 2, "wrong usage or configuration, or no package found"
-    FAILED = 3, "a package could not be processed (it is untouched, the others are done), or results were not written"
+    FAILED = 3, "a package could not be processed (it is unchanged; the others are done), or results were not written"
     INTERRUPTED = 130, "interrupted (Ctrl-C); no partial output is left"
-    PIPE_CLOSED = 141, "nothing went wrong, but the reader of the results left; fix and prefix finish their work"
+    PIPE_CLOSED = 141, "the pipe that results are written to was closed; fix and prefix still finish their work"
     TERMINATED = 143, "terminated; no partial output is left"
 
 
@@ -50,9 +50,9 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
     },
     "prefix": {
         ExitCode.OK: ExitCode.OK.meaning,
-        ExitCode.FINDINGS: "without --fix: something would be fixed",
-        ExitCode.USAGE: "wrong usage: no prefix is named, or PY_VER is not set and there is no --python",
-        ExitCode.FAILED: "the prefix could not be processed; it is untouched",
+        ExitCode.FINDINGS: "without --fix: there is something to fix",
+        ExitCode.USAGE: "wrong usage: no prefix is given, or neither PY_VER nor --python is set",
+        ExitCode.FAILED: "the prefix could not be processed; it is unchanged",
     },
     "show": {
         ExitCode.OK: "shown",
@@ -61,13 +61,13 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
     },
     "diff": {
         ExitCode.OK: "NEW is OLD minus its stray files, or the same package",
-        ExitCode.FINDINGS: "there is a difference that removing stray files does not explain",
+        ExitCode.FINDINGS: "at least one difference is not explained by removing stray files",
         ExitCode.USAGE: "wrong usage or configuration",
         ExitCode.FAILED: "a package cannot be read, or contradicts itself about its Python",
     },
     "config": {
         ExitCode.OK: "shown",
-        ExitCode.USAGE: "wrong usage, or a configuration file or variable that means nothing",
+        ExitCode.USAGE: "wrong usage, or an invalid configuration file or variable",
     },
     "audit": {
         ExitCode.OK: "every package was judged or skipped, whatever was found",
@@ -76,7 +76,7 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
         ExitCode.INTERRUPTED: "interrupted (Ctrl-C); the results file has every result so far",
     },
     "report": {
-        ExitCode.OK: "every file could be read, whatever the results are",
+        ExitCode.OK: "every file was read, regardless of the results in it",
         ExitCode.USAGE: "wrong usage",
         ExitCode.FAILED: "a file could not be read; the others are merged",
     },
@@ -84,14 +84,14 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
 
 
 def exit_codes_help(command: str = "") -> str:
-    """Return the paragraph of a command's help that lists its exit codes; without a command, that of the program."""
+    """Return the paragraph of a command's help that lists its exit codes. Without a command, list all of them."""
     codes = _COMMANDS[command]
     width = max(len(str(int(code))) for code in codes)
     return "\n".join(["\b", "Exit codes:", *(f"  {int(code):<{width}}  {text}" for code, text in codes.items())])
 
 
 def exit_code(results: Iterable[Result]) -> ExitCode:
-    """Return the exit code for results: a failure outweighs findings."""
+    """Return the exit code for results. A failure wins over findings."""
     statuses = {result.status for result in results}
     if statuses & {"error", "refused"}:
         return ExitCode.FAILED

@@ -1,4 +1,4 @@
-"""`explain`: what a kind of finding means."""
+"""`explain`: explain a kind of finding."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .options import complete_kinds
 
 @click.command(short_help="Explain a kind of finding, and how to prevent it.")
 @click.argument("kind", required=False, shell_complete=complete_kinds)
-@click.option("--all", "every", is_flag=True, help="Explain every kind.")
-def explain(kind: str | None, every: bool) -> None:
-    """Explain a kind of finding: what it means, its common causes, what `fix` does about it and why that is
-    safe, and how to prevent it in a recipe.
+@click.option("--all", "show_all", is_flag=True, help="Explain every kind.")
+def explain(kind: str | None, show_all: bool) -> None:
+    """Explain a kind of finding: what it means, its common causes, what `fix` does about it, why that is safe,
+    and how to prevent it in a recipe.
 
     \b
     Examples:
@@ -26,12 +26,12 @@ def explain(kind: str | None, every: bool) -> None:
     from ..report.explanation import explanation_lines
 
     known = kinds()
-    if every is (kind is not None):
-        raise click.UsageError(f"name one kind, or say --all; the kinds are {', '.join(known)}")
+    if show_all is (kind is not None):
+        raise click.UsageError(f"name one kind, or use --all; the kinds are {', '.join(known)}")
     if kind is not None and kind not in known:
         from ..suggestions import unknown
 
         raise click.UsageError(unknown("kind", kind, known))
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
-    blocks = [explanation_lines(explanation_of(name), width) for name in (known if kind is None else (kind,))]
-    print("\n\n".join("\n".join(lines) for lines in blocks))
+    pages = [explanation_lines(explanation_of(name), width) for name in (known if kind is None else (kind,))]
+    print("\n\n".join("\n".join(lines) for lines in pages))

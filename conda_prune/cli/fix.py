@@ -1,4 +1,4 @@
-"""`fix`: repair packages, and refresh the records of the channels that they are in."""
+"""`fix`: repair packages, and refresh their records in the index of their channel."""
 
 from __future__ import annotations
 
@@ -11,35 +11,41 @@ import click
 
 from .configurable_command import ConfigurableCommand
 from .exit_codes import exit_codes_help
-from .limits import limiting, limits_of
+from .limits import limit_options, limits_of
 from .many_packages import PackageWork, hides_progress, work_on
-from .options import complete_paths, judging, options_of, reporting
-from .targets import find_targets, searching
+from .options import complete_paths, judgement_options, options_of, report_options
+from .targets import search_for_packages, search_options
 
 if TYPE_CHECKING:
-    from .package_search import Target
+    from .package_search import FoundPackage
 
 
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("fix"))
 @click.argument("paths", nargs=-1, metavar="PATHS...", shell_complete=complete_paths)
-@click.option("--in-place", is_flag=True, help="Replace the packages by their repaired versions.")
-@click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones there.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, write nothing; exit code as check.")
-@click.option("--level", default="same", metavar="same|N", help="Compression level; same keeps the package's own.")
-@click.option("--backup", metavar="SUFFIX", help="Keep the original beside the result, with SUFFIX after its name.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="Threads per package; 0 for all cores.")
+@click.option("--in-place", is_flag=True, help="Replace packages with their repaired versions.")
+@click.option("-o", "--output-dir", metavar="DIR", help="Write repaired packages to DIR, and copy clean ones to it.")
+@click.option("-n", "--dry-run", is_flag=True, help="Write nothing; show what would be done, and exit like check.")
+@click.option(
+    "--level",
+    default="same",
+    metavar="same|N",
+    show_default=True,
+    help="Compression level; `same` keeps that of the package.",
+)
+@click.option("--backup", metavar="SUFFIX", help="Keep the original, with SUFFIX appended to its name.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Threads per package; 0 uses every core.")
 @click.option(
     "--reindex",
     type=click.Choice(["auto", "always", "never"]),
     default="auto",
     show_default=True,
-    help="Refresh the records of repaired packages in the channel's index; always writes all of it again.",
+    help="Refresh the records of repaired packages in the channel's index. `always` writes the whole index again.",
 )
-@searching
-@judging
-@limiting
-@reporting
-def fix(
+@search_options
+@judgement_options
+@limit_options
+@report_options
+def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
     paths: tuple[str, ...],
     in_place: bool,
     output_dir: str | None,
@@ -52,9 +58,9 @@ def fix(
 ) -> None:
     """Repair packages, in place or into a directory.
 
-    Stray bytecode goes, with its entries in the package's listings; what is kept is byte for byte what it
-    was, and so is the compression. A package without findings is not written. A repaired one is read back
-    before it replaces anything: when something fails, the package is as it was.
+    Stray bytecode is dropped, together with its entries in the package's listings. Everything else keeps its
+    exact bytes, and the package keeps its compression. A package without findings is not written. A repaired
+    package is read back before it replaces anything. If something fails, the package is unchanged.
 
     \b
     Examples:
@@ -65,22 +71,23 @@ def fix(
     from ..operations.fix import FixOptions
 
     if in_place is (output_dir is not None) and not (dry_run and not in_place):
-        raise click.UsageError("say where the results go: either --in-place or -o DIR")
+        raise click.UsageError("choose where to write the results: --in-place or -o DIR")
     if backup is not None:
         _check_suffix(backup)
     if backup is not None and output_dir is not None:
-        raise click.UsageError("--backup goes with --in-place: -o DIR leaves the originals alone")
-    how = FixOptions(output_dir, _level(level), backup, dry_run)
-    found = find_targets(paths, flags)
+        raise click.UsageError("--backup requires --in-place; -o DIR does not change the originals")
+    fix_options = FixOptions(output_dir, _level(level), backup, dry_run)
+    search_result = search_for_packages(paths, flags)
     if output_dir is not None:
-        _check_collisions(found.targets)
+        _check_collisions(search_result.packages)
     if reindex != "never" and not dry_run:
         from ..channel.refresh import find_obstacles
 
-        results = [os.path.join(output_dir, target.below) if output_dir else target.path for target in found.targets]
-        how = replace(how, obstacles=find_obstacles(results, always=reindex == "always"))
-    work = PackageWork("fix", options_of(flags), True, how, hides_progress(flags), limits_of(flags), threads)
-    work_on(found, work, paths, flags, reindex)
+        packages = search_result.packages
+        results = [os.path.join(output_dir, package.below) if output_dir else package.path for package in packages]
+        fix_options = replace(fix_options, obstacles=find_obstacles(results, always=reindex == "always"))
+    work = PackageWork("fix", options_of(flags), True, fix_options, hides_progress(flags), limits_of(flags), threads)
+    work_on(search_result, work, paths, flags, reindex)
 
 
 def _check_suffix(backup: str) -> None:
@@ -99,15 +106,17 @@ def _level(text: str) -> int | None:
     try:
         level = int(text)
     except ValueError:
-        level = 99
+        level = 99  # out of range
     if not -7 <= level <= 22:
-        raise click.UsageError(f"--level {text}: write same, -7 to 22 for .conda, or 1 to 9 for .tar.bz2")
+        raise click.UsageError(f"--level {text}: use same, -7 to 22 for .conda, or 1 to 9 for .tar.bz2")
     return level
 
 
-def _check_collisions(targets: Sequence[Target]) -> None:
+def _check_collisions(packages: Sequence[FoundPackage]) -> None:
     seen: dict[str, str] = {}
-    for target in targets:
-        if target.below in seen:
-            raise click.UsageError(f"{seen[target.below]} and {target.path} would both become {target.below} in -o DIR")
-        seen[target.below] = target.path
+    for package in packages:
+        if package.below in seen:
+            raise click.UsageError(
+                f"{seen[package.below]} and {package.path} would both become {package.below} in -o DIR"
+            )
+        seen[package.below] = package.path

@@ -1,12 +1,13 @@
-"""Does the same work on many tasks, one after the other or in worker processes, with the results in order.
+"""Runs many tasks, one after the other or in worker processes, and yields the outcomes in order.
 
-A worker process that dies costs the task that it was working on and no other. A thread of this process looks after each
-worker: it sends one task at a time and waits for the result, so it is known what a dead worker was doing, and no other
-worker is touched. (`concurrent.futures.ProcessPoolExecutor` gives up all workers when one dies, does not say which task
-it had, and starts its processes through `python -c`, which finds modules in the current directory: see `isolation`.)
+If a worker process dies, only the task that it was working on is lost. Each worker is served by a thread of this
+process, which sends one task at a time and waits for the outcome. So it is known which task a dead worker had, and the
+other workers are not affected. (`concurrent.futures.ProcessPoolExecutor` gives up all workers if one dies, does not
+say which task it had, and starts its processes with `python -c`, which imports from the current directory: see
+`isolation`.)
 
-A worker reads tasks from its standard input. When that ends, the worker undoes what it is doing and ends at once (see
-`interruption`). This is how it is stopped on every system, and it also happens when this process is killed.
+A worker reads tasks from its standard input. When that is closed, the worker undoes what it is doing and exits at once
+(see `interruption`). This stops workers on every system, and it also happens if this process is killed.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from typing import Any, BinaryIO, Generic, TypeVar
 
 from .. import interruption, isolation
 
-_PATIENCE = 30.0
-"""Seconds that a worker gets to undo what it is doing."""
-_POLL = 0.5
-"""Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
-_AHEAD = 8
-"""Tasks per worker among which the largest is begun first. More would delay the first results."""
+_STOP_TIMEOUT = 30.0
+"""Seconds that a worker has to undo what it is doing, before it is killed."""
+_POLL_INTERVAL = 0.5
+"""Seconds between two checks for Ctrl-C on Windows. On other systems, Ctrl-C interrupts the wait."""
+_LOOKAHEAD = 8
+"""Tasks per worker that are sorted by size, the largest first. More would delay the first results."""
 _POSIX = os.name != "nt"
 
 Task = TypeVar("Task")
@@ -39,15 +40,15 @@ Outcome = TypeVar("Outcome")
 def run(
     tasks: Sequence[Task],
     work: Callable[[Task], Outcome],
-    died: Callable[[Task, str], Outcome],
+    worker_died: Callable[[Task, str], Outcome],
     jobs: int,
     size: Callable[[Task], int] = lambda task: 0,
 ) -> Iterator[Outcome]:
-    """Yield `work(task)` for every task, in the order of the tasks, each as soon as all before it are done.
+    """Yield `work(task)` for every task, in the order of the tasks, each as soon as all tasks before it are done.
 
-    With more than one job, `work`, the tasks and the outcomes go through pickle. `died` makes the outcome of a task
-    whose worker ended without a result, or could not be started, from the reason. Of the next tasks, the largest by
-    `size` is begun first, so that no worker is left with a long one at the end. Closing the iterator stops the workers.
+    With more than one job, `work`, the tasks and the outcomes are pickled. If a worker dies or cannot be started, the
+    outcome of its task is `worker_died(task, reason)`. Among the next tasks, the largest by `size` is started first, so
+    that no worker is left with a long one at the end. Closing the iterator stops the workers.
     """
     if jobs <= 1 or len(tasks) <= 1:
         yield from map(work, tasks)
@@ -58,18 +59,19 @@ def run(
     for worker in workers:
         idle.put(worker)
 
-    def do(task: Task) -> Outcome:
+    def run_in_worker(task: Task) -> Outcome:
         worker = idle.get()
         try:
-            return worker.do(task)
-        except _Died as death:
-            return died(task, str(death))
+            return worker.run(task)
+        except _WorkerDied as error:
+            return worker_died(task, str(error))
         finally:
             idle.put(worker)
 
     pool = ThreadPoolExecutor(jobs, "conda-prune worker", _leave_signals_to_the_main_thread)
     try:
-        futures = {index: pool.submit(do, tasks[index]) for index in _largest_first(tasks, _AHEAD * jobs, size)}
+        order = _largest_first(tasks, _LOOKAHEAD * jobs, size)
+        futures = {index: pool.submit(run_in_worker, tasks[index]) for index in order}
         for index in range(len(tasks)):
             yield _result(futures.pop(index))
     finally:
@@ -80,34 +82,34 @@ def run(
             worker.join()
 
 
-def _largest_first(tasks: Sequence[Task], ahead: int, size: Callable[[Task], int]) -> Iterator[int]:
-    """Yield the tasks' indexes: of every `ahead` tasks, the largest first."""
-    for start in range(0, len(tasks), ahead):
-        yield from sorted(range(start, min(start + ahead, len(tasks))), key=lambda index: -size(tasks[index]))
+def _largest_first(tasks: Sequence[Task], group_size: int, size: Callable[[Task], int]) -> Iterator[int]:
+    """Yield the indexes of the tasks. Within each group of `group_size` tasks, the largest comes first."""
+    for start in range(0, len(tasks), group_size):
+        yield from sorted(range(start, min(start + group_size, len(tasks))), key=lambda index: -size(tasks[index]))
 
 
 def _result(future: Future[Outcome]) -> Outcome:
     while not future.done():
-        wait([future], _POLL)
+        wait([future], _POLL_INTERVAL)
     return future.result()
 
 
 def _leave_signals_to_the_main_thread() -> None:
-    """Block Ctrl-C and a termination in this thread, and in the workers that it starts.
+    """Block SIGINT and SIGTERM in this thread, and in the workers that it starts.
 
-    A terminal sends Ctrl-C to all processes. The workers inherit the blocked signals from their first instruction on,
-    so Ctrl-C never reaches them, and a termination waits until they are ready for it.
+    A terminal sends SIGINT (Ctrl-C) to all processes in the foreground. Workers inherit the blocked signals, so SIGINT
+    never reaches them, and a SIGTERM stays pending until a worker is ready for it.
     """
     if _POSIX:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
-class _Died(Exception):
-    """A worker ended without a result: says how."""
+class _WorkerDied(Exception):
+    """A worker ended without an outcome. The message says how."""
 
 
 class _Worker(Generic[Task, Outcome]):
-    """A worker process, started with its first task, and again after it died. One thread at a time uses it."""
+    """A worker process, started for its first task and again after it has died. One thread at a time uses it."""
 
     def __init__(self, work: Callable[[Task], Outcome]) -> None:
         self._work = work
@@ -115,57 +117,58 @@ class _Worker(Generic[Task, Outcome]):
         self._stopped = False
         self._lock = threading.Lock()
 
-    def do(self, task: Task) -> Outcome:
-        """Return the outcome of a task; raise _Died where there will be none."""
-        process = self._started()
+    def run(self, task: Task) -> Outcome:
+        """Run a task, and return its outcome. Raises _WorkerDied if there is none."""
+        process = self._running_process()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             _send(task, process.stdin)
             outcome: Outcome = pickle.load(process.stdout)
         except (OSError, ValueError, EOFError, pickle.UnpicklingError):
-            raise _Died(f"its worker process {self._end(process)}") from None
+            raise _WorkerDied(f"its worker process {self._end(process)}") from None
         return outcome
 
     def stop(self) -> None:
-        """Tell the process to end, and start no other."""
+        """Tell the process to exit, and do not start another one."""
         with self._lock:
             self._stopped = True
             if self._process is not None:
                 _close(self._process.stdin)
 
     def join(self) -> None:
-        """Wait until the process has ended; kill it if it takes too long."""
+        """Wait for the process to exit. Kill it if that takes too long."""
         if self._process is not None:
             self._end(self._process)
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _running_process(self) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._stopped:
-                raise _Died("its worker process was stopped")
+                raise _WorkerDied("its worker process was stopped")
             if self._process is None:
                 try:
                     self._process = subprocess.Popen(
                         isolation.command(__name__),
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
-                        # On Windows, Ctrl-C does not reach a new process group.
+                        # On Windows, Ctrl-C is not sent to another process group.
                         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                     )
                 except OSError as error:
-                    raise _Died(f"its worker process cannot be started: {error.strerror}; use fewer --jobs") from error
+                    reason = f"its worker process cannot be started: {error.strerror}; use fewer --jobs"
+                    raise _WorkerDied(reason) from error
                 assert self._process.stdin is not None
                 try:
                     _send(self._work, self._process.stdin)
                 except OSError:
-                    pass  # It died already: whoever waits for its result finds out.
+                    pass  # It has died already. Reading its outcome will show that.
             return self._process
 
     def _end(self, process: subprocess.Popen[bytes]) -> str:
-        """Wait for the end of the process, and return how it ended."""
+        """Wait for the process to exit, and return in words how it ended."""
         _close(process.stdin)
         try:
-            code = process.wait(_PATIENCE)
+            code = process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
@@ -175,8 +178,8 @@ class _Worker(Generic[Task, Outcome]):
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def _send(thing: object, pipe: Any) -> None:
-    pickle.dump(thing, pipe)
+def _send(message: object, pipe: Any) -> None:
+    pickle.dump(message, pipe)
     pipe.flush()
 
 
@@ -184,11 +187,11 @@ def _close(pipe: Any) -> None:
     try:
         pipe.close()
     except OSError:
-        pass  # What could not be sent to a process that ended.
+        pass  # The buffer holds data for a process that has ended.
 
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
-    """Be a worker: the first thing that is read is what to do, everything else a task."""
+    """Run as a worker. The first message is the function to call; every other message is a task for it."""
     interruption.raise_at_signals()
     if _POSIX:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -200,20 +203,20 @@ def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
 
 
 def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Return standard input and output, and take them away from everything else in this process.
+    """Return standard input and output, and redirect descriptors 0 and 1 to the null device.
 
-    What a library prints must not get between the results.
+    Otherwise, what a library prints could get between the outcomes.
     """
     tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.close(nothing)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
     return tasks, results
 
 
 def _listen(tasks: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
-    """Pass the tasks on to the main thread; end the process when no more can come, whatever it is doing."""
+    """Pass tasks on to the main thread. When standard input is closed, end the process, even during a task."""
     try:
         while True:
             waiting.put(pickle.load(tasks))

@@ -1,4 +1,4 @@
-"""The same work on many packages: results as they come, then the indexes, then one exit code."""
+"""Does the same work on many packages: prints results as they arrive, then refreshes indexes, then exits."""
 
 from __future__ import annotations
 
@@ -11,81 +11,83 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .exit_codes import exit_code
 from .options import open_output, warn_of_unused_keep
-from .targets import refuse_empty, tell_left_out
+from .targets import print_left_out, refuse_empty
 
 if TYPE_CHECKING:
     from ..judgement.options import Options
     from ..model import Limits, Result
     from ..operations.fix import FixOptions
-    from .package_search import Found, Target
+    from .package_search import FoundPackage, SearchResult
 
 
 def hides_progress(flags: dict[str, Any]) -> bool:
-    """Return whether progress bars are not drawn: several processes would draw theirs over each other's."""
+    """Return whether not to draw progress bars. With several processes, they would overwrite each other."""
     return bool(flags["quiet"]) or flags["jobs"] != 1
 
 
 @dataclass(frozen=True)
 class PackageWork:
-    """What a command does with one package. It is sent to worker processes as it is."""
+    """What a command does with one package. It is pickled and sent to worker processes."""
 
     command: str
     options: Options
     deep: bool
-    how: FixOptions | None
+    fix_options: FixOptions | None
     quiet: bool
     limits: Limits
     threads: int = 0
 
-    def __call__(self, target: Target) -> Result | None:
-        """Return the result for a target, None for a source archive that a search found."""
+    def __call__(self, package: FoundPackage) -> Result | None:
+        """Return the result for a package, or None if it is a source archive that a search found."""
         from ..interruption import ended_at_once
 
         with ended_at_once():
-            return self._work(target)
+            return self._work(package)
 
-    def _work(self, target: Target) -> Result | None:
+    def _work(self, package: FoundPackage) -> Result | None:
         from ..errors import PruneError
         from ..operations.check import check_package
-        from ..report.progress import Meter
+        from ..report.progress import ProgressBar
 
         try:
-            if self.how is None:
-                with Meter(target.path, quiet=self.quiet) as meter:
+            if self.fix_options is None:
+                with ProgressBar(package.path, quiet=self.quiet) as progress:
                     return check_package(
-                        target.path,
+                        package.path,
                         self.options,
                         deep=self.deep,
                         limits=self.limits,
-                        progress=meter,
+                        progress=progress,
                         threads=self.threads,
                     )
             from ..operations.fix import fix_package
 
-            how = replace(self.how, threads=self.threads)
-            if how.output_dir is not None:
-                directory = os.path.dirname(target.below)
-                how = replace(how, output_dir=os.path.join(how.output_dir, directory))
-            with Meter(target.path, quiet=self.quiet) as meter:
-                return fix_package(target.path, self.options, how, limits=self.limits, progress=meter)
+            options = replace(self.fix_options, threads=self.threads)
+            if options.output_dir is not None:
+                directory = os.path.dirname(package.below)
+                options = replace(options, output_dir=os.path.join(options.output_dir, directory))
+            with ProgressBar(package.path, quiet=self.quiet) as progress:
+                return fix_package(package.path, self.options, options, limits=self.limits, progress=progress)
         except PruneError as error:
-            if target.searched and self._is_source_archive(target.path):
+            if package.searched and self._is_source_archive(package.path):
                 return None
-            return failed(target.path, str(error))
+            return failed(package.path, str(error))
         except OSError as error:
-            return failed(target.path, f"{error.strerror or error}")
+            return failed(package.path, f"{error.strerror or error}")
         except MemoryError:
-            return failed(target.path, "there is not enough memory")
+            return failed(package.path, "there is not enough memory")
         except Exception as error:
-            # A defect of ours must cost one package, not the batch; what it was is told, so that it can be reported.
+            # A bug in conda-prune must cost only this package. The message says enough to report it.
             import traceback
 
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{os.path.basename(where.filename)}:{where.lineno}"
-            return failed(target.path, f"internal error: {type(error).__name__}: {error} ({place}); please report this")
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+            return failed(
+                package.path, f"internal error: {type(error).__name__}: {error} ({where}); please report this"
+            )
 
     def _is_source_archive(self, path: str) -> bool:
-        # Asked only after an error, so that packages are not read twice.
+        # This is checked only after an error, so that no package is read twice.
         if not path.endswith(".tar.bz2"):
             return False
         from ..archive.source_archive import is_source_archive
@@ -100,60 +102,62 @@ def failed(path: str, error: str) -> Result:
     return Result(path=path, status="error", error=error)
 
 
-def _died(target: Target, how: str) -> Result:
-    return failed(target.path, f"{how}; the package is as it was, or repaired as a whole")
+def _worker_died(package: FoundPackage, reason: str) -> Result:
+    return failed(package.path, f"{reason}; the package is either unchanged or completely repaired")
 
 
 def work_on(
-    found: Found, work: PackageWork, paths: tuple[str, ...], flags: dict[str, Any], reindex: str = "never"
+    search_result: SearchResult, work: PackageWork, paths: Sequence[str], flags: dict[str, Any], reindex: str = "never"
 ) -> NoReturn:
-    """Do the work, print the results, and leave with the exit code. Indexes come last, after all packages."""
+    """Do the work on all packages, print the results, refresh the indexes, and exit."""
     from ..system import split_cores
 
-    targets = found.targets
-    output = open_output(work.command, flags, [target.path for target in targets])
-    jobs, threads = split_cores(len(targets), flags["jobs"], work.threads)
+    packages = search_result.packages
+    named = () if flags["files_from"] is not None or "-" in paths else paths
+    repair = ("fix --in-place", *named) if named and work.command == "check" else ()
+    output = open_output(work.command, flags, [package.path for package in packages], repair=repair)
+    jobs, threads = split_cores(len(packages), flags["jobs"], work.threads)
     work = replace(work, threads=threads)
-    writes = work.how is not None and not work.how.dry_run
+    writes = work.fix_options is not None and not work.fix_options.dry_run
     results = []
     skipped = 0
     with output:
-        output.begin([target.path for target in targets])
-        with closing(_results(work, targets, jobs)) as each_result:
+        output.begin([package.path for package in packages])
+        with closing(_results(work, packages, jobs)) as each_result:
             for result in each_result:
                 if result is None:
                     skipped += 1
                     continue
                 output.add(result)
                 results.append(result)
-                if output.unread and not writes:
-                    break  # There is nothing to finish.
+                if output.is_lost and not writes:
+                    break  # Nothing has to be finished.
         if reindex != "never" and writes:
             from ..channel.refresh import refresh_indexes
 
             for result in refresh_indexes(results, always=reindex == "always"):
                 output.add(result)
                 results.append(result)
-    if skipped and skipped == len(targets):
-        refuse_empty(paths, found, flags, skipped)
+    if skipped and skipped == len(packages):
+        refuse_empty(paths, search_result, flags, skipped)
     if flags["verbose"]:
-        tell_left_out(found, skipped)
+        print_left_out(search_result, skipped)
     warn_of_unused_keep(results)
     sys.exit(exit_code(results))
 
 
-def _results(work: PackageWork, targets: Sequence[Target], jobs: int) -> Generator[Result | None, None, None]:
+def _results(work: PackageWork, packages: Sequence[FoundPackage], jobs: int) -> Generator[Result | None, None, None]:
     if jobs <= 1:
-        yield from map(work, targets)
+        yield from map(work, packages)
         return
-    # Imported here: pickle, subprocess and what they need take as long to import as all the rest.
+    # Imported here, because importing pickle and subprocess takes as long as importing everything else.
     from .jobs import run as run_all
 
-    yield from run_all(targets, work, _died, jobs, _size)
+    yield from run_all(packages, work, _worker_died, jobs, _size)
 
 
-def _size(target: Target) -> int:
+def _size(package: FoundPackage) -> int:
     try:
-        return os.stat(target.path).st_size
+        return os.stat(package.path).st_size
     except OSError:
         return 0

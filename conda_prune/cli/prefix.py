@@ -1,4 +1,4 @@
-"""`prefix`: the judgement of `check` and `fix` on an unpacked prefix, from inside a build script."""
+"""`prefix`: check or repair a prefix before it is packaged, from a build script."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from .configurable_command import ConfigurableCommand
 from .exit_codes import exit_code, exit_codes_help
 from .many_packages import failed
 from .options import (
-    judging,
+    judgement_options,
     open_output,
     options_of,
-    reporting,
+    report_options,
     warn_of_unused_keep,
 )
 
 _ENVIRONMENT = """\b
 Environment:
-  PREFIX, PY_VER, SP_DIR, PKG_NAME, PKG_VERSION, PKG_BUILD_STRING, CONDA_BUILD: as rattler-build and
-  conda-build set them for a build script
+  PREFIX, PY_VER, SP_DIR, PKG_NAME, PKG_VERSION, PKG_BUILD_STRING and CONDA_BUILD, which rattler-build and
+  conda-build set for a build script
 """
 
 
 @click.command(cls=ConfigurableCommand, epilog=f"{exit_codes_help('prefix')}\n\n{_ENVIRONMENT}")
 @click.argument("directory", metavar="[PREFIX]", required=False)
-@click.option("--fix", is_flag=True, help="Repair the prefix: remove what does not belong in it.")
-@judging
-@reporting
+@click.option("--fix", is_flag=True, help="Repair the prefix: remove the stray files.")
+@judgement_options
+@report_options
 def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
-    """Judge the files of a build's prefix before they are packaged: the last line of a build script.
+    """Check or repair the prefix of a build before it is packaged. Use this as the last line of a build script.
 
-    Only files that no record in PREFIX/conda-meta owns are looked at: those that a package would hold. PREFIX and the
-    Python that it is for come from the build's environment where they are not given.
+    Only files that no record in PREFIX/conda-meta owns are judged, because only those will be packaged. By
+    default, PREFIX and the Python that it is for are taken from the environment of the build.
 
-    rattler-build compiles afterwards what sources it finds, in another Python's tree as well: remove those, too, with
-    --extend-select foreign-tree, or fix the package after the build.
+    After the script, rattler-build compiles every source that it finds, including those in the tree of another
+    Python. Remove these sources too, with --extend-select foreign-tree, or fix the package after the build.
 
     \b
     Examples:
-      conda-prune prefix --fix                     in a recipe's build script
-      conda-prune prefix /opt/env --python 3.11    say what is stray in an environment
+      conda-prune prefix --fix                     (in a build script)
+      conda-prune prefix /opt/env --python 3.11    (report what is stray in an environment)
     """
     from ..environment.prefix import build_of, judge_prefix
     from ..errors import PruneError, UsageError
@@ -51,9 +51,10 @@ def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
     build = build_of(os.environ)
     path = directory or build.prefix
     if not path:
-        raise click.UsageError("name a prefix: PREFIX is not set, so this is no build's environment")
+        raise click.UsageError("name a prefix, because PREFIX is not set (it is set in a build)")
     options = options_of(flags)
-    with open_output("fix" if fix else "check", flags) as output:
+    repair = () if fix else ("prefix --fix", path)
+    with open_output("fix" if fix else "check", flags, repair=repair) as output:
         output.begin([path])
         try:
             result = judge_prefix(path, build, options, fix=fix)

@@ -1,4 +1,4 @@
-"""`report`: the results of many runs in one table."""
+"""`report`: merge the results of many runs into one table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .options import complete_paths
 @click.command(epilog=exit_codes_help("report"))
 @click.argument("results", nargs=-1, required=True, metavar="RESULTS...", shell_complete=complete_paths)
 @click.option("--format", "format_", type=click.Choice(["text", "markdown", "html"]), default="text",
-              show_default=True, help="A table for the terminal, for a comment, or a page.")  # fmt: skip
+              show_default=True, help="A table as text, as Markdown (for comments), or as an HTML page.")  # fmt: skip
 def report(results: tuple[str, ...], format_: str) -> None:
     """Merge the results of many runs into one table.
 
-    RESULTS are files that `--format jsonl` or `--format json` wrote; - is standard input. Failures come first.
-    A package that several runs report stands there once for each that says something else.
+    RESULTS are files written by `--format jsonl` or `--format json`; - is standard input. Failures come first.
+    If runs have different results for a package, each of these gets a row.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`schema`: prints the JSON Schema of what `--format json` and `--format jsonl` print."""
+"""`schema`: print the JSON Schema of the JSON output."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def schema(output: str) -> None:
     """Print the JSON Schema (2020-12) of the JSON output.
 
     `results`, the default, describes the array of `--format json`, each line of `--format jsonl`, and the
-    object of `show --format json`; `diff` describes the object of `diff --format json`. New keys may be
-    added at any time; a key is only removed, or changes its meaning, with a new schema_version.
+    object of `show --format json`. `diff` describes the object of `diff --format json`. Keys may be added at
+    any time. If a key is removed or changes its meaning, the schema_version changes.
 
     \b
     Examples:

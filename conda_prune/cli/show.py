@@ -1,4 +1,4 @@
-"""`show`: everything known about one package."""
+"""`show`: show everything known about one package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .exit_codes import ExitCode, exit_codes_help
 from .many_packages import failed
 from .options import (
     complete_paths,
-    judging,
+    judgement_options,
     options_of,
     warn_of_unused_keep,
 )
@@ -20,15 +20,15 @@ from .options import (
 
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("show"))
 @click.argument("package", shell_complete=complete_paths)
-@click.option("--deep", is_flag=True, help="Read the payload, too: hashes, magic numbers and compression are shown.")
-@judging
+@click.option("--deep", is_flag=True, help="Read the payload too, to check hashes and show the compression.")
+@judgement_options
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="For people, or one JSON object as of check with the key `files`.")  # fmt: skip
+              help="Text, or the JSON object of check with the additional key `files`.")  # fmt: skip
 def show(package: str, deep: bool, format_: str, **flags: Any) -> None:
-    """Show everything known about one package, and change nothing.
+    """Show everything known about one package. Nothing is written.
 
-    That is the Python it is for and each piece of evidence, the cache tags and trees that fit it, its
-    compression, and every file with what `fix` would do about it and why.
+    This is the Python that the package is for, with each piece of evidence, the cache tags and trees that this
+    Python uses, the compression, and for every file what `fix` would do with it and why.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""The options that say which packages a command works on, and the error when there are none.
+"""The options that select the packages to work on, and the error if there are none.
 
-A gate that checked nothing must not pass: when PATHS hold no package at all, that is an error, unless `--allow-empty`
-says that a build may have been skipped.
+A CI gate that has checked nothing must not pass. So it is an error if PATHS contain no package at all, unless
+`--allow-empty` permits that, because a build may have been skipped.
 """
 
 from __future__ import annotations
@@ -16,124 +16,125 @@ import click
 from .exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from .package_search import Found
+    from .package_search import SearchResult
 
-_MOST_NAMED = 5
-"""How many paths an error names."""
+_MAX_LISTED = 5
+"""How many paths an error lists."""
 
 
 class NoPackages(click.ClickException):
-    """PATHS hold no package; printed in one line, without the usage."""
+    """PATHS contain no package. The error is one line, without the usage."""
 
     exit_code = ExitCode.USAGE
 
 
-def searching(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say where packages are looked for."""
+def search_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that control the search for packages."""
     for option in reversed(
         (
             click.option("--files-from", metavar="FILE",
                          help="Read paths from FILE, one per line; - for standard input."),
             click.option("--exclude", metavar="GLOB", multiple=True,
-                         help="Leave out names or paths below searched directories (repeatable)."),
+                         help="Skip matching names, or paths relative to a searched directory (repeatable)."),
             click.option("--no-default-excludes", is_flag=True,
-                         help="Also search .git, .pixi, environments, package caches, and what rattler-build and "
-                         "conda-build keep next to packages: bld, broken, src_cache, work and so on."),
-            click.option("--allow-empty", is_flag=True, help="Exit with 0 when no package is found."),
+                         help="Also search .git, .pixi, environments, package caches, and directories of build tools "
+                         "(bld, broken, src_cache, work and so on)."),
+            click.option("--allow-empty", is_flag=True, help="Exit with 0 if no package is found."),
         )
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-def find_targets(paths: Sequence[str], flags: dict[str, Any]) -> Found:
-    """Return the packages that were named; warn about globs that match nothing.
+def search_for_packages(paths: Sequence[str], flags: dict[str, Any]) -> SearchResult:
+    """Return the packages that the paths refer to. Warns about globs that match nothing.
 
-    Raises click's UsageError where no path was given, NoPackages where the paths hold no package.
+    Raises click's UsageError if no path is given, and NoPackages if the paths contain no package.
     """
     from .package_search import find_packages
 
-    named = list(paths)
+    all_paths = list(paths)
     files_from: str | None = flags["files_from"]
     if files_from is not None:
-        named += _read_paths(files_from)
-    if "-" in named:
-        named.remove("-")
-        named += _read_paths("-")
-    if not named and files_from is None and "-" not in paths:
+        all_paths += _read_paths(files_from)
+    if "-" in all_paths:
+        all_paths.remove("-")
+        all_paths += _read_paths("-")
+    if not all_paths and files_from is None and "-" not in paths:
         raise click.UsageError("name packages, directories or globs")
-    looked_for = [path for path in named if not (flags["allow_empty"] and _is_missing_directory(path))]
-    found = find_packages(looked_for, exclude=flags["exclude"], default_excludes=not flags["no_default_excludes"])
-    if not found.targets:
-        refuse_empty(named, found, flags)
+    existing = [path for path in all_paths if not (flags["allow_empty"] and _is_missing_directory(path))]
+    result = find_packages(existing, exclude=flags["exclude"], default_excludes=not flags["no_default_excludes"])
+    if not result.packages:
+        refuse_empty(all_paths, result, flags)
     elif not flags["quiet"]:
-        for pattern in found.unmatched:
-            _say(f"warning: no files match {pattern}")
-    return found
+        for pattern in result.unmatched:
+            _print_to_stderr(f"warning: no files match {pattern}")
+    return result
 
 
 def _is_missing_directory(path: str) -> bool:
-    """Return whether a path does not exist, and would be a directory: a build that was skipped makes none."""
+    """Return whether a path looks like a directory but does not exist, as after a build that was skipped."""
     from ..model import Format
     from .package_search import is_glob
 
     return not (os.path.lexists(path) or is_glob(path) or path.endswith(tuple(Format)))
 
 
-def refuse_empty(named: Sequence[str], found: Found, flags: dict[str, Any], skipped: int = 0) -> None:
-    """Raise NoPackages, naming what was left out; with `--allow-empty`, print one line instead.
+def refuse_empty(paths: Sequence[str], result: SearchResult, flags: dict[str, Any], skipped: int = 0) -> None:
+    """Raise NoPackages with a message that lists what was not searched. With `--allow-empty`, only print the message.
 
-    `skipped` is how many source archives were found.
+    `skipped` is the number of source archives that were found.
     """
-    searched = [path for path in named if path not in found.unmatched]
+    searched = [path for path in paths if path not in result.unmatched]
     if searched:
         message = f"no conda packages in {_listed(searched)}"
-    elif named:
-        message = f"no files match {_listed(named)}"
+    elif paths:
+        message = f"no files match {_listed(paths)}"
     else:
-        message = f"no conda packages: {flags['files_from'] or 'standard input'} names none"
-    left_out = []
-    if searched and found.unmatched:
-        left_out.append(f"no files match {_listed(found.unmatched)}")
-    if found.excluded:
-        left_out.append(f"not searched: {_listed(found.excluded)}")
+        message = f"no conda packages: {flags['files_from'] or 'standard input'} lists no paths"
+    details = []
+    if searched and result.unmatched:
+        details.append(f"no files match {_listed(result.unmatched)}")
+    if result.excluded:
+        details.append(f"not searched: {_listed(result.excluded)}")
     if skipped:
-        left_out.append(_skipped(skipped))
-    message = ": ".join([message, *(["; ".join(left_out)] if left_out else ())])
+        details.append(_source_archives_text(skipped))
+    message = ": ".join([message, *(["; ".join(details)] if details else ())])
     if flags["allow_empty"]:
         if not flags["quiet"]:
-            _say(message)
+            _print_to_stderr(message)
         return
-    hint = "name what was not searched, or use --no-default-excludes" if found.excluded else "check the paths"
-    raise NoPackages(f"{message}; {hint}; --allow-empty accepts this")
+    hint = "name what was not searched, use --no-default-excludes" if result.excluded else "check the paths"
+    raise NoPackages(f"{message}; {hint}, or use --allow-empty")
 
 
-def tell_left_out(found: Found, skipped: int) -> None:
-    """Print what a search left out, for `-v`."""
-    for path in found.excluded:
-        _say(f"not searched: {path}")
+def print_left_out(result: SearchResult, skipped: int) -> None:
+    """Print what a search has left out, for `-v`."""
+    for path in result.excluded:
+        _print_to_stderr(f"not searched: {path}")
     if skipped:
-        _say(_skipped(skipped))
+        _print_to_stderr(_source_archives_text(skipped))
 
 
-def _skipped(count: int) -> str:
-    files, hold, are = ("file", "holds", "is not a package") if count == 1 else ("files", "hold", "are not packages")
-    return f"{count} .tar.bz2 {files} {hold} no info/index.json and {are}"
+def _source_archives_text(count: int) -> str:
+    if count == 1:
+        return "1 .tar.bz2 file is not a package (it has no info/index.json)"
+    return f"{count} .tar.bz2 files are not packages (they have no info/index.json)"
 
 
 def _listed(paths: Sequence[str]) -> str:
-    more = len(paths) - _MOST_NAMED
-    return ", ".join(paths[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(paths) - _MAX_LISTED
+    return ", ".join(paths[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _say(line: str) -> None:
+def _print_to_stderr(line: str) -> None:
     from ..report.escape import encodable, escaped
 
     click.echo(encodable(escaped(line), sys.stderr.encoding), err=True)
 
 
 def _read_paths(name: str) -> list[str]:
-    """Return the lines of a file or of standard input."""
+    """Return the non-empty lines of a file, or of standard input if its name is `-`."""
     try:
         if name == "-":
             if sys.stdin is None:

@@ -1,4 +1,4 @@
-"""A range of bytes of an open file, read by position: threads can share it, and nothing reads past its end."""
+"""A range of bytes of an open file. It is read by position, so threads can share it, and never past its end."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .. import system
 from ..errors import Damaged, PruneError
 
 CHUNK = 1 << 20
-"""Bytes read at a time: so many that Python's overhead disappears, and few enough for any machine."""
+"""Bytes read at a time: enough to make Python's overhead negligible, and little memory on any machine."""
 
 
 class ByteRange:
-    """The bytes `start` to `start + size` of `file`, which must be unbuffered and stay open."""
+    """The `size` bytes of `file` from `start`. The file must be unbuffered and stay open."""
 
     __slots__ = ("file", "size", "start")
 
@@ -23,9 +23,9 @@ class ByteRange:
         self.size = size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`, fewer only at the end of the range.
+        """Return `length` bytes from `offset` in the range, or fewer at its end.
 
-        Raises Damaged if the file became shorter than the range, PruneError if it cannot be read.
+        Raises Damaged if the file is now shorter than the range, PruneError if it cannot be read.
         """
         length = max(0, min(length, self.size - offset))
         pieces = []
@@ -55,14 +55,14 @@ class ByteRange:
 
 
 class ByteRangeReader:
-    """A byte range as a file object, for libraries that read one front to back; `position` counts the bytes read."""
+    """A byte range as a file object, for libraries that read from front to back. `position` counts the bytes read."""
 
     def __init__(self, byte_range: ByteRange) -> None:
         self.byte_range = byte_range
         self.position = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, or all that remain if it is negative; none at the end."""
+        """Return up to `size` bytes, or all that remain if `size` is negative; an empty string at the end."""
         data = self.byte_range.read(self.position, self.byte_range.size if size < 0 else size)
         self.position += len(data)
         return data

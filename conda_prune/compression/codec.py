@@ -1,7 +1,7 @@
 """The codecs of conda packages behind one protocol: read a stream, reuse its blocks, or write all of it.
 
-CODECS is the only place that knows which codecs there are. Their modules are imported when they are used: `check` of a
-.conda never needs bz2, and reading a small package needs no threads.
+CODECS is the only place that knows which codecs there are. A codec's modules are imported when it is used, so checking
+a .conda does not import bz2, and reading a small package does not import the thread pools.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from .threads import ThreadBudget
 
 LARGE = 1 << 20
-"""Streams of this many compressed bytes are read on threads; shorter ones are done before threads have started."""
+"""Compressed bytes from which a stream is read on other threads. A shorter one is read before threads have started."""
 _DEPTH = 8
-"""Pieces of content, of up to 1 MiB, that are decompressed ahead of their consumer."""
+"""Pieces of content, of up to 1 MiB each, that are decompressed ahead of the consumer."""
 
 
 class Codec(Protocol):
     """One compression format."""
 
     def read(self, source: ByteRange, threads: int) -> Generator[Piece, None, None]:
-        """Yield the whole content, on other threads if `threads` > 1 and the stream is large.
+        """Yield the whole content; decompress on other threads if `threads` > 1 and the stream is large.
 
-        Raises Damaged or Unsupported unless the stream is complete and intact. Close it if not all of it is read.
+        Raises Damaged or Unsupported unless the stream is complete and intact. Close the generator if you do not
+        exhaust it.
         """
         ...
 
@@ -43,7 +44,7 @@ class Codec(Protocol):
     ) -> Reused:
         """Write the stream with the splices applied, and copy the compressed blocks that do not depend on them.
 
-        Raises NothingToKeep before anything is written; CannotReuse later, and then what `out` holds is worthless.
+        Raises NothingToReuse before anything is written, or CannotReuse later: then discard what was written.
         """
         ...
 
@@ -123,4 +124,4 @@ def _pieces(content: Generator[bytes, None, None]) -> Generator[Piece, None, Non
 
 
 CODECS: Mapping[str, Codec] = {"zstd": _Zstd(), "bzip2": _Bzip2()}
-"""All codecs by the name that `CompressionSettings.codec` has."""
+"""All codecs, by the names that `CompressionSettings.codec` may have."""

@@ -1,4 +1,4 @@
-"""Writes a compressed stream with splices applied: blocks are reused if they can be, or all of it is compressed again.
+"""Writes a compressed stream with splices applied: reuses blocks if possible, or compresses everything again.
 
 The result is one zstd frame or one bz2 stream. It is written from front to back, so `out` may be an entry of a zip.
 """
@@ -13,7 +13,7 @@ from typing import IO
 from ..model import Splice
 from .codec import CODECS
 from .splicer import new_size, spliced
-from .stream import NothingToKeep, Stream
+from .stream import NothingToReuse, Stream
 from .threads import ThreadBudget
 
 
@@ -21,7 +21,7 @@ from .threads import ThreadBudget
 class Rewritten:
     """What was written: the size and CRC-32 that the new content must have, and how much of it was copied compressed.
 
-    All sizes are bytes of content; `size` is `reused + recompressed`.
+    All sizes are bytes of content, and `size` is `reused + recompressed`.
     """
 
     size: int
@@ -38,21 +38,22 @@ def recompress(
     progress: Callable[[int], None],
     plain: bool = False,
 ) -> Rewritten:
-    """Write `stream` with the splices, which are sorted and do not overlap, to `out`.
+    """Write `stream` to `out` with the splices applied. Splices are sorted and do not overlap.
 
-    `progress` is called with the bytes of content done since its last call. All content is compressed again if nothing
-    can be copied, if the user asked for a level, or if `plain` is set. The caller must read the result back: copied
-    blocks were not checked here.
+    `progress` is called with the bytes of content processed since its last call. Everything is compressed again if no
+    block can be copied, if the user asked for a level, or if `plain` is set. Copied blocks are not checked here, so the
+    caller must read the result back.
 
-    Raises CannotReuse if it turns out late that blocks cannot be copied: discard `out` and call again with `plain`.
+    Raises CannotReuse if blocks turn out not to be reusable after writing began: discard `out` and call again with
+    `plain`.
     """
     size = new_size(stream.size, splices)
     if not plain and stream.settings.source != "asked":
         try:
             done = CODECS[stream.settings.codec].reuse(stream, splices, out, budget, progress)
             return Rewritten(size, done.crc, done.reused, size - done.reused)
-        except NothingToKeep:
-            pass  # Nothing was written.
+        except NothingToReuse:
+            pass  # Nothing has been written yet.
     return _compress_all(stream, splices, out, budget, progress)
 
 

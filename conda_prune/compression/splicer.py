@@ -9,7 +9,7 @@ from ..model import Splice
 
 
 class Splicer:
-    """Applies splices, sorted and without overlap, to a stream; `old` counts the bytes of it that have arrived."""
+    """Applies splices, which are sorted and do not overlap. `old` is how many bytes of the stream have arrived."""
 
     def __init__(self, splices: Sequence[Splice]) -> None:
         self.old = 0
@@ -17,9 +17,9 @@ class Splicer:
         self._skip = 0
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield the new content for the next `piece`: no empty pieces, and `piece` itself where nothing in it changes.
+        """Yield the new content for the next `piece`; never an empty piece.
 
-        Callers compare with `is` to see whether a block stayed whole.
+        If nothing changes in `piece`, the same object is yielded, without a copy.
         """
         start, self.old = self.old, self.old + len(piece)
         at = min(max(start, self._skip), self.old)
@@ -35,7 +35,7 @@ class Splicer:
             yield piece[at - start :] if at > start else piece
 
     def expected(self, stop: int) -> int:
-        """Return the size in bytes of the new content for the old content from here to `stop`."""
+        """Return how many bytes the old content from here to `stop` becomes."""
         start = max(self.old, self._skip)
         size = max(0, stop - start)
         for splice in self._waiting:
@@ -45,7 +45,7 @@ class Splicer:
         return size
 
     def finish(self) -> Iterator[bytes]:
-        """Yield what is inserted at the end; raise ValueError if a splice is not within the stream."""
+        """Yield what is inserted after the last byte; raise ValueError if a splice lies outside the stream."""
         if self._skip > self.old:
             raise ValueError("a splice reaches beyond the end of its stream")
         for splice in self._waiting:
@@ -57,7 +57,7 @@ class Splicer:
 
 
 def spliced(pieces: Iterable[bytes], splices: Sequence[Splice]) -> Iterator[bytes]:
-    """Yield the stream with the splices applied, in pieces; raise ValueError if one is not within it."""
+    """Yield the stream with the splices applied, in pieces; raise ValueError if a splice lies outside the stream."""
     splicer = Splicer(splices)
     for piece in pieces:
         yield from splicer.feed(piece)
@@ -65,5 +65,5 @@ def spliced(pieces: Iterable[bytes], splices: Sequence[Splice]) -> Iterator[byte
 
 
 def new_size(size: int, splices: Sequence[Splice]) -> int:
-    """Return how many bytes `size` bytes of content become."""
+    """Return how many bytes `size` bytes of content become with the splices."""
     return size + sum(len(splice.new) - (splice.stop - splice.start) for splice in splices)

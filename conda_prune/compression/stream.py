@@ -1,7 +1,7 @@
-"""The words that both codecs share: a compressed stream, its content piece by piece, and what reuse can give.
+"""The types that both codecs share: a compressed stream, a piece of its content, and the result of reuse.
 
-Reuse copies compressed blocks into a new stream without decoding what is copied. It is fast because it trusts what the
-original's settings and block boundaries imply; so its result is never used before it was decompressed and compared.
+Reuse copies compressed blocks into a new stream. Whether they fit there follows from assumptions about the original,
+which are not checked while writing. So the result is always decompressed and compared before it is used.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from .byte_range import ByteRange
 
 
 class CannotReuse(Exception):
-    """The stream is not built as its settings suggest; compress all of its content again."""
+    """The stream is not laid out as its settings suggest, so all of its content must be compressed again."""
 
 
-class NothingToKeep(CannotReuse):
-    """No compressed data can be kept. Raised before anything was written."""
+class NothingToReuse(CannotReuse):
+    """No block can be copied. Raised before anything is written."""
 
 
 class Piece(NamedTuple):
-    """Up to 1 MiB of content in reading order.
+    """Up to 1 MiB of content, in order.
 
-    `block` describes the compressed block that ends with this piece, where the codec knows its blocks apart.
+    `block` describes the compressed block that ends with this piece, if one does and the codec describes its blocks.
     """
 
     content: bytes
@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 class Stream(NamedTuple):
     """A compressed stream: its bytes, how it was compressed, and how many bytes of content it has.
 
-    `blocks` describes all blocks of a bz2 stream if they are known; an incomplete list is ignored.
+    `blocks` describes all blocks of a bz2 stream, if they are known. An incomplete list is ignored.
     """
 
     source: ByteRange
@@ -44,7 +44,7 @@ class Stream(NamedTuple):
 
 
 class Reused(NamedTuple):
-    """A finished stream: the CRC-32 that its content must have, and the bytes of content that were copied."""
+    """A finished stream: the CRC-32 that its content must have, and the bytes of content whose blocks were copied."""
 
     crc: int
     reused: int

@@ -1,8 +1,8 @@
 """Threads that work on one package, and how they end: with a result, or with the first failure.
 
-Decompressing, compressing, hashing and libarchive release Python's lock, so each of them on a thread uses a core. All
-threads are those of `concurrent.futures`. `Pipe` is ours: in a `queue.Queue`, a producer whose consumer failed waits
-for room forever.
+Decompressing, compressing, hashing and libarchive release Python's lock, so each uses a core of its own when it runs on
+its own thread. All threads are those of `concurrent.futures`. `Pipe` is ours because with a `queue.Queue`, a producer
+whose consumer failed would wait for room forever.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Generic, Protocol, TypeVar, cast
 
-_PATIENCE = 0.5
-"""Seconds after which a wait looks for Ctrl-C on Windows; other systems interrupt the wait itself."""
+_WAIT = 0.5
+"""Seconds after which a wait is repeated. On Windows, Ctrl-C is only handled between waits."""
 
 T = TypeVar("T")
 
 
 class PipeClosed(Exception):
-    """The reader of a pipe gave up, so writing to it is pointless."""
+    """The reader of a pipe has given up, so nothing more needs to be written to it."""
 
 
 class Pipe(Generic[T]):
-    """A queue from one thread to another that holds at most `depth` items, and that either side can end."""
+    """A queue from one thread to another. It holds at most `depth` items, and either side can end it."""
 
     def __init__(self, depth: int) -> None:
         self._items: deque[T] = deque()
@@ -36,24 +36,24 @@ class Pipe(Generic[T]):
         self._failure: BaseException | None = None
 
     def put(self, item: T) -> None:
-        """Wait for room and append an item; raise PipeClosed if the reader gave up."""
+        """Append an item, waiting for room; raise PipeClosed if the reader has given up."""
         with self._changed:
             while len(self._items) >= self._depth and not self._abandoned:
-                self._changed.wait(_PATIENCE)
+                self._changed.wait(_WAIT)
             if self._abandoned:
                 raise PipeClosed
             self._items.append(item)
             self._changed.notify_all()
 
     def close(self, failure: BaseException | None = None) -> None:
-        """End the pipe: its reader gets the items in it, and then `failure` is raised there."""
+        """End the pipe. Its reader gets the remaining items, and then `failure`, if any, is raised there."""
         with self._changed:
             self._closed = True
             self._failure = self._failure or failure
             self._changed.notify_all()
 
     def abandon(self) -> list[T]:
-        """Stop reading, so that writing raises PipeClosed; return the items that were waiting."""
+        """Stop reading: from now on, writing raises PipeClosed. Return the items that were waiting."""
         with self._changed:
             self._abandoned = True
             waiting = list(self._items)
@@ -66,7 +66,7 @@ class Pipe(Generic[T]):
         while True:
             with self._changed:
                 while not self._items and not self._closed:
-                    self._changed.wait(_PATIENCE)
+                    self._changed.wait(_WAIT)
                 if not self._items:
                     if self._failure is not None:
                         raise self._failure
@@ -77,15 +77,15 @@ class Pipe(Generic[T]):
 
 
 def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
-    """Yield `items`, produced by another thread up to `depth` items ahead; raise what producing them raised.
+    """Yield `items`, which another thread produces up to `depth` items ahead; raise what producing them raised.
 
-    When this ends, so has the thread. Close it if not all items are taken.
+    The thread ends before this generator does. Close the generator if you do not exhaust it.
     """
     iterator = iter(items)
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="conda-prune ahead") as pool:
-        # One thread runs them in order, so each call of `next` finds the iterator as the call before left it. After a
-        # failure the iterator has ended, and the calls that were submitted in advance return `end`.
+        # The only thread makes the calls of `next` one after another, in order. After a failure, the iterator has
+        # ended, so the calls that were submitted in advance return `end`.
         waiting = deque(pool.submit(next, iterator, end) for _ in range(depth))
         try:
             while (item := waiting.popleft().result()) is not end:
@@ -97,9 +97,10 @@ def ahead(items: Iterable[T], depth: int) -> Generator[T, None, None]:
 
 @contextmanager
 def sink(take: Callable[[T], object], depth: int) -> Iterator[Callable[[T], None]]:
-    """Give a function that passes items to `take`, which another thread calls in order, up to `depth` items later.
+    """Provide a function that queues an item; another thread calls `take` for each item, in order.
 
-    All items are taken when this ends, unless it ends with an exception. What `take` raises is raised here.
+    At most `depth` items wait. After the `with` block, all items have been taken, unless the block raised. An exception
+    of `take` is raised here.
     """
     waiting: deque[Future[object]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="conda-prune sink") as pool:
@@ -118,10 +119,10 @@ def sink(take: Callable[[T], object], depth: int) -> Iterator[Callable[[T], None
 
 
 class ThreadBudget:
-    """Limits compression to `count` threads, each of which may hold hundreds of megabytes.
+    """Limits compression to `count` threads, because each may hold hundreds of megabytes.
 
-    Work gets its threads in the order in which it reserved them, even if later work needs fewer and could start.
-    Otherwise work that needs many threads could wait forever.
+    Threads are granted in the order of reservation, even if a later reservation needs fewer threads and could start
+    now. Otherwise, work that needs many threads could wait forever.
     """
 
     def __init__(self, count: int) -> None:
@@ -131,19 +132,19 @@ class ThreadBudget:
         self._changed = threading.Condition()
 
     def reserve(self) -> object:
-        """Return a place in the queue. `threads` must be called with it: all later work waits for that."""
-        place = object()
+        """Return a reservation. `threads` must be called with it, because all later reservations wait for that."""
+        reservation = object()
         with self._changed:
-            self._queue.append(place)
-        return place
+            self._queue.append(reservation)
+        return reservation
 
     @contextmanager
-    def threads(self, count: int, place: object = None) -> Iterator[None]:
-        """Take `count` threads for the block, when they are free and it is the turn of `place` (default: a new one)."""
-        place = place or self.reserve()
+    def threads(self, count: int, reservation: object = None) -> Iterator[None]:
+        """Take `count` threads for the `with` block, when it is the reservation's turn (default: a new reservation)."""
+        reservation = reservation or self.reserve()
         with self._changed:
-            while self._queue[0] is not place or self._free < count:
-                self._changed.wait(_PATIENCE)
+            while self._queue[0] is not reservation or self._free < count:
+                self._changed.wait(_WAIT)
             self._queue.popleft()
             self._free -= count
             self._changed.notify_all()
@@ -163,9 +164,9 @@ class Submit(Protocol):
 
 @contextmanager
 def worker_pool(threads: int) -> Iterator[Submit]:
-    """Give a function that submits work to `threads - 1` threads, since the caller's is one, too.
+    """Provide a function that submits work to `threads - 1` threads, since the caller's thread is one of them.
 
-    With a single thread, work is done when its result is asked for. When this ends, all work is done or never began.
+    With `threads` 1, work is done when its result is requested. After the `with` block, no work is running any more.
     """
     if threads <= 1:
         yield cache

@@ -8,7 +8,8 @@ merely has such a name, bytecode is kept that could have been dropped, and nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from .variant.pythons import Version, known_version, tag_python
 
@@ -24,6 +25,21 @@ _COMPILED_OS = re.compile(r"os\.([\w-]+)(?:\.opt-\w+)?\.pyc", re.ASCII)
 _ENCODINGS = ("encodings", "encodings/__pycache__")
 
 
+class _Landmarks(NamedTuple):
+    """What was found in one pass over the paths. All directories are without the final `/`.
+
+    `roots` are directories with `pyvenv.cfg` or one of Windows' files, each with the versions in the files' names.
+    `with_os` hold `os.py` or `os.pyc`, `with_cached_os` a compiled `os` whose tag agrees with the directory's name, and
+    `with_encodings` an `encodings/`. `executables` are the paths of `bin/python3.10` and the like.
+    """
+
+    roots: dict[str, set[Version]]
+    with_os: set[str]
+    with_cached_os: set[str]
+    with_encodings: set[str]
+    executables: set[str]
+
+
 def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
     """Return the directories that hold an interpreter, each with the versions that its landmarks state, if any.
 
@@ -32,48 +48,68 @@ def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
     unless PREFIX is the package's root: there it takes `bin/python3.10` and `os.py`. With `PREFIX/bin/python` next to
     such a library, PREFIX counts as well. The root never does: it is the prefix that the package is installed into.
     """
-    found: dict[str, set[Version]] = {}
-    libraries: set[str] = set()
-    compiled: set[str] = set()
-    encodings: set[str] = set()
-    executables: set[str] = set()
+    landmarks = _collect(paths)
+    prefixes = {path.rpartition("/")[0].removesuffix("bin").rstrip("/") for path in landmarks.executables}
+    roots = landmarks.roots
+    for directory in landmarks.with_os | landmarks.with_cached_os:
+        match = _STANDARD_LIBRARY.fullmatch(directory)
+        if _is_standard_library(directory, match, landmarks, prefixes):
+            version = _version(match["major"], match["minor"]) if match else ()
+            roots.setdefault(directory, set()).update(version)
+            prefix = (match["prefix"] or "") if match else ""
+            if prefix in prefixes:
+                roots.setdefault(prefix, set()).update(version)
+    roots.pop("", None)
+    return {root: frozenset(versions) for root, versions in roots.items()}
+
+
+def _collect(paths: Iterable[str]) -> _Landmarks:
+    landmarks = _Landmarks({}, set(), set(), set(), set())
     for path in paths:
         directory, _, name = path.rpartition("/")
         if name in ("os.py", "os.pyc"):
-            libraries.add(directory)
-        elif name.startswith("os.") and directory.endswith("/__pycache__") and (match := _COMPILED_OS.fullmatch(name)):
-            python, library = tag_python(match[1]), directory.removesuffix("/__pycache__")
-            if python is not None and library.endswith(f"{python.major}.{python.minor}"):
-                compiled.add(library)
-        elif name[:2] in ("py", "Py", "PY"):
+            landmarks.with_os.add(directory)
+        elif name.startswith("os.") and directory.endswith("/__pycache__"):
+            if (library := _library_of_cached_os(directory, name)) is not None:
+                landmarks.with_cached_os.add(library)
+        elif name[:2] in ("py", "Py", "PY"):  # Most names end here.
             if match := _IN_ROOT.fullmatch(name):
-                found.setdefault(directory, set()).update(_version(match[1] or match[3], match[2] or match[4]))
+                version = _version(match[1] or match[3], match[2] or match[4])
+                landmarks.roots.setdefault(directory, set()).update(version)
             elif (directory == "bin" or directory.endswith("/bin")) and _EXECUTABLE.fullmatch(name):
-                executables.add(path)
+                landmarks.executables.add(path)
         if directory.endswith(_ENCODINGS):
-            head = directory.removesuffix("/__pycache__").removesuffix("encodings")
-            if head.endswith("/"):
-                encodings.add(head[:-1])
-    prefixes = {path.rpartition("/")[0].removesuffix("bin").rstrip("/") for path in executables}
-    for directory in libraries | compiled:
-        match = _STANDARD_LIBRARY.fullmatch(directory)
-        prefix = (match["prefix"] or "") if match else ""
-        versioned = match is not None and match["major"] is not None
-        if directory in encodings and directory in libraries:
-            is_library = True
-        elif match is None or (not versioned and directory not in libraries):
-            is_library = False
-        elif prefix:
-            is_library = versioned or prefix in prefixes
-        else:
-            is_library = versioned and f"bin/{directory.rpartition('/')[2]}" in executables and directory in libraries
-        if is_library:
-            version = _version(match["major"], match["minor"]) if match else ()
-            found.setdefault(directory, set()).update(version)
-            if prefix in prefixes:
-                found.setdefault(prefix, set()).update(version)
-    found.pop("", None)
-    return {root: frozenset(versions) for root, versions in found.items()}
+            parent = directory.removesuffix("/__pycache__").removesuffix("encodings")
+            if parent.endswith("/"):
+                landmarks.with_encodings.add(parent[:-1])
+    return landmarks
+
+
+def _library_of_cached_os(directory: str, name: str) -> str | None:
+    """Return the directory around `__pycache__` if its name ends with the version of a compiled `os`, or None."""
+    match = _COMPILED_OS.fullmatch(name)
+    python = tag_python(match[1]) if match else None
+    library = directory.removesuffix("/__pycache__")
+    return library if python is not None and library.endswith(f"{python.major}.{python.minor}") else None
+
+
+def _is_standard_library(
+    directory: str, match: re.Match[str] | None, landmarks: _Landmarks, prefixes: Collection[str]
+) -> bool:
+    """Return whether a directory with `os` is a standard library.
+
+    `match` is that of _STANDARD_LIBRARY; `prefixes` are the directories with `bin/python`.
+    """
+    has_os = directory in landmarks.with_os
+    if has_os and directory in landmarks.with_encodings:
+        return True
+    is_versioned = match is not None and match["major"] is not None
+    if match is None or not (is_versioned or has_os):
+        return False
+    if match["prefix"]:
+        return is_versioned or match["prefix"] in prefixes
+    # At the package's root, an earlier variant leaves `lib/python3.10` as well: only a whole interpreter counts.
+    return is_versioned and has_os and f"bin/{directory.rpartition('/')[2]}" in landmarks.executables
 
 
 def _version(major: str | None, minor: str | None) -> tuple[Version, ...]:

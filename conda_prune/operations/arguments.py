@@ -1,7 +1,7 @@
-"""Checks the arguments of `check` and `fix`, so that Python and the command line refuse the same mistakes, at once.
+"""Validates the arguments of the Python API, so that it rejects the same mistakes as the command line, and at once.
 
-A mistake that is not noticed is worse here than elsewhere: `keep="share/**"` taken as a list of letters keeps every
-file, and `select="foreign-tree"` selects nothing. TypeError and ValueError name the argument.
+Mistakes are dangerous if they are not noticed: a string in place of a list is a list of its letters, so
+`keep="share/**"` would keep every file. Each TypeError and ValueError names the argument.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ LEVELS = {Format.CONDA: range(-7, 23), Format.TAR_BZ2: range(1, 10)}
 """The compression levels of zstd and of bzip2."""
 
 REINDEX = ("auto", "always", "never")
-"""Refresh the records of repaired packages, write the whole index again, or leave it alone."""
+"""Refresh the records of repaired packages, write the whole index again, or do not change it."""
 
 
-def judgement_options(
+def make_options(
     python: str | None,
     select: Collection[str],
     extend_select: Collection[str],
     ignore: Collection[str],
     keep: Sequence[str],
 ) -> Options:
-    """Return how packages are judged. Raises TypeError or ValueError for an argument that means nothing."""
+    """Return the options of the judgement. Raises TypeError or ValueError for an invalid argument."""
     if python is not None:
         _require(python, str, "python", "a string such as '3.13'")
         try:
@@ -50,7 +50,7 @@ def judgement_options(
 
 
 def check_kinds(name: str, kinds: Iterable[str]) -> tuple[str, ...]:
-    """Return kinds of findings; raise ValueError for one that does not exist. `all` is a kind, except to ignore."""
+    """Return the kinds. Raises ValueError for one that does not exist. `all` is accepted, except by `ignore`."""
     names = _strings(name, kinds, "kinds of findings")
     known = KINDS if name == "ignore" else (*KINDS, "all")
     for kind in names:
@@ -59,10 +59,10 @@ def check_kinds(name: str, kinds: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def fix_options(
+def make_fix_options(  # noqa: PLR0913, PLR0917 (the arguments of the public `fix`)
     path: str, output_dir: Any, in_place: Any, level: Any, backup: Any, threads: Any, dry_run: Any
 ) -> FixOptions:
-    """Return how and where `fix` writes. Raises TypeError or ValueError for arguments that mean nothing."""
+    """Return how and where `fix` writes. Raises TypeError or ValueError for invalid arguments."""
     from .fix import FixOptions
 
     for name, value in (("in_place", in_place), ("dry_run", dry_run)):
@@ -72,23 +72,23 @@ def fix_options(
         if not output_dir:
             raise ValueError("output_dir is empty")
         if in_place:
-            raise ValueError("in_place and output_dir exclude each other")
+            raise ValueError("in_place and output_dir cannot be combined")
         if backup is not None:
-            raise ValueError("backup goes with in_place: with output_dir, the original stays as it is")
+            raise ValueError("backup requires in_place=True; with output_dir, the original is not changed")
     elif not in_place and not dry_run:
-        raise ValueError("fix replaces the package: say in_place=True, or give an output_dir")
+        raise ValueError("fix needs in_place=True or an output_dir")
     if level is not None:
         check_level(level, path)
     if backup is not None:
         check_backup(backup)
     _require(threads, int, "threads", "a number")
     if threads < 0:
-        raise ValueError(f"threads={threads}: write a number of threads, or 0 for one per core")
+        raise ValueError(f"threads={threads}: use a positive number, or 0 for one thread per core")
     return FixOptions(output_dir, level, backup, dry_run, threads)
 
 
 def check_level(level: Any, path: str) -> None:
-    """Raise TypeError or ValueError where the format of a package does not have a compression level."""
+    """Raise TypeError or ValueError for a compression level that the format of the package does not have."""
     _require(level, int, "level", "a number or None")
     format_ = Format.TAR_BZ2 if path.endswith(Format.TAR_BZ2.value) else Format.CONDA
     levels = LEVELS[format_]
@@ -97,7 +97,7 @@ def check_level(level: Any, path: str) -> None:
 
 
 def check_backup(suffix: Any) -> None:
-    """Raise TypeError or ValueError for a suffix that does not make the name of a file next to a package."""
+    """Raise TypeError or ValueError for a suffix that does not result in the name of a file next to the package."""
     from ..rewrite.target import check_suffix
 
     _require(suffix, str, "backup", "a suffix such as '.orig'")
@@ -108,7 +108,7 @@ def check_backup(suffix: Any) -> None:
 
 
 def check_reindex(reindex: Any) -> str:
-    """Return how a channel's index is refreshed; raise TypeError or ValueError where it is none of REINDEX."""
+    """Return the argument. Raises TypeError or ValueError if it is not one of REINDEX."""
     _require(reindex, str, "reindex", "a string")
     if reindex not in REINDEX:
         raise ValueError(f"reindex={reindex!r}: choose {', '.join(REINDEX[:-1])} or {REINDEX[-1]}")
@@ -116,7 +116,7 @@ def check_reindex(reindex: Any) -> str:
 
 
 def check_limits(limits: Any) -> Limits | None:
-    """Return limits; raise TypeError or ValueError where one of them is not a positive number."""
+    """Return the limits. Raises TypeError or ValueError if one of them is not a positive number."""
     if limits is None:
         return None
     _require(limits, Limits, "limits", "of the type Limits")
@@ -129,13 +129,13 @@ def check_limits(limits: Any) -> Limits | None:
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Return a flag; raise TypeError where it is not one, since any text would mean True."""
+    """Return a flag. Raises TypeError if it is not a bool, because every non-empty string would count as True."""
     _require(value, bool, name, "True or False")
     return bool(value)
 
 
 def path_of(name: str, path: Any) -> str:
-    """Return a path as a string. Raises TypeError for bytes and whatever else is not a path."""
+    """Return a path as a string. Raises TypeError for bytes and for anything that is not a path."""
     text = os.fspath(path)
     _require(text, str, name, "a string or os.PathLike[str]")
     return str(text)
@@ -143,19 +143,19 @@ def path_of(name: str, path: Any) -> str:
 
 def _strings(name: str, values: Any, what: str) -> tuple[str, ...]:
     if isinstance(values, (str, bytes)):
-        raise TypeError(f"{name} is a list of {what}, not a string: write [{values!r}]")
+        raise TypeError(f"{name} must be a list of {what}, not a string; write [{values!r}]")
     try:
         strings = tuple(values)
     except TypeError as error:
-        raise TypeError(f"{name} is a list of {what}, not {type(values).__name__}") from error
+        raise TypeError(f"{name} must be a list of {what}, not {type(values).__name__}") from error
     for value in strings:
         _require(value, str, f"each of {name}", "a string")
         if not value:
-            raise ValueError(f"{name} has an empty string in it")
+            raise ValueError(f"{name} contains an empty string")
     return strings
 
 
 def _require(value: Any, type_: type, name: str, what: str) -> None:
-    # True is an int, but not a number of threads.
+    # A bool is an int, but True is not a number of threads.
     if not isinstance(value, type_) or (type_ is int and isinstance(value, bool)):
         raise TypeError(f"{name} must be {what}, not {value!r}")

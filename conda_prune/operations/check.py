@@ -1,4 +1,4 @@
-"""`check`: read a package and say what is wrong with it. Nothing is written."""
+"""`check`: read a package and report what is wrong with it. Nothing is written."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def check_package(
     progress: Progress = NULL_PROGRESS,
     threads: int = 0,
 ) -> Result:
-    """Return what is wrong with a package. `threads` 0 means one per core. Raises PruneError where it cannot be read.
+    """Return what is wrong with a package. Raises PruneError if it cannot be read.
 
-    Of a `.conda` only the info component is read, unless `deep` is set or a finding needs the payload.
+    The payload of a `.conda` is read only if `deep` is set or the judgement needs it. `threads` 0 means one per core.
     """
     return retry_if_changed(lambda: _check_once(path, options, deep, limits or Limits(), progress, threads or cores()))
 

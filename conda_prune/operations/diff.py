@@ -1,12 +1,12 @@
-"""Proves what a repair changed: two packages, compared member by member, without any code that repairs packages.
+"""Compares two packages member by member, to prove what a repair has changed.
 
-The packages are read by the standard library and zstandard (`diff_reading`). Nothing of the archive reader, the
-rewriter or the judgement is used, so an error in those cannot hide itself. What counts as a stray file is decided by
-the caller, who passes the paths that may be missing.
+The packages are read with the standard library and zstandard (`diff_reading`). None of the code that reads, judges and
+rewrites packages for a repair is used, so a bug there cannot hide itself. The caller decides which files are stray, and
+passes the paths that may be missing.
 
-Everything else must be the same: the bytes of every kept member and of its tar header, the order of the members, the
-zip's entries, and how each component is compressed. Listings may differ by exactly the entries of the removed files,
-and what they say of a file that changed must be true.
+Everything else must be the same: the bytes of every kept member and its tar header, the order of the members, the
+entries of the zip, and how each component is compressed. Listings may lack the entries of the removed files and no
+others, and what they state about a changed file must be true.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .diff_reading import (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference: in which component, at which path, what differs, and whether removing strays explains it."""
+    """One difference between two packages. `expected` means that removing stray files explains it."""
 
     what: str
     component: str
@@ -39,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """All differences between two packages, in the order of the old one, and their file sizes in bytes."""
+    """All differences between two packages, in the order of the old one, and the sizes of both files in bytes."""
 
     old: str
     new: str
@@ -51,14 +51,14 @@ class Difference:
 
     @property
     def unexpected(self) -> tuple[Change, ...]:
-        """The differences that the removal of stray files does not explain."""
+        """The differences that removing stray files does not explain."""
         return tuple(change for change in self.changes if not change.expected)
 
 
 def compare(old: str, new: str, strays: Collection[str]) -> Difference:
-    """Return how two packages differ. `strays` are the paths that may be missing from the new one.
+    """Return the differences between two packages. `strays` are the paths that may be missing from the new one.
 
-    Raises NotAPackage or Damaged, naming the path, where one of them cannot be read.
+    Raises NotAPackage or Damaged, with the path in the message, if one of them cannot be read.
     """
     before, after = read_contents(old), read_contents(new)
     changes = list(_container_changes(before, after))
@@ -67,9 +67,8 @@ def compare(old: str, new: str, strays: Collection[str]) -> Difference:
     removed = {path for component in before.components.values() for path in component.members if path not in present}
     for name, component in before.components.items():
         if name in after.components:
-            found = list(_component_changes(name, component, after.components[name], strays, removed, present))
+            changes += _component_changes(name, component, after.components[name], strays, removed, present)
             kept += len(component.members.keys() & after.components[name].members.keys())
-            changes += found
     return Difference(old, new, before.size, after.size, kept, tuple(changes))
 
 
@@ -96,7 +95,7 @@ def _component_changes(
     common = [path for path in before.members if path in after.members]
     if common != [path for path in after.members if path in before.members]:
         yield Change("reordered", name, "", "the kept members are in another order", False)
-    directories = _emptied(before.members, after.members, removed)
+    directories = _emptied_directories(before.members, after.members, removed)
     for path, member in before.members.items():
         if path not in after.members:
             yield Change("removed", name, path, _size_of(member), path in strays or path in directories)
@@ -107,11 +106,14 @@ def _component_changes(
             yield Change("added", name, path, _size_of(after.members[path]), False)
 
 
-def _emptied(before: Mapping[str, Member], after: Mapping[str, Member], removed: Collection[str]) -> set[str]:
-    """Return the removed directory members that held removed files and hold nothing any more."""
-    held = {parent for path in removed for parent in _parents(path)}
-    living = {parent for path in after for parent in _parents(path)}
-    return {path for path in removed if path in before and before[path].kind == "directory" and path in held - living}
+def _emptied_directories(
+    before: Mapping[str, Member], after: Mapping[str, Member], removed: Collection[str]
+) -> set[str]:
+    """Return the removed directory members that contained removed files and are now empty."""
+    had_removed = {parent for path in removed for parent in _parents(path)}
+    not_empty = {parent for path in after for parent in _parents(path)}
+    emptied = had_removed - not_empty
+    return {path for path in emptied.intersection(removed) if path in before and before[path].kind == "directory"}
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -141,22 +143,21 @@ def _member_changes(
         if old.kind != new.kind or old.link != new.link:
             yield Change("header", name, path, f"{old.kind} became {new.kind}", False)
         return
-    if old.kind == "hard link" and _normal(old.link) in removed:
-        # The content of a dropped file moves to the first of its other names; the rest link to that one.
-        target = before.members.get(_normal(old.link))
+    if old.kind == "hard link" and _normalized(old.link) in removed:
+        # If a file with several names (hard links) is dropped, the first name that is kept becomes the regular file,
+        # and the others become links to it.
+        target = before.members.get(_normalized(old.link))
         promoted = (
             new.kind == "file" and target is not None and (target.size, target.content) == (new.size, new.content)
         )
         relinked = new.kind == "hard link" and _content(after.members, new) == _content(before.members, old)
-        detail = (
-            f"its file {old.link} was removed; it {'has the content now' if promoted else f'links to {new.link} now'}"
-        )
+        detail = f"its file {old.link} was removed; it now {'has the content' if promoted else f'links to {new.link}'}"
         unchanged = old.attributes == new.attributes
         yield Change("promoted", name, path, detail, (promoted or relinked) and unchanged)
         return
     if old.content != new.content or old.size != new.size:
         stamped = path.endswith(".pyc") and old.size == new.size and old.tail == new.tail and old.header == new.header
-        detail = "the recorded source time or size" if stamped else f"{_size_of(old)} became {_size_of(new)}"
+        detail = "another source time or size is recorded" if stamped else f"{_size_of(old)} became {_size_of(new)}"
         yield Change("re-stamped" if stamped else "changed", name, path, detail, stamped)
     elif old.kind != new.kind or old.link != new.link:
         yield Change("header", name, path, f"{old.kind} {old.link} became {new.kind} {new.link}", False)
@@ -165,36 +166,36 @@ def _member_changes(
 
 
 def _content(members: Mapping[str, Member], member: Member) -> tuple[int, bytes] | None:
-    """Return size and digest of the content that a hard link leads to, or None where it leads nowhere."""
+    """Return the size and the digest of the content that a hard link leads to, or None if its target is missing."""
     for _ in range(40):
         if member.kind != "hard link":
             return member.size, member.content
-        found = members.get(_normal(member.link))
-        if found is None:
+        target = members.get(_normalized(member.link))
+        if target is None:
             return None
-        member = found
+        member = target
     return None
 
 
 def _line_changes(name: str, path: str, old: bytes, new: bytes, removed: Collection[str]) -> Change:
     kept = list(new.splitlines(keepends=True))
-    at = gone = unexpected = 0
+    position = removed_lines = unexpected = 0
     for line in old.splitlines(keepends=True):
-        if (at < len(kept) and kept[at] == line) or (at < len(kept) and _same_record(line, kept[at])):
-            at += 1
+        if position < len(kept) and (kept[position] == line or _same_record(line, kept[position])):
+            position += 1
         else:
-            gone += 1
+            removed_lines += 1
             unexpected += not _names_removed(path, line, removed)
-    detail = f"{gone} of its lines removed"
-    if extra := len(kept) - at:
+    detail = f"{removed_lines} of its lines removed"
+    if extra := len(kept) - position:
         detail += f", {extra} added"
     if unexpected:
-        detail += f", {unexpected} of them not for a removed file"
+        detail += f", {unexpected} of them not about a removed file"
     return Change("listing", name, path, detail, not extra and not unexpected)
 
 
 def _same_record(old: bytes, new: bytes) -> bool:
-    """Return whether two RECORD lines name the same file; a listing that was edited gets another digest."""
+    """Return whether two RECORD lines name the same file. The digest in them differs for a listing that was edited."""
     old_fields, new_fields = old.rsplit(b",", 2), new.rsplit(b",", 2)
     return len(old_fields) == 3 and len(new_fields) == 3 and old_fields[0] == new_fields[0]
 
@@ -203,7 +204,7 @@ def _names_removed(path: str, line: bytes, removed: Collection[str]) -> bool:
     """Return whether a line of a listing names a removed file, relative to the package's root or to the listing."""
     text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
     if path.endswith("/RECORD"):
-        # A quoted name (RFC 4180) holds a comma or a quote.
+        # A name with a comma or a quote is quoted, and its quotes are doubled (RFC 4180).
         text = text[1:].split('",')[0].replace('""', '"') if text.startswith('"') else text.split(",")[0]
         base = os.path.dirname(os.path.dirname(path))
     elif path.endswith("/installed-files.txt"):
@@ -213,8 +214,8 @@ def _names_removed(path: str, line: bytes, removed: Collection[str]) -> bool:
         return any(candidate.strip("\"'").removeprefix("./") in removed for candidate in (text, *words[-1:]))
     text = text.replace("\\", "/")
     relative = os.path.normpath(os.path.join(base, text)).replace(os.sep, "/")
-    # An absolute name begins with the build prefix, whose length is not known here.
-    return relative in removed or (text.startswith("/") and any(text.endswith("/" + gone) for gone in removed))
+    # An absolute name starts with the build prefix, which is not known here.
+    return relative in removed or (text.startswith("/") and any(text.endswith("/" + name) for name in removed))
 
 
 def _paths_json_changes(
@@ -230,12 +231,14 @@ def _paths_json_changes(
     rest_before = {key: value for key, value in before.items() if key != "paths"}
     if rest_before != {key: value for key, value in after.items() if key != "paths"} or list(before) != list(after):
         yield Change("listing", name, PATHS_JSON, "keys other than the list of paths differ", False)
-    gone = [path for path in old_entries if path not in new_entries]
-    if gone:
-        # An entry may also go because its file was never in the package (stale-listing).
-        stays = [path for path in gone if path in present]
-        detail = f"{len(gone)} entries removed" + (f", {stays[0]} among them, which is in the package" if stays else "")
-        yield Change("listing", name, PATHS_JSON, detail, not stays)
+    dropped = [path for path in old_entries if path not in new_entries]
+    if dropped:
+        # An entry is also dropped if its file was never in the package (stale-listing).
+        unlisted = [path for path in dropped if path in present]
+        detail = f"{len(dropped)} entries removed"
+        if unlisted:
+            detail += f", but {unlisted[0]} is in the package"
+        yield Change("listing", name, PATHS_JSON, detail, not unlisted)
     for path, entry in new_entries.items():
         if path not in old_entries:
             yield Change("listing", name, PATHS_JSON, f"{path} added", _is_true(entry, present.get(path)))
@@ -253,7 +256,7 @@ def _paths_json_changes(
 
 
 def _is_true(entry: Mapping[str, Any], member: Member | None) -> bool:
-    """Return whether an entry states the size and SHA-256 of a regular file's content; other kinds state neither."""
+    """Return whether an entry states the true size and SHA-256 of its file. Other kinds of members have neither."""
     if member is None:
         return False
     if member.kind != "file":
@@ -261,7 +264,7 @@ def _is_true(entry: Mapping[str, Any], member: Member | None) -> bool:
     return entry.get("size_in_bytes") == member.size and entry.get("sha256") == member.content.hex()
 
 
-def _normal(link: str) -> str:
+def _normalized(link: str) -> str:
     return os.path.normpath(link).replace(os.sep, "/")
 
 

@@ -1,8 +1,7 @@
-"""Reads a package with the standard library and zstandard, for comparing two of them.
+"""Reads a package with the standard library and zstandard, so that two packages can be compared.
 
-Deliberately a second implementation next to `archive/`: it shares no code with what reads packages for a repair, so
-that the two can disagree. A package is read once, as a stream; what is kept is four digests for each member, and the
-listings.
+This is deliberately a second implementation next to `archive/`. It shares no code with it, so that a bug in one of them
+shows up as a difference. A package is read once, as a stream. Four digests are kept for each member, and the listings.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from ..errors import Damaged, NotAPackage, PruneError
 
 PATHS_JSON = "info/paths.json"
 _LINE_LISTS = ("info/files", "info/has_prefix", "info/no_link")
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
 _LISTING_LIMIT = 1 << 29
-"""Bytes of a listing that are read into memory at most."""
+"""How many bytes of a listing are read into memory at most."""
 _BYTECODE_HEADER = 16
-"""Bytes of a .pyc that a re-stamped source time and size may change (PEP 552)."""
+"""How many bytes the header of a .pyc has. It records the time and size of the source (PEP 552)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a component's tar, as digests.
+    """A member of a tar. All bytes fields are SHA-256 digests.
 
-    `header` is that of the raw header blocks, extension headers included; `attributes` that of the same blocks without
-    what an edit may change: size, checksum, type and link target. `tail` is that of a .pyc's content after its header.
+    `header` is the digest of the raw header blocks with the extension headers. `attributes` leaves out what an edit may
+    change: size, checksum, type and link target. `tail` is the digest of what follows the header of a .pyc.
     """
 
     path: str
@@ -48,7 +47,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One tar stream: its members in order, how it is compressed, and the listings that it holds."""
+    """One tar stream: its members in order, how it is compressed, and the content of its listings."""
 
     members: Mapping[str, Member]
     compression: str
@@ -57,7 +56,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A package as the standard library reads it. `container` describes the zip's entries, or the bz2 stream."""
+    """A package as the standard library reads it. `container` describes the entries of the zip."""
 
     size: int
     container: Sequence[str]
@@ -65,7 +64,7 @@ class Contents:
 
 
 def read_contents(path: str) -> Contents:
-    """Return what a package holds; raise NotAPackage or Damaged where it cannot be read."""
+    """Return the contents of a package. Raises NotAPackage or Damaged if it cannot be read."""
     try:
         size = os.stat(path).st_size
         if path.endswith(".conda"):
@@ -101,14 +100,14 @@ def _read_conda(path: str, size: int) -> Contents:
 
 
 def _describe_frame(head: bytes) -> str:
-    """Return what a zstd frame's header says about how it was compressed; the level is not recorded there."""
+    """Return what the header of a zstd frame says about its compression. The level is not recorded in it."""
     import zstandard
 
     try:
         frame = zstandard.get_frame_parameters(head)
     except zstandard.ZstdError as error:
         raise Damaged(f"a component is not compressed with zstd: {error}") from error
-    # A frame that holds all its content in one segment has no window of its own, but its content's size.
+    # A single-segment frame states no window size. Its window is its whole content.
     single = bool(head[4] & 0x20)
     window = "one segment" if single else f"window {frame.window_size}"
     sized = "content size" if frame.content_size != zstandard.CONTENTSIZE_UNKNOWN else "no content size"
@@ -127,7 +126,7 @@ def _decompressed(packed: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 class _Recorder:
-    """Passes a stream on to tarfile and remembers what passed since the last member, so that raw headers are there."""
+    """Passes a stream on to tarfile and keeps a copy of the latest bytes, to get the raw headers from."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -135,18 +134,18 @@ class _Recorder:
         self._start = 0
 
     def read(self, size: int) -> bytes:
-        pieces = b""
-        while len(pieces) < size and (piece := self._stream.read(size - len(pieces))):
-            pieces += piece
-        self._kept += pieces
-        return pieces
+        data = b""
+        while len(data) < size and (chunk := self._stream.read(size - len(data))):
+            data += chunk
+        self._kept += data
+        return data
 
     def take(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to `stop` of the stream, which must not have been forgotten."""
+        """Return the bytes of the stream from `start` to `stop`. They must not have been forgotten."""
         return bytes(self._kept[start - self._start : stop - self._start])
 
     def forget(self, before: int) -> None:
-        """Forget what comes before an offset."""
+        """Forget all bytes before an offset."""
         if (done := min(before, self._start + len(self._kept)) - self._start) > 0:
             del self._kept[:done]
             self._start += done
@@ -168,7 +167,7 @@ def _read_tar(stream: IO[bytes], compression: str) -> Component:
         while (info := tar.next()) is not None:
             path = info.name.removeprefix("./")
             if path in members:
-                raise Damaged(f"the member {path!r} is there twice")
+                raise Damaged(f"two members are called {path!r}")
             header = recorder.take(info.offset, info.offset_data)
             recorder.forget(info.offset_data)
             kind = "file" if info.isreg() else _KINDS.get(info.type, f"type {info.type!r}")
@@ -176,16 +175,16 @@ def _read_tar(stream: IO[bytes], compression: str) -> Component:
             listed = bytearray() if _is_listing(path) and info.size <= _LISTING_LIMIT else None
             if info.isreg() and (file := tar.extractfile(info)) is not None:
                 done = 0
-                while piece := file.read(_PIECE):
-                    content.update(piece)
+                while chunk := file.read(_CHUNK):
+                    content.update(chunk)
                     if path.endswith(".pyc"):
-                        tail.update(piece[max(0, _BYTECODE_HEADER - done) :])
+                        tail.update(chunk[max(0, _BYTECODE_HEADER - done) :])
                     if listed is not None:
-                        listed += piece
-                    done += len(piece)
+                        listed += chunk
+                    done += len(chunk)
                     recorder.forget(info.offset_data + done)
                 if done != info.size:
-                    raise Damaged(f"the member {path!r} is cut off")
+                    raise Damaged(f"the member {path!r} is truncated")
             if listed is not None:
                 listings[path] = bytes(listed)
             members[path] = Member(
@@ -198,14 +197,14 @@ def _read_tar(stream: IO[bytes], compression: str) -> Component:
                 content.digest(),
                 tail.digest(),
             )
-            tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep every member that it has read.
-    while stream.read(_PIECE):
-        pass  # Reading to the end is what makes the decompressor check its checksum.
+            tar.members.clear()  # type: ignore[attr-defined]  # Otherwise tarfile keeps every member that it has read.
+    while stream.read(_CHUNK):
+        pass  # The decompressor verifies the checksum only at the end of the stream.
     return Component(members, compression, listings)
 
 
 def _attributes(header: bytes) -> bytes:
-    """Return a digest of a member's last header block without size, checksum, type and link target (POSIX ustar)."""
+    """Return a digest of the last header block without its size, checksum, type and link target (POSIX ustar)."""
     block = bytearray(header[-tarfile.BLOCKSIZE :])
     for start, stop in ((124, 136), (148, 257)):
         block[start:stop] = bytes(stop - start)

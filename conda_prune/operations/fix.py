@@ -1,7 +1,7 @@
 """`fix`: repair one package in five steps: read, plan, recover settings, write, commit.
 
-The package is replaced in the last step, after the result was read back. Before that, whatever goes wrong leaves the
-package and its directory as they were.
+The package is replaced in the last step, after the result was read back. If anything fails before that, the package and
+its directory are unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..rewrite.staging import Staging, remove_leftover
 from ..rewrite.target import check_suffix
 from ..rewrite.verify import INSTALL_HINT, has_libarchive
 from ..system import cores
-from .planning import Judged, read_and_plan, result_of
+from .planning import JudgedPackage, read_and_plan, result_of
 from .progress import NULL_PROGRESS, Progress
 from .retry import retry_if_changed
 from .target import check_target, result_path
@@ -32,8 +32,10 @@ from .target import check_target, result_path
 
 @dataclass(frozen=True, slots=True)
 class FixOptions:
-    """How and where `fix` writes: `output_dir` None means in place, `level` None the package's own compression level,
-    `backup` a suffix under which the original stays, `threads` 0 one per core.
+    """How and where `fix` writes.
+
+    `output_dir` None means in place; `level` None keeps the package's own compression level; `backup` is a suffix that
+    is appended to the name of the original, which is then kept; `threads` 0 means one per core.
     """
 
     output_dir: str | None = None
@@ -42,7 +44,7 @@ class FixOptions:
     dry_run: bool = False
     threads: int = 0
     obstacles: Mapping[str, PruneError] = field(default_factory=dict)
-    """Why packages in a directory (its real path) must not be replaced: their records could not be renewed."""
+    """By the real path of a directory: why packages in it must not be replaced. Their index could not be refreshed."""
 
     @property
     def in_place(self) -> bool:
@@ -53,53 +55,53 @@ class FixOptions:
 def fix_package(
     path: str,
     options: Options,
-    how: FixOptions,
+    fix_options: FixOptions,
     *,
     limits: Limits | None = None,
     progress: Progress = NULL_PROGRESS,
 ) -> Result:
-    """Repair a package and return what was done; one without findings is not written.
+    """Repair a package, and return what was done. A package without findings is not written.
 
-    The payload is read in any case, so that nothing damaged passes as clean. Raises PruneError where the package
-    cannot be read or written, UsageError for a backup suffix that leads elsewhere; the package and its directory are
-    then as they were.
+    The payload is always read, so that no damaged package counts as clean. Raises PruneError if the package cannot be
+    read or written, and UsageError for a backup suffix that leads to another directory. The package and its directory
+    are then unchanged.
     """
-    if how.backup is not None:
-        check_suffix(how.backup)
-    result = retry_if_changed(lambda: _fix_once(path, options, how, limits or Limits(), progress))
-    if result.status == "clean" and not how.dry_run:
-        # Another run fixed it, but was killed before it could remove its temporary file.
+    if fix_options.backup is not None:
+        check_suffix(fix_options.backup)
+    result = retry_if_changed(lambda: _fix_once(path, options, fix_options, limits or Limits(), progress))
+    if result.status == "clean" and not fix_options.dry_run:
+        # An earlier run has repaired it, but may have been killed before it removed its temporary file.
         remove_leftover(result.output or path, replace_link=result.output is not None)
     return result
 
 
-def _fix_once(path: str, options: Options, how: FixOptions, limits: Limits, progress: Progress) -> Result:
+def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limits, progress: Progress) -> Result:
     started = time.perf_counter()
-    target = result_path(path, how.output_dir)
-    threads = how.threads or cores()
-    with Archive(path, limits) as archive, worker_pool(threads) as submit:
+    target = result_path(path, fix_options.output_dir)
+    fix_options = replace(fix_options, threads=fix_options.threads or cores())
+    with Archive(path, limits) as archive, worker_pool(fix_options.threads) as submit:
         progress.expect(3 * archive.content_size)
-        forecast = _forecast(archive, target, options, how, threads, progress, submit)
+        forecast = _forecast(archive, target, options, fix_options, progress, submit)
 
         # 1. Read and 2. plan.
-        judged = read_and_plan(archive, options, threads, deep=True, progress=progress)
+        judged = read_and_plan(archive, options, fix_options.threads, deep=True, progress=progress)
         package, contents, plan = judged
-        if plan.status != "findings" or plan.edits is None or how.dry_run:
-            return _leave_unchanged(archive, target, judged, how, started)
-        check_target(target, in_place=how.in_place, backup=how.backup, obstacles=how.obstacles)
+        if plan.status != "findings" or plan.edits is None or fix_options.dry_run:
+            return _leave_unchanged(archive, target, judged, fix_options, started)
+        check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, obstacles=fix_options.obstacles)
 
         # At the package's own level, the result is about as large as the package.
-        space = archive.whole.size if how.level is None else archive.content_size
-        with Staging(target, archive.descriptor, space, replace_link=not how.in_place) as staging:
+        space = archive.whole.size if fix_options.level is None else archive.content_size
+        with Staging(target, archive.descriptor, space, replace_link=not fix_options.in_place) as staging:
             # 3. Recover the settings.
-            request, settings = forecast or _recover(archive, contents, how, threads)
+            request, settings = forecast or _recover(archive, contents, fix_options)
             # 4. Write, and read the result back.
             job = RewriteJob(archive, package, plan.edits, settings(), request, progress, submit)
             written = rewrite_package(job, staging)
             # 5. Commit.
             archive.check_unwritten()
             archive.close()
-            identity, backup = (package.identity, how.backup) if how.in_place else (None, None)
+            identity, backup = (package.identity, fix_options.backup) if fix_options.in_place else (None, None)
             warnings = staging.commit(identity, backup) + sidecar_warnings(target)
     return replace(
         result_of(judged, "fixed", deep=True, seconds=time.perf_counter() - started),
@@ -115,42 +117,50 @@ _Recovery = tuple[CompressionRequest, Callable[[], Mapping[str, CompressionSetti
 
 
 def _forecast(
-    archive: Archive, target: str, options: Options, how: FixOptions, threads: int, progress: Progress, submit: Submit
+    archive: Archive,
+    target: str,
+    options: Options,
+    fix_options: FixOptions,
+    progress: Progress,
+    submit: Submit,
 ) -> _Recovery | None:
-    """Plan from a `.conda`'s info component alone. Where that finds something, begin to recover the settings.
+    """Plan from the info component of a `.conda` alone. If there are findings, start to recover the settings.
 
-    It takes a fraction of a second and saves two waits: a target that cannot be written is reported before the payload
-    is decompressed, and the settings are recovered on another thread while it is. Whether to write, and what, is
-    decided later, by the plan of the whole package.
+    This takes a fraction of a second and avoids two waits. A target that cannot be written is reported before the
+    payload is decompressed. The settings are recovered on another thread while the payload is decompressed. Whether
+    anything is written, and what, is decided later, by the plan for the whole package.
     """
-    if how.dry_run or archive.format is not Format.CONDA:
+    if fix_options.dry_run or archive.format is not Format.CONDA:
         return None
-    # Neither outlives this function: the facts about a million files take a gigabyte, and are about to be read again.
-    _, contents, plan = read_and_plan(archive, options, threads, deep=False, progress=progress)
+    # Do not keep these: the facts about a million files take a gigabyte, and they will be read again.
+    _, contents, plan = read_and_plan(archive, options, fix_options.threads, deep=False, progress=progress)
     if plan.status != "findings":
         return None
-    check_target(target, in_place=how.in_place, backup=how.backup, obstacles=how.obstacles)
-    request = _request(contents, how, threads)
+    check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, obstacles=fix_options.obstacles)
+    request = _request(contents, fix_options)
     return request, submit(partial(recover_compression, archive, request))
 
 
-def _recover(archive: Archive, contents: Contents, how: FixOptions, threads: int) -> _Recovery:
-    request = _request(contents, how, threads)
+def _recover(archive: Archive, contents: Contents, fix_options: FixOptions) -> _Recovery:
+    request = _request(contents, fix_options)
     return request, partial(recover_compression, archive, request)
 
 
-def _request(contents: Contents, how: FixOptions, threads: int) -> CompressionRequest:
-    return CompressionRequest(how.level, recorded_level(contents.texts), threads)
+def _request(contents: Contents, fix_options: FixOptions) -> CompressionRequest:
+    return CompressionRequest(fix_options.level, recorded_level(contents.texts), fix_options.threads)
 
 
-def _leave_unchanged(archive: Archive, target: str, judged: Judged, how: FixOptions, started: float) -> Result:
-    """Return the result for a package that is not repaired; a clean one is copied to the output directory, so that
-    it holds every package of the call.
+def _leave_unchanged(
+    archive: Archive, target: str, judged: JudgedPackage, fix_options: FixOptions, started: float
+) -> Result:
+    """Return the result for a package that is not repaired.
+
+    A clean package is copied to the output directory, so that this directory contains every package of the call.
     """
     plan = judged.plan
     result = result_of(judged, plan.status, deep=True, seconds=time.perf_counter() - started)
     archive.check_unwritten()
-    if plan.status != "clean" or how.in_place or how.dry_run:
+    if plan.status != "clean" or fix_options.in_place or fix_options.dry_run:
         return result
     with Staging(target, archive.descriptor, archive.whole.size, replace_link=True) as staging:
         for piece in archive.whole.chunks():

@@ -1,4 +1,4 @@
-"""`fix` from Python: repair a package, then refresh the channel index next to it, as the command line does."""
+"""`fix` from Python: repairs a package, then refreshes the channel index next to it, as the command line does."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from .target import result_path
 
 
 def fix_and_reindex(
-    path: str, options: Options, how: FixOptions, reindex: str, *, limits: Limits | None = None
+    path: str, options: Options, fix_options: FixOptions, reindex: str, *, limits: Limits | None = None
 ) -> Result:
-    """Repair a package as `fix_package` does, and refresh the index next to it. The result has the renewed records.
+    """Repair a package as `fix_package` does, and refresh the index next to it. The result has the refreshed records.
 
-    `reindex` is `auto` (the records of the package), `always` (the whole index) or `never`. What would keep the index
-    from being refreshed is looked for first, and raises CannotWrite with the package as it was. IndexNotRefreshed,
-    which is rare, means that the package was repaired and its index could not be refreshed after all.
+    `reindex` is `auto` (the records of the package), `always` (the whole index) or `never`. Obstacles to the refresh
+    are looked for first. If there is one, CannotWrite is raised and the package is unchanged. IndexNotRefreshed is
+    rare: it means that the package was repaired, but its index could not be refreshed after all.
     """
-    if reindex == "never" or how.dry_run:
-        return fix_package(path, options, how, limits=limits)
+    if reindex == "never" or fix_options.dry_run:
+        return fix_package(path, options, fix_options, limits=limits)
     always = reindex == "always"
-    how = replace(how, obstacles=find_obstacles([result_path(path, how.output_dir)], always=always))
-    result = fix_package(path, options, how, limits=limits)
+    obstacles = find_obstacles([result_path(path, fix_options.output_dir)], always=always)
+    fix_options = replace(fix_options, obstacles=obstacles)
+    result = fix_package(path, options, fix_options, limits=limits)
     for index in refresh_indexes([result], always=always):
         if index.status == "error":
             raise IndexNotRefreshed(f"{index.path}: {index.error}", result)

@@ -1,4 +1,4 @@
-"""Reads as much of a package as its judgement needs, and turns a plan into a result."""
+"""Reads as much of a package as the judgement needs, and turns a plan into a result."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ..model import Package, Plan, Result, Size
 from .progress import Progress
 
 
-class Judged(NamedTuple):
-    """A package that was read, what it holds, and what will be done to it."""
+class JudgedPackage(NamedTuple):
+    """A package that was read, its contents, and the plan for it."""
 
     package: Package
     contents: Contents
     plan: Plan
 
 
-def read_and_plan(archive: Archive, options: Options, threads: int, *, deep: bool, progress: Progress) -> Judged:
-    """Read a package and plan it. Without `deep`, the payload is read only where the plan needs it.
+def read_and_plan(archive: Archive, options: Options, threads: int, *, deep: bool, progress: Progress) -> JudgedPackage:
+    """Read a package, and plan what to do with it. Without `deep`, the payload is read only if the plan needs it.
 
     A plan may need the content of more files, such as a RECORD that lists a dropped file. Which ones is known only
-    after planning, so the package is read again until nothing is missing; twice is the most for all real packages.
-    Raises PruneError where a file that is needed is larger than the limit on texts.
+    after planning, so the package is read again until nothing is missing. No real package had to be read more than
+    twice. Raises PruneError if a needed file is larger than the limit on texts.
     """
     wanted: frozenset[str] = frozenset()
     package = read_package(archive, content_wanted, payload=deep, progress=progress, threads=threads)
@@ -37,15 +37,15 @@ def read_and_plan(archive: Archive, options: Options, threads: int, *, deep: boo
     while plan.needs or (plan.needs_payload and not package.complete):
         if plan.needs and plan.needs <= wanted:
             raise PruneError(
-                f"{len(plan.needs)} files are too large to be held in memory, {min(plan.needs)!r} among them",
-                "raise --max-text if you trust it",
+                f"{len(plan.needs)} files are too large to be held in memory, such as {min(plan.needs)!r}",
+                "raise --max-text if you trust the package",
             )
         wanted |= plan.needs
         keep = partial(_bytes_to_keep, wanted, archive.limits.text)
         package = read_package(archive, keep, payload=True, progress=progress, threads=threads)
         contents = contents_of(package)
         plan = make_plan(package, options, contents)
-    return Judged(package, contents, plan)
+    return JudgedPackage(package, contents, plan)
 
 
 def _bytes_to_keep(wanted: frozenset[str], limit: int, name: str) -> int:
@@ -53,9 +53,9 @@ def _bytes_to_keep(wanted: frozenset[str], limit: int, name: str) -> int:
 
 
 def result_of(
-    judged: Judged, status: Literal["clean", "findings", "fixed", "refused"], *, deep: bool, seconds: float
+    judged: JudgedPackage, status: Literal["clean", "findings", "fixed", "refused"], *, deep: bool, seconds: float
 ) -> Result:
-    """Return the result of a plan that was made, or carried out, with the given status."""
+    """Return the result of a plan that was made or carried out. `seconds` is how long that took."""
     package, contents, plan = judged
     index = contents.index
     name, version, build, subdir = (str(index.get(key) or "") for key in ("name", "version", "build", "subdir"))
@@ -76,4 +76,5 @@ def result_of(
         seconds=seconds,
         error=plan.refusal or None,
         unused_keep=plan.unused_keep,
+        remainders=plan.remainders,
     )

@@ -1,4 +1,4 @@
-"""How an operation reports its progress: in bytes, to whoever draws the bar."""
+"""How an operation reports its progress, in bytes, without knowing who displays it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives the bytes of work that are expected, and those that are done."""
+    """Receives how many bytes of work are expected, and how many are done."""
 
     def expect(self, total: int) -> None:
         """Set how many bytes of work there will be, as far as that is known."""
 
     def __call__(self, done: int) -> None:
-        """Add bytes that were worked on since the last call; a negative number takes back work that starts again."""
+        """Add bytes of work done since the last call; a negative number takes back work that has to be repeated."""
 
 
 class _NullProgress:
-    """Ignores all of it."""
+    """Ignores all progress."""
 
     def expect(self, total: int) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Repeats an operation on a package that changed while it was read, and names the limits of the process it ran into."""
+"""Repeats an operation if its package has changed meanwhile, and explains errors caused by the process's limits."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ..model import Result
 
 
 def retry_if_changed(work: Callable[[], Result]) -> Result:
-    """Return the result of the work, which is repeated once if another program changed the package in the meantime.
+    """Return the result of `work`. If another program changes the package meanwhile, `work` is repeated once.
 
-    Raises OutOfMemory or OutOfFiles, naming the limit, where the process may not use more.
+    Raises OutOfMemory or OutOfFiles, naming the limit, if the process exceeds what it may use.
     """
     try:
         try:
@@ -22,11 +22,11 @@ def retry_if_changed(work: Callable[[], Result]) -> Result:
         if lacks_memory(error):
             from ..system import memory_limit
 
-            allowed = memory_limit()
-            of = f": {allowed >> 20} MiB are allowed (ulimit -v)" if allowed else ""
+            limit = memory_limit()
+            evidence = f": {limit >> 20} MiB are allowed (ulimit -v)" if limit else ""
             raise OutOfMemory(
-                f"there is not enough memory{of}", "use --threads 1 and fewer --jobs, or allow more"
+                f"there is not enough memory{evidence}", "use --threads 1 and fewer --jobs, or allow more"
             ) from error
         if lacks_files(error):
-            raise OutOfFiles("too many files are open") from error
+            raise OutOfFiles("there are too many open files") from error
         raise

@@ -1,4 +1,4 @@
-"""`show`: everything that is known about one package, without a repair."""
+"""`show`: find out everything about one package, without writing anything."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from .progress import NULL_PROGRESS
 def show_package(
     path: str, options: Options, *, deep: bool = True, limits: Limits | None = None
 ) -> tuple[Result, Plan, Mapping[str, File]]:
-    """Return the result of a check, its plan, and the package's files by path: the listed ones where the payload was
-    not read. With `deep`, the result also says how the payload was compressed. Raises PruneError where the package
-    cannot be read.
+    """Return the result of a check, the plan, and the files of the package by path.
+
+    If the payload was not read, the files are those that the package lists. With `deep`, the result also has the
+    compression of the payload. Raises PruneError if the package cannot be read.
     """
     compression = None
     with Archive(path, limits or Limits()) as archive:

@@ -1,4 +1,4 @@
-"""Which files of a package are stray: what a repaired package may lack."""
+"""Which files of a package are stray, and so may be missing from the repaired package."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .check import check_package
 def stray_paths(path: str, options: Options, *, limits: Limits | None = None) -> frozenset[str]:
     """Return the paths that a repair with these options drops from a package.
 
-    Nothing of what repairs packages is used, only the judgement. Raises PruneError where the package cannot be read, or
-    contradicts itself about its Python.
+    This uses the judgement, but none of the code that writes packages. Raises PruneError if the package cannot be read
+    or contradicts itself about its Python.
     """
     result = check_package(path, options, deep=True, limits=limits)
     if result.status == "refused":

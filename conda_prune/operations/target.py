@@ -1,4 +1,4 @@
-"""Where the result of a fix goes, and what forbids that, found before anything is written."""
+"""Decides where the result of a fix goes, and finds what prevents that before anything is written."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from ..rewrite.target import check_writable, resolved
 
 
 def result_path(path: str, output_dir: str | None) -> str:
-    """Return the path of the result: the package's own, or that in the output directory.
+    """Return the path of the result: that of the package, or one in the output directory.
 
-    Raises CannotWrite where the result in the output directory would replace the package.
+    Raises CannotWrite if a result in the output directory would replace the package itself.
     """
     if output_dir is None:
         return path
     target = os.path.join(output_dir, os.path.basename(path))
-    # A link in the output directory that leads to the package is replaced like any other; only an entry through which
-    # the package was named, or is stored, must not be.
+    # A link in the output directory is replaced, even if it leads to the package. Not replaced are the entry that the
+    # user has named and the entry of the package itself.
     if any(_is_same_entry(target, entry) for entry in (path, os.path.realpath(path))):
-        raise CannotWrite(f"{output_dir} holds the package itself", "use --in-place")
+        raise CannotWrite(f"{output_dir} contains the package itself", "use --in-place")
     return target
 
 
 def check_target(target: str, *, in_place: bool, backup: str | None, obstacles: Mapping[str, PruneError]) -> None:
-    """Raise CannotWrite when the result must not, or cannot, replace what is there, or the backup cannot be made.
+    """Raise CannotWrite if the result must not or cannot be written there, or if the backup cannot be made.
 
-    `obstacles` are the reasons why packages in a directory, given by its real path, must not be replaced.
+    `obstacles` maps the real paths of directories to the reasons why packages in them must not be replaced.
     """
     if cache := cache_of(resolved(target, replace_link=not in_place)):
         raise CannotWrite(
-            f"it is in {cache}, whose tool knows it by its hash", "fix the package where it was built, or use -o DIR"
+            f"it is in {cache}, where its hash is recorded", "fix the package where it was built, or use -o DIR"
         )
     for name in (target, os.path.realpath(target)):
         if obstacle := obstacles.get(os.path.realpath(os.path.dirname(name) or ".")):
@@ -41,7 +41,7 @@ def check_target(target: str, *, in_place: bool, backup: str | None, obstacles: 
 
 
 def _is_same_entry(one: str, other: str) -> bool:
-    """Return whether two paths are the same name in the same directory, whatever links lead to that."""
+    """Return whether two paths are the same entry of the same directory, even if links lead to the directory."""
     directories = [os.path.realpath(os.path.dirname(path)) for path in (one, other)]
     names = [os.path.normcase(os.path.basename(path)) for path in (one, other)]
     if names[0] != names[1] or not all(map(os.path.isdir, directories)):

@@ -1,1 +1,1 @@
-"""Turns results into text for people and JSON for programs: the same facts in each."""
+"""Prints results as text, JSON, SARIF and GitHub annotations. All formats show the same facts."""

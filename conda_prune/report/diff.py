@@ -1,4 +1,4 @@
-"""The differences between two packages, for people and for programs."""
+"""The differences between two packages, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .json_report import SCHEMA_VERSION
 if TYPE_CHECKING:
     from ..operations.diff import Change, Difference
 
-_MOST_LISTED = 10
-"""Differences of one sort that are listed without `-v`."""
-_LABEL = 13
+_MAX_LISTED = 10
+"""How many differences of one kind are listed without `-v`."""
+_LABEL_WIDTH = 13
 
 
 def schema_text() -> str:
@@ -52,35 +52,35 @@ def diff_json(difference: Difference) -> str:
 
 
 def diff_lines(difference: Difference, *, verbose: bool = False) -> Iterator[str]:
-    """Yield what people read: what removing stray files explains, everything else, and the verdict."""
+    """Yield lines of text: the expected changes first, then the unexpected ones, the sizes, and the verdict."""
     old, new = os.path.basename(difference.old), os.path.basename(difference.new)
     yield escaped(old if old == new else f"{old} → {new}")
     expected = [change for change in difference.changes if change.expected]
     removed = [change for change in expected if change.what == "removed"]
     if removed:
-        yield _labelled("removed", plural(len(removed), "stray file"))
+        yield _labeled("removed", plural(len(removed), "stray file"))
         yield from _listed(removed, verbose)
     for change in expected:
         if change.what != "removed":
-            yield _labelled(change.what, _text(change))
-    for what, group in _by_sort(difference.unexpected):
-        yield _labelled("UNEXPECTED", f"{what}: {plural(len(group), 'difference')}")
+            yield _labeled(change.what, _text(change))
+    for what, group in _by_kind(difference.unexpected):
+        yield _labeled("UNEXPECTED", f"{what}: {plural(len(group), 'difference')}")
         yield from _listed(group, verbose)
-    yield _labelled("size", _sizes(difference))
-    yield _labelled("result", _verdict(difference))
+    yield _labeled("size", _sizes(difference))
+    yield _labeled("result", _verdict(difference))
 
 
-def _by_sort(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
+def _by_kind(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
     for what in dict.fromkeys(change.what for change in changes):
         yield what, [change for change in changes if change.what == what]
 
 
 def _listed(changes: Sequence[Change], verbose: bool) -> Iterator[str]:
-    shown = changes if verbose else changes[:_MOST_LISTED]
+    shown = changes if verbose else changes[:_MAX_LISTED]
     for change in shown:
-        yield f"  {'':<{_LABEL}}  {_text(change)}"
+        yield _labeled("", f"  {_text(change)}")
     if len(shown) < len(changes):
-        yield f"  {'':<{_LABEL}}  and {len(changes) - len(shown)} more (-v lists them)"
+        yield _labeled("", f"  and {len(changes) - len(shown)} more (use -v to list them)")
 
 
 def _text(change: Change) -> str:
@@ -97,14 +97,13 @@ def _sizes(difference: Difference) -> str:
 def _verdict(difference: Difference) -> str:
     members = plural(difference.kept, "member")
     if not difference.changes:
-        return f"no difference: {members}, their order, the container and the compression are the same"
+        return f"no difference: {members} in the same order, with the same container and compression"
     if difference.unexpected:
         return f"{plural(len(difference.unexpected), 'difference')} that removing stray files does not explain"
     return (
-        f"the old package minus its stray files: {members} kept in order; "
-        "what they hold is the same, except as listed above"
+        f"the old package minus its stray files: {members} kept in order, with the same content except as listed above"
     )
 
 
-def _labelled(label: str, text: str) -> str:
-    return f"  {label:<{_LABEL}}{text}"
+def _labeled(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL_WIDTH}}{text}"

@@ -1,7 +1,7 @@
-"""What a kind of finding means, read from the docstring of its rule, the only place where that is written.
+"""Explains each kind of finding. The text is the docstring of the kind's rule, and is written nowhere else.
 
-A docstring starts with a paragraph on the meaning, followed by sections that `Causes:`, `Fix:`, `Safe:` and
-`Prevention:` open. Indented text is an example and is kept as written.
+A docstring starts with what the kind means. Then come the sections `Causes:`, `Fix:`, `Safe:` and `Prevention:`.
+Indented text is an example and keeps its line breaks.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ HEADINGS = {
     "Safe": "Why that is safe",
     "Prevention": "How to prevent it",
 }
-"""The words that open a section of a docstring, and the headings that people read."""
+"""The word that starts each section of a docstring, and the heading that users see instead."""
 
-_OPENING = re.compile(rf"(?:^|(?<=[.)] )|(?<=\n))({'|'.join(HEADINGS)}): ?")
+_SECTION_START = re.compile(rf"(?:^|(?<=[.)] )|(?<=\n))({'|'.join(HEADINGS)}): ?")
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A kind: its meaning, and its sections by heading, in the docstring's order.
+    """A kind of finding: what it means, and its sections as pairs of heading and text, in the docstring's order.
 
-    `default`: it is on by default. `on_request`: by default it is only reported, and repaired on request.
+    `default`: the kind is on by default. `on_request`: it is reported by default, and repaired only on request.
     """
 
     kind: str
@@ -39,25 +39,24 @@ class Explanation:
 
 
 def explain(kind: str) -> Explanation:
-    """Return what a kind means. Raises KeyError for an unknown kind."""
+    """Return the explanation of a kind. Raises KeyError for an unknown kind."""
     return _KINDS[kind]
 
 
 def kinds() -> tuple[str, ...]:
-    """Return every kind that can be explained, those that are on by default first."""
+    """Return every kind; those that are on by default come first."""
     return tuple(sorted(_KINDS, key=lambda kind: not _KINDS[kind].default))
 
 
 def _explanation(rule: Rule) -> Explanation:
-    meaning, *rest = _OPENING.split(docstring_of(rule.find))
+    meaning, *rest = _SECTION_START.split(docstring_of(rule.find))
     sections = zip(rest[::2], rest[1::2], strict=True)
-    texts = ((HEADINGS[opening], text.strip("\n ")) for opening, text in sections)
-    told = tuple((head, _sentence(text)) for head, text in texts)
-    return Explanation(rule.kind, rule.default, meaning.strip(), told, rule.on_request)
+    with_headings = tuple((HEADINGS[word], _sentence(text.strip("\n "))) for word, text in sections)
+    return Explanation(rule.kind, rule.default, meaning.strip(), with_headings, rule.on_request)
 
 
 def _sentence(text: str) -> str:
-    """Return a text that starts like a sentence, unless it starts with the name of a tool."""
+    """Return the text with a capital first letter, unless it starts with a name such as `conda-build`."""
     first = text.split(maxsplit=1)[0] if text else ""
     return text[:1].upper() + text[1:] if first.isalpha() else text
 

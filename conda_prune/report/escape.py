@@ -1,5 +1,7 @@
-"""Makes names from packages safe to print: control characters, bidirectional marks, broken encodings, and what CI
-systems read as a command become escapes.
+"""Makes names from packages safe to print.
+
+Control characters, bidirectional marks, bytes that are not UTF-8, and anything that a CI system would run as a command
+are replaced by escapes such as `\\x1b`.
 """
 
 from __future__ import annotations
@@ -9,13 +11,11 @@ import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _COMMAND = re.compile(r"^\s*::|##(?=[a-z]*\[)")
-"""What CI systems look for: `::` at the start of a line (GitHub), `##[` and `##vso[` anywhere in it (GitHub, Azure)."""
+"""Commands of CI systems: `::` at the start of a line (GitHub), `##[` and `##vso[` anywhere (GitHub, Azure)."""
 
 
 def escaped(text: str) -> str:
-    """Return the text with escapes for everything that could move a cursor, reorder or end a line, or command a CI
-    system.
-    """
+    """Return the text with escapes for what could move a cursor, reorder or end a line, or be run by a CI system."""
     if not (text.isascii() and text.isprintable()):
         text = "".join(_escape(character) for character in text)
     if "::" in text or "##" in text:
@@ -32,18 +32,19 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-_PLAIN = str.maketrans({"→": "->", "−": "-", "…": "..."})
+_ASCII = str.maketrans({"→": "->", "−": "-", "…": "..."})
 
 
 def encodable(line: str, encoding: str | None) -> str:
-    """Return the line in characters that the encoding has: ours become ASCII, all others escapes.
+    """Return the line with only characters that the encoding has.
 
-    For a stream without an encoding, the line is returned unchanged.
+    Our own special characters, such as the arrow, become ASCII. All others become escapes. If a stream has no
+    encoding, the line is returned unchanged.
     """
     if line.isascii() or encoding is None:
         return line
     try:
         line.encode(encoding)
     except UnicodeEncodeError:
-        return line.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+        return line.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
     return line

@@ -1,4 +1,4 @@
-"""An explanation as a page for the terminal: wrapped paragraphs, and examples as they were written."""
+"""Formats an explanation for the terminal: paragraphs are wrapped, examples keep their lines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .documentation import Explanation
 
 
 def explanation_lines(explanation: Explanation, width: int = 80) -> list[str]:
-    """Return the lines of a kind's page. Only examples may be longer than `width` columns."""
-    how = "looked for by default" if explanation.default else "on request, with --extend-select"
+    """Return the lines that explain a kind. Only examples may be longer than `width` columns."""
+    when = "looked for by default" if explanation.default else "on request, with --extend-select"
     if explanation.on_request:
-        how = "reported; fixed with --extend-select"
-    lines = [f"{explanation.kind}   ({how})", *_paragraphs(explanation.meaning, width)]
+        when = "reported; fixed with --extend-select"
+    lines = [f"{explanation.kind}   ({when})", *_paragraphs(explanation.meaning, width)]
     for heading, text in explanation.sections:
         lines += ["", f"  {heading}", *_paragraphs(text, width)]
     return lines
@@ -27,7 +27,7 @@ def _paragraphs(text: str, width: int) -> Iterator[str]:
         if paragraph.startswith(("    ", "\t")):
             yield from (f"    {line}".rstrip() for line in textwrap.dedent(paragraph).split("\n"))
         else:
-            # A path or an option is never broken at a hyphen.
+            # A path or an option must not be broken at a hyphen.
             yield from textwrap.wrap(
                 " ".join(paragraph.split()),
                 width,

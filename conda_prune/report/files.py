@@ -1,7 +1,7 @@
-"""Opens the files that reports go to, and none that it would be a loss to overwrite.
+"""Opens the files that reports are written to, and refuses to overwrite inputs, packages and channel indexes.
 
-A mistyped `--format json=x.conda` must not empty a package. What a file is counts, not its name alone: a link to an
-input is that input, and so is another spelling of its name where upper and lower case are the same.
+A mistyped `--format json=x.conda` must not empty a package. Files are compared by device and inode, and not only by
+name: a link to an input is that input, and so is another spelling of its name on a file system that ignores case.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO, TypeAlias
 
 from ..model import Format
-from .streams import open_persistent
+from .streams import open_tolerant
 
 _PACKAGES = tuple(format_.value for format_ in Format)
 _INDEXES = re.compile(
@@ -24,18 +24,18 @@ _Identity: TypeAlias = tuple[int, int]
 
 
 class OutputFiles:
-    """The files of one run's reports; `inputs` are the files that the run reads."""
+    """The report files of one run. `inputs` are the files that the run reads."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
-        # Where a file goes that is already open: the reader of `> results.txt` expects one report in it.
-        self._taken = dict(_open_files())
+        # Whoever writes `> results.txt` expects a single report in it.
+        self._taken = dict(_standard_stream_files())
         for path in inputs:
             if (identity := _identity_of(path)) is not None:
                 self._taken.setdefault(identity, "the command reads it")
         self._names: set[str] = set()
 
     def check(self, name: str, path: str) -> None:
-        """Raise ValueError where a format must not be written to a file; nothing is opened."""
+        """Raise ValueError if a format must not be written to a file. Nothing is opened."""
         try:
             real = os.path.realpath(path)
             identity = _identity_of(path)
@@ -44,14 +44,14 @@ class OutputFiles:
         for candidate in (path, real):
             self._check_name(name, path, candidate)
         if real in self._names:
-            raise ValueError(f"--format {name}={path}: two formats cannot go to one file")
+            raise ValueError(f"--format {name}={path}: two formats cannot be written to one file")
         self._names.add(real)
         self._check_identity(name, path, identity)
 
     def open(self, name: str, path: str) -> TextIO:
-        """Return a file opened for writing line by line, empty; raise ValueError where it cannot be."""
+        """Open a file for writing line by line and empty it. Raises ValueError if that is not possible."""
         try:
-            file = open_persistent(path)
+            file = open_tolerant(path)
         except (OSError, ValueError) as error:
             raise ValueError(f"--format {name}={path}: {getattr(error, 'strerror', None) or error}") from error
         try:
@@ -59,7 +59,7 @@ class OutputFiles:
             if stat.S_ISREG(status.st_mode):
                 identity = (status.st_dev, status.st_ino)
                 self._check_identity(name, path, identity)
-                self._taken[identity] = "two formats cannot go to one file"
+                self._taken[identity] = "two formats cannot be written to one file"
                 os.ftruncate(file.fileno(), 0)
         except BaseException:
             file.close()
@@ -73,7 +73,7 @@ class OutputFiles:
         elif _INDEXES.fullmatch(file):
             reason = "it has the name of a channel's index"
         elif os.path.basename(directory) == "conda-meta":
-            reason = "it is among the records of an environment"
+            reason = "it is in the conda-meta directory of an environment"
         else:
             return
         raise ValueError(f"--format {name}={path}: {reason}; write the report to another file")
@@ -83,19 +83,19 @@ class OutputFiles:
             raise ValueError(f"--format {name}={path}: {reason}; write the report to another file")
 
 
-def _open_files() -> Iterator[tuple[_Identity, str]]:
-    """Yield the regular files that standard output and standard error go to."""
+def _standard_stream_files() -> Iterator[tuple[_Identity, str]]:
+    """Yield the regular files that standard output and error are redirected to, with the reason to refuse them."""
     for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
         try:
             status = os.fstat(stream.fileno())
         except (AttributeError, OSError, ValueError):  # closed, or replaced by something that is not a file
             continue
         if stat.S_ISREG(status.st_mode):
-            yield (status.st_dev, status.st_ino), f"{name} goes to it"
+            yield (status.st_dev, status.st_ino), f"{name} is redirected to it"
 
 
 def _identity_of(path: str) -> _Identity | None:
-    """Return which regular file a path leads to, None where there is none."""
+    """Return the device and inode of the regular file that a path leads to, or None if there is none."""
     try:
         status = os.stat(path)
     except OSError:

@@ -1,6 +1,6 @@
-"""Results for GitHub Actions: an annotation for each package that needs attention, and a table in the step's summary.
+"""Results for GitHub Actions: an annotation for each package that needs attention, and a table in the step summary.
 
-GitHub shows ten annotations of each level in a step. If there are more, the tenth says how many.
+GitHub shows at most ten annotations of each level per step. If there are more, the tenth says how many are missing.
 Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 Level = Literal["error", "warning", "notice"]
 
-SHOWN = 10
-SUMMARY_BYTES = 1 << 20
-"""Bytes of one step's summary that GitHub accepts: https://docs.github.com/actions (job summaries)."""
+MAX_ANNOTATIONS = 10
+"""How many annotations of each level GitHub shows for one step."""
+MAX_SUMMARY = 1 << 20
+"""How many bytes GitHub accepts as the summary of one step: https://docs.github.com/actions (job summaries)."""
 
 
 class GithubReport:
-    """Annotations on the stream as results arrive; at the end, a table in the file that GITHUB_STEP_SUMMARY names."""
+    """Prints annotations as results arrive; at the end, appends a table to the file that GITHUB_STEP_SUMMARY names."""
 
     def __init__(self, stream: TextIO, style: Style) -> None:
         self._stream = stream
         self._style = style
         self._results: list[Result] = []
-        self._held: dict[Level, list[str]] = {}
+        self._held_back: dict[Level, list[str]] = {}
         self._printed: dict[Level, int] = {}
 
     def begin(self, paths: Sequence[str]) -> None:
@@ -46,17 +47,17 @@ class GithubReport:
         if level is None or (self._style.quiet and level != "error"):
             return
         line = annotation(result, level, self._style)
-        if self._printed.get(level, 0) < SHOWN - 1:
+        if self._printed.get(level, 0) < MAX_ANNOTATIONS - 1:
             self._printed[level] = self._printed.get(level, 0) + 1
             self._print(line)
         else:
-            self._held.setdefault(level, []).append(line)
+            self._held_back.setdefault(level, []).append(line)
 
     def end(self) -> None:
-        for level, lines in self._held.items():
-            where = "the summary of this step" if os.environ.get("GITHUB_STEP_SUMMARY") else "--format text"
-            more = f"{len(lines)} more packages: {where} names them"
-            self._print(lines[0] if len(lines) == 1 else f"::{level} title=conda-prune::{_data(more)}")
+        for level, lines in self._held_back.items():
+            where = "in the summary of this step" if os.environ.get("GITHUB_STEP_SUMMARY") else "with --format text"
+            more = f"{len(lines)} more packages are listed {where}"
+            self._print(lines[0] if len(lines) == 1 else f"::{level} title=conda-prune::{_escape_data(more)}")
         path = os.environ.get("GITHUB_STEP_SUMMARY")
         if path and self._results:
             try:
@@ -70,7 +71,7 @@ class GithubReport:
 
 
 def level_of(result: Result) -> Level | None:
-    """Return how much attention a result needs, or None if there is nothing to say."""
+    """Return the annotation level of a result, or None if there is nothing to report."""
     if result.status in ("error", "refused"):
         return "error"
     if result.status == "findings":
@@ -92,34 +93,35 @@ def annotation(result: Result, level: Level, style: Style) -> str:
     else:
         what = text.what_text(result.findings)
         title = f"{name} would be repaired: {what}" if what else name
-        lines = text.check_lines(result, fix_options=style.fix_options)[1:]
-    # Columns are aligned with spaces; two are enough to keep them apart.
+        lines = text.check_lines(result, fix_arguments=style.fix_arguments)[1:]
+    # The text output aligns columns with spaces. Two are enough to separate them.
     message = "\n".join(re.sub(" {2,}", "  ", line.strip()) for line in lines)
-    return f"::{level} file={_property(escaped(result.path))},title={_property(title)}::{_data(message)}"
+    path = _escape_property(escaped(result.path))
+    return f"::{level} file={path},title={_escape_property(title)}::{_escape_data(message)}"
 
 
-def _data(value: str) -> str:
+def _escape_data(value: str) -> str:
     return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(value: str) -> str:
-    return _data(value).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(value: str) -> str:
+    return _escape_data(value).replace(":", "%3A").replace(",", "%2C")
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Return the results as a table in GitHub's Markdown, with as many rows as fit into a step's summary.
+    """Return the results as a Markdown table, with as many rows as fit into the summary of a step.
 
-    Clean packages are only counted.
+    Clean packages are counted but get no row.
     """
-    head = f"### conda-prune\n\n{markdown(text.summary_line(results))}\n"
+    head = f"### conda-prune\n\n{escape_markdown(text.summary_line(results))}\n"
     rows = [_row(result) for result in results if level_of(result) is not None]
     if not rows:
         return head + "\n"
     table = [head, "", "| package | Python | status | findings | size |", "|---|---|---|---|---|"]
-    room = SUMMARY_BYTES - 4096 - len("\n".join(table).encode())
+    bytes_left = MAX_SUMMARY - 4096 - len("\n".join(table).encode())
     for index, row in enumerate(rows):
-        room -= len(row.encode()) + 1
-        if room < 0:
+        bytes_left -= len(row.encode()) + 1
+        if bytes_left < 0:
             table += ["", f"{len(rows) - index} more packages are not shown."]
             break
         table.append(row)
@@ -139,7 +141,7 @@ def _row(result: Result) -> str:
         "; ".join(_findings(result)) or escaped(result.error or ""),
         sizes,
     )
-    return f"| {' | '.join(map(markdown, cells))} |"
+    return f"| {' | '.join(map(escape_markdown, cells))} |"
 
 
 def _findings(result: Result) -> Iterator[str]:
@@ -149,6 +151,6 @@ def _findings(result: Result) -> Iterator[str]:
         yield f"{kind}: {plural(len(group), 'file')}{f', {size_text(size)}' if size else ''}"
 
 
-def markdown(value: str) -> str:
-    """Return a text that Markdown shows unchanged, also in a table."""
+def escape_markdown(value: str) -> str:
+    """Return the text escaped so that Markdown shows it unchanged, even in a table."""
     return re.sub(r"([\\`*_\[\]<>#|~&@$])", r"\\\1", value)

@@ -1,8 +1,7 @@
-"""Results as JSON, for programs. New keys may be added; none is removed or changes its meaning without a new schema
-version.
+"""Results as JSON. Keys may be added at any time. Removing one, or changing its meaning, takes a new schema version.
 
-`schema.json` says what each key means, and a test validates every output against it. In paths, bytes that are not
-UTF-8 are lone surrogates (PEP 383), written as escapes: the text is ASCII throughout.
+`schema.json` says what each key means, and a test validates every output against it. The text is pure ASCII: bytes of a
+path that are not UTF-8 become lone surrogates (PEP 383), which are written as escapes.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def as_object(result: Result) -> dict[str, Any]:
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings in the order that every format uses."""
+    """Return the findings sorted by kind and path, as in every format."""
     return sorted(findings, key=lambda finding: (finding.kind, finding.path))
 
 
@@ -135,13 +134,13 @@ def _size(size: Size | None) -> dict[str, Any] | None:
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
-    """Return a value as JSON text in ASCII, without characters that a terminal could act on."""
-    # DEL is the one control character that JSON does not escape.
+    """Return a value as ASCII JSON text without control characters that a terminal would obey."""
+    # DEL is the only control character that `json` does not escape.
     return json.dumps(value, ensure_ascii=True, indent=indent).replace("\x7f", "\\u007f")
 
 
 class JsonReport:
-    """All results as one JSON array, printed at the end: an interrupted run prints none."""
+    """Prints all results as one JSON array at the end. An interrupted run prints nothing."""
 
     def __init__(self, stream: TextIO, style: Style) -> None:
         self._stream = stream
@@ -158,7 +157,7 @@ class JsonReport:
 
 
 class JsonLinesReport:
-    """Each result as one line of JSON, as soon as it is known."""
+    """Prints each result as one line of JSON, as soon as it is known."""
 
     def __init__(self, stream: TextIO, style: Style) -> None:
         self._stream = stream

@@ -1,7 +1,7 @@
-"""Results of many runs in one table, for people: as text, as Markdown, or as a page.
+"""Merges the results of many runs into one table: as text, Markdown or HTML.
 
-Nothing is left out and nothing outweighs anything: a package that two runs report stands there twice, with the run that
-says so, unless both say the same.
+Nothing is left out. If two runs report different results for a package, the table has a row for each, with the name of
+the run. Identical results are shown once.
 """
 
 from __future__ import annotations
@@ -15,69 +15,69 @@ from typing import Any
 
 from ..quantities import plural, size_text
 from .escape import escaped
-from .github import markdown
+from .github import escape_markdown
 from .json_report import SCHEMA_VERSION
 
 COLUMNS = ("package", "Python", "status", "dropped", "size", "findings", "run")
 _STATUSES = ("error", "refused", "findings", "fixed", "indexed", "skipped", "clean")
-"""In the order in which people want to see them."""
+"""Every status, the most urgent first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One package of one run, in the words that stand in the table; none of them is escaped for a format yet."""
+    """One package of one run: the texts of its cells, not yet escaped for any format."""
 
     status: str
     cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Merged:
-    """All rows, failures first, then sorted by package; `totals` are lines that sum them up."""
+class Table:
+    """All rows, failures first and then by package name. `totals` are lines that sum them up."""
 
     rows: tuple[Row, ...]
     totals: tuple[str, ...]
 
 
 def read_results(text: str) -> list[Mapping[str, Any]]:
-    """Return the objects of one file, as --format jsonl or --format json wrote it.
+    """Return the results in a file that --format jsonl or --format json wrote.
 
-    Raises ValueError, with the line, where it holds something else.
+    Raises ValueError, naming the line or entry, if it contains anything else.
     """
     stripped = text.strip()
     if stripped.startswith("["):
         values = json.loads(stripped)
-        return [_checked(value, f"entry {number}") for number, value in enumerate(values, 1)]
+        return [_validated(value, f"entry {number}") for number, value in enumerate(values, 1)]
     objects = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 value = json.loads(line)
             except ValueError as error:
-                raise ValueError(f"line {number} is no JSON: {error}") from error
-            objects.append(_checked(value, f"line {number}"))
+                raise ValueError(f"line {number} is not JSON: {error}") from error
+            objects.append(_validated(value, f"line {number}"))
     return objects
 
 
-def _checked(value: Any, place: str) -> Mapping[str, Any]:
-    """Return an object that has what a row needs; raise ValueError where it has not."""
+def _validated(value: Any, position: str) -> Mapping[str, Any]:
+    """Return the object if it has all that a row needs. Raises ValueError, naming the position, if it does not."""
     if not isinstance(value, dict) or "schema_version" not in value:
-        raise ValueError(f"{place} is no result of conda-prune")
+        raise ValueError(f"{position} is not a result of conda-prune")
     if value["schema_version"] != SCHEMA_VERSION:
-        found = value["schema_version"]
-        raise ValueError(f"{place} has schema version {found!r}, and this conda-prune reads {SCHEMA_VERSION}")
+        version = value["schema_version"]
+        raise ValueError(f"{position} has schema version {version!r}; this conda-prune reads {SCHEMA_VERSION}")
     try:
         _row("", value)
         _dropped(value)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{place} is no complete result: {type(error).__name__} {error}") from error
+        raise ValueError(f"{position} is not a complete result: {type(error).__name__} {error}") from error
     return value
 
 
-def merge(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Merged:
-    """Return the results of runs, each with its name, as a table."""
+def merge(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Table:
+    """Return one table for all runs. A run is its name and its results."""
     seen: set[str] = set()
-    found: list[tuple[tuple[int, str, str], Row]] = []
+    rows: list[tuple[tuple[int, str, str], Row]] = []
     results = []
     for run, objects in runs:
         for result in objects:
@@ -87,9 +87,9 @@ def merge(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Merged:
             seen.add(key)
             results.append(result)
             row = _row(run if len(runs) > 1 else "", result)
-            found.append(((_STATUSES.index(row.status), row.cells[0], run), row))
-    found.sort(key=lambda pair: pair[0])
-    return Merged(tuple(row for _, row in found), tuple(_totals(results)))
+            rows.append(((_STATUSES.index(row.status), row.cells[0], run), row))
+    rows.sort(key=lambda pair: pair[0])
+    return Table(tuple(row for _, row in rows), tuple(_totals(results)))
 
 
 def _row(run: str, result: Mapping[str, Any]) -> Row:
@@ -133,34 +133,36 @@ def _totals(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"packages before and after: {size_text(before)} → {size_text(after)}"
 
 
-def as_text(merged: Merged) -> str:
-    """Return the table in columns."""
-    columns = _used(merged)
-    rows = [COLUMNS, *(tuple(map(escaped, row.cells)) for row in merged.rows)]
+def as_text(table: Table) -> str:
+    """Return the table as aligned columns of text."""
+    columns = _used_columns(table)
+    rows = [COLUMNS, *(tuple(map(escaped, row.cells)) for row in table.rows)]
     widths = [max(len(row[index]) for row in rows) for index in columns]
     lines = ["   ".join(row[index].ljust(width) for index, width in zip(columns, widths, strict=True)) for row in rows]
-    return "\n".join([*(line.rstrip() for line in lines if merged.rows), "", *merged.totals]).lstrip("\n")
+    return "\n".join([*(line.rstrip() for line in lines if table.rows), "", *table.totals]).lstrip("\n")
 
 
-def as_markdown(merged: Merged) -> str:
-    """Return the table in GitHub's Markdown."""
-    columns = _used(merged)
+def as_markdown(table: Table) -> str:
+    """Return the table as GitHub Markdown."""
+    columns = _used_columns(table)
     lines = [f"| {' | '.join(COLUMNS[index] for index in columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(markdown(escaped(row.cells[index])) for index in columns)} |" for row in merged.rows]
-    return "\n".join([*(lines if merged.rows else ()), "", *(f"- {total}" for total in merged.totals)]).lstrip("\n")
+    lines += [
+        f"| {' | '.join(escape_markdown(escaped(row.cells[index])) for index in columns)} |" for row in table.rows
+    ]
+    return "\n".join([*(lines if table.rows else ()), "", *(f"- {total}" for total in table.totals)]).lstrip("\n")
 
 
-def as_html(merged: Merged) -> str:
-    """Return a page that needs nothing but itself."""
-    columns = _used(merged)
+def as_html(table: Table) -> str:
+    """Return the table as an HTML page that loads no other file."""
+    columns = _used_columns(table)
     head = "".join(f"<th>{COLUMNS[index]}</th>" for index in columns)
     rows = "\n".join(
         f'<tr class="{row.status}">'
         + "".join(f"<td>{html.escape(escaped(row.cells[index]))}</td>" for index in columns)
         + "</tr>"
-        for row in merged.rows
+        for row in table.rows
     )
-    totals = "".join(f"<li>{html.escape(total)}</li>" for total in merged.totals)
+    totals = "".join(f"<li>{html.escape(total)}</li>" for total in table.totals)
     return _PAGE.format(head=head, rows=rows, totals=totals)
 
 
@@ -189,6 +191,6 @@ th, td {{ text-align: left; vertical-align: top; padding: .3rem .8rem; border-bo
 </html>"""
 
 
-def _used(merged: Merged) -> list[int]:
-    """Return the columns that hold something; package, Python and status always stand there."""
-    return [index for index in range(len(COLUMNS)) if index < 3 or any(row.cells[index] for row in merged.rows)]
+def _used_columns(table: Table) -> list[int]:
+    """Return the indexes of the columns to show: package, Python and status, and all others that are not empty."""
+    return [index for index in range(len(COLUMNS)) if index < 3 or any(row.cells[index] for row in table.rows)]

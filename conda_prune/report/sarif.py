@@ -1,7 +1,7 @@
-"""Results as a SARIF 2.1.0 log, for code scanning: one SARIF result for each kind of finding in each package.
+"""Results as a SARIF 2.1.0 log for code scanning: one SARIF result for each kind of finding in each package.
 
-What was repaired in this run is a notification instead, like failures. Packages are archives and have no lines, but
-GitHub requires one, so every result points at the first line.
+Failures, and packages that this run has repaired, become notifications instead. Packages are archives and have no
+lines, but GitHub requires a line, so every result points to line 1.
 https://docs.oasis-open.org/sarif/sarif/v2.1.0/
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote
 
-from ..model import Action, Finding, Result
+from ..model import Action, Result
 from ..quantities import plural, size_text
 from . import text
 from .documentation import Explanation, explain, kinds
@@ -30,7 +30,7 @@ _Object = dict[str, Any]
 
 
 class SarifReport:
-    """One log of one run, printed at the end: an interrupted run prints none."""
+    """Prints one log at the end of the run. An interrupted run prints nothing."""
 
     def __init__(self, stream: TextIO, style: Style) -> None:
         self._stream = stream
@@ -69,7 +69,7 @@ def as_log(results: Sequence[Result], style: Style) -> _Object:
                     }
                 ],
                 "results": [
-                    found for result in results for found in _results(result, rules, verbose=style.verbose)
+                    finding for result in results for finding in _results(result, rules, verbose=style.verbose)
                 ],
             }
         ],
@@ -95,21 +95,21 @@ def _results(result: Result, rules: Sequence[str], *, verbose: bool) -> Iterator
         size = sum(finding.size for finding in group)
         name = escaped(os.path.basename(result.path))
         amount = plural(len(group), "file") + (f", {size_text(size)}" if size else "")
-        found: _Object = {
+        sarif_result: _Object = {
             "ruleId": kind,
             "level": "note" if all(finding.action is Action.REPORT for finding in group) else "warning",
-            "message": {"text": _plain(f"{name}: {amount}: {text.where(kind, group)}")},
+            "message": {"text": _plain(f"{name}: {amount}: {text.where_text(kind, group)}")},
             "locations": [{"physicalLocation": _location(result.path) | {"region": {"startLine": 1}}}],
             "partialFingerprints": {"package/kind/v1": _fingerprint(result, kind)},
-            "properties": {"files": len(group), "bytes": size, "paths": _paths(group)},
+            "properties": {"files": len(group), "bytes": size, "paths": [escaped(finding.path) for finding in group]},
         }
         if kind in rules:
-            found["ruleIndex"] = rules.index(kind)
-        yield found
+            sarif_result["ruleIndex"] = rules.index(kind)
+        yield sarif_result
 
 
 def _notifications(result: Result) -> Iterator[_Object]:
-    """Yield what else there is to say about a package, apart from its findings."""
+    """Yield everything about a package except its findings: a failure, a repair, notes and warnings."""
     if result.status in ("error", "refused"):
         yield _notification(result, "error", escaped(result.error or result.status))
     elif result.status in ("fixed", "indexed"):
@@ -129,16 +129,16 @@ def _notification(result: Result, level: str, message: str) -> _Object:
 
 
 def _plain(message: str) -> str:
-    """Return a message without anything that SARIF reads as a link (SARIF 2.1.0, 3.11.6)."""
+    """Return a message with everything escaped that SARIF would read as a link (SARIF 2.1.0, 3.11.6)."""
     return message.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
 
 
 def _location(path: str) -> _Object:
-    """Return where a package is, as a URI: a relative one for a relative path."""
+    """Return the location of a package as a URI. A relative path gives a relative URI."""
     steps = path.replace(os.sep, "/")
     try:
         raw = os.fsencode(steps)
-    except UnicodeEncodeError:  # Half a surrogate pair, which names on Windows may hold.
+    except UnicodeEncodeError:  # Names on Windows can contain half a surrogate pair.
         raw = steps.encode("utf-8", "surrogatepass")
     uri = quote(raw, safe="/")
     if os.path.isabs(path):
@@ -147,12 +147,8 @@ def _location(path: str) -> _Object:
 
 
 def _fingerprint(result: Result, kind: str) -> str:
-    """Return what identifies a result from run to run: the package's name and Python, not its version or path."""
+    """Return what identifies a result across runs: the package's name and Python, but not its version or path."""
     name = result.name or posixpath.basename(result.path)
     python = result.variant.python if result.variant else ""
     facts = (name, result.subdir, python, result.format.value if result.format else "", kind)
     return hashlib.sha256("\0".join(facts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _paths(group: Sequence[Finding]) -> list[str]:
-    return [escaped(finding.path) for finding in group]

@@ -1,5 +1,6 @@
-"""Everything known about one package: its variant with the evidence, its compression, and every file with what becomes
-of it and why.
+"""Formats everything known about one package.
+
+That is its variant with the evidence, its compression, and for every file what `fix` would do with it and why.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..judgement.bytecode import parse_bytecode
-from ..judgement.locations import decides, fits
+from ..judgement.locations import can_judge, fits
 from ..model import (
     Action,
     Drop,
@@ -27,12 +28,12 @@ from .json_report import as_object
 from .text import variant_text
 
 KEEP, EDIT, ABSENT = "keep", "edit", "absent"
-"""What becomes of a file beside what findings do: nothing; it follows the others' edits; it is listed and not there."""
+"""Outcomes that no finding causes: kept; edited because other files are dropped; listed, but not in the package."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one file: `action` is a finding's, or one of KEEP, EDIT and ABSENT; `kind` the finding's."""
+class FileOutcome:
+    """What `fix` does with one file. `action` is the action of a finding, or KEEP, EDIT or ABSENT."""
 
     path: str
     action: str
@@ -41,57 +42,57 @@ class Fate:
     reason: str = ""
 
 
-def fates(plan: Plan, files: Mapping[str, File]) -> Iterator[Fate]:
-    """Yield what becomes of every file, sorted by path; what is listed and not there comes last."""
-    found: dict[str, Finding] = {}
+def file_outcomes(plan: Plan, files: Mapping[str, File]) -> Iterator[FileOutcome]:
+    """Yield the outcome of every file, sorted by path. Files that are listed but missing come last."""
+    findings: dict[str, Finding] = {}
     for finding in plan.findings:
-        # Of several findings about a file, one that does something tells its fate.
-        if finding.path not in found or found[finding.path].action is Action.REPORT:
-            found[finding.path] = finding
+        # If a file has several findings, one that changes something decides its outcome.
+        if finding.path not in findings or findings[finding.path].action is Action.REPORT:
+            findings[finding.path] = finding
     for path, file in sorted(files.items()):
-        yield _fate(path, file, found.get(path), plan)
-    for path in sorted(found.keys() - files.keys()):
-        yield Fate(path, ABSENT, None, found[path].kind, found[path].detail)
+        yield _outcome(path, file, findings.get(path), plan)
+    for path in sorted(findings.keys() - files.keys()):
+        yield FileOutcome(path, ABSENT, None, findings[path].kind, findings[path].detail)
 
 
-def _fate(path: str, file: File, finding: Finding | None, plan: Plan) -> Fate:
+def _outcome(path: str, file: File, finding: Finding | None, plan: Plan) -> FileOutcome:
     if finding is not None:
         action = KEEP if finding.action is Action.REPORT else finding.action.value
-        return Fate(path, action, file, finding.kind, finding.detail)
+        return FileOutcome(path, action, file, finding.kind, finding.detail)
     edit = (plan.edits or {}).get(path)
     if isinstance(edit, Drop):
-        held = file.kind is FileKind.DIRECTORY
-        return Fate(path, Action.DROP.value, file, None, "it holds nothing else" if held else "links to a dropped file")
+        reason = "it holds nothing else" if file.kind is FileKind.DIRECTORY else "links to a dropped file"
+        return FileOutcome(path, Action.DROP.value, file, None, reason)
     if edit is not None:
-        linked = file.kind is FileKind.HARDLINK
-        return Fate(path, EDIT, file, None, "takes over the content" if linked else "follows the files it lists")
-    return Fate(path, KEEP, file, None, _why_kept(path, plan.variant))
+        reason = "takes over the content" if file.kind is FileKind.HARDLINK else "follows the files it lists"
+        return FileOutcome(path, EDIT, file, None, reason)
+    return FileOutcome(path, KEEP, file, None, _why_kept(path, plan.variant))
 
 
 def _why_kept(path: str, variant: Variant) -> str:
-    """Return why a bytecode file without findings stays, where its name says it."""
+    """Return why a bytecode file without findings is kept; empty for other files."""
     bytecode = parse_bytecode(path)
     if bytecode is None or path.startswith("info/"):
         return ""
     if variant.kind == "exact" and bytecode.tag:
         if fits(bytecode.tag, variant):
             return f"Python {variant.python} imports it"
-        if not decides(variant, path):
+        if not can_judge(variant, path):
             return "the package may be installed with another Python, which imports it"
     return "no rule applies"
 
 
 def show_lines(result: Result, plan: Plan, files: Mapping[str, File]) -> Iterator[str]:
-    """Yield what people read."""
+    """Yield the lines of the text output."""
     yield escaped(os.path.basename(result.path))
     for label, value in _facts(result):
         yield f"  {label:<12}{value}"
-    for fate in fates(plan, files):
+    for outcome in file_outcomes(plan, files):
         size = ""
-        if fate.file is not None:
-            size = size_text(fate.file.size) if fate.file.size is not None else fate.file.kind.value
-        why = ": ".join(part for part in (fate.kind or "", escaped(fate.reason)) if part)
-        yield f"  {fate.action:<8}{size:>11} {escaped(fate.path)}{f'   {why}' if why else ''}"
+        if outcome.file is not None:
+            size = size_text(outcome.file.size) if outcome.file.size is not None else outcome.file.kind.value
+        why = ": ".join(part for part in (outcome.kind or "", escaped(outcome.reason)) if part)
+        yield f"  {outcome.action:<8}{size:>11} {escaped(outcome.path)}{f'   {why}' if why else ''}"
 
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:
@@ -120,21 +121,21 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _any_of(names: tuple[str, ...] | None) -> str:
-    return "any: which ones fit cannot be told" if names is None else escaped(", ".join(names)) or "none"
+    return "any: it is not known which ones fit" if names is None else escaped(", ".join(names)) or "none"
 
 
 def show_object(result: Result, plan: Plan, files: Mapping[str, File]) -> dict[str, Any]:
-    """Return what programs read: the result's object, and `files`."""
+    """Return the JSON object of the result, with the additional key `files`."""
     return as_object(result) | {
         "files": [
             {
-                "path": fate.path,
-                "type": fate.file.kind.value if fate.file else None,
-                "size": fate.file.size if fate.file else None,
-                "action": fate.action,
-                "kind": fate.kind,
-                "reason": fate.reason,
+                "path": outcome.path,
+                "type": outcome.file.kind.value if outcome.file else None,
+                "size": outcome.file.size if outcome.file else None,
+                "action": outcome.action,
+                "kind": outcome.kind,
+                "reason": outcome.reason,
             }
-            for fate in fates(plan, files)
+            for outcome in file_outcomes(plan, files)
         ]
     }

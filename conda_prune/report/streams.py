@@ -1,8 +1,8 @@
-"""Text streams that can fail without ending the work whose results they carry.
+"""Output streams that tolerate failures, so that a run is finished even if its results cannot be printed.
 
-A full disk, a closed standard output or a reader that left (`conda-prune fix channel | head -1`) must not end a run
-between the packages and their index. So a stream remembers its first failure and drops everything after it; the work
-goes on, and in the end the exit code says what was lost.
+A full disk, a closed standard output or a closed pipe (`conda-prune fix channel | head -1`) must not end a run after
+the packages are repaired but before their index is refreshed. So a stream remembers its first failure and discards
+everything after it. The work goes on, and at the end the exit code reports the loss.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 from typing import Any, TextIO
 
 
-class _Writer(io.RawIOBase):
-    """The lowest layer of a stream: `failure` is why nothing is written any more."""
+class _TolerantFile(io.RawIOBase):
+    """The lowest layer of a stream. `failure` is the first error; nothing is written after it."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self.failure: OSError | None = None
@@ -31,7 +31,7 @@ class _Writer(io.RawIOBase):
     def write(self, data: Any) -> int:
         if self.failure is None:
             try:
-                # None: a pipe that does not block (another program may have set that) is full.
+                # None means that the pipe is full and non-blocking (another program may have made it so).
                 while (written := self._raw.write(data)) is None:
                     import select
 
@@ -42,7 +42,7 @@ class _Writer(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Close what is written to, unless that is a standard stream."""
+        """Close the underlying file, unless it is a standard stream."""
         if not self.closed:
             super().close()
             try:
@@ -53,50 +53,51 @@ class _Writer(io.RawIOBase):
 
 
 def standard_stream(stream: TextIO | None, descriptor: int) -> TextIO:
-    """Return standard output or error as a stream that goes on when it fails, also where Python found it closed.
+    """Return standard output or standard error as a stream that tolerates failures, even if Python found it closed.
 
-    Characters that its encoding lacks are written as escapes. What is not a stream of Python's own is returned as it
-    is.
+    Characters that its encoding lacks are written as escapes. A stream that was replaced by another kind of object is
+    returned unchanged.
     """
     if stream is None:
         return _text(io.FileIO(descriptor, "w", closefd=False), "utf-8", line_buffering=True)
     if not isinstance(stream, io.TextIOWrapper):
         return stream
-    # Under `python -u` there is no buffer between the text and the file.
+    # With `python -u`, there is no buffer between the text layer and the file.
     raw = getattr(stream.buffer, "raw", stream.buffer)
     return _text(raw, stream.encoding, line_buffering=stream.line_buffering or stream.write_through)
 
 
-def open_persistent(path: str) -> TextIO:
-    """Open a text file for writing that goes on when that fails; raise OSError or ValueError if it cannot be opened.
+def open_tolerant(path: str) -> TextIO:
+    """Open a text file for writing, as a stream that tolerates failures. Raises OSError or ValueError if it cannot.
 
-    What the file holds is still there: truncate it once it is certain that it is the right one.
+    The file is not emptied: truncate it once it is certain that it is the right file.
     """
     raw = io.FileIO(path, "w", opener=lambda path, flags: os.open(path, flags & ~os.O_TRUNC, 0o666))
     return _text(raw, "utf-8", newline="\n", line_buffering=True)
 
 
 def _text(raw: Any, encoding: str, *, line_buffering: bool, newline: str | None = None) -> TextIO:
-    buffer = io.BufferedWriter(_Writer(raw))
+    buffer = io.BufferedWriter(_TolerantFile(raw))
     return io.TextIOWrapper(buffer, encoding, "backslashreplace", newline, line_buffering)
 
 
 def failure_of(stream: TextIO) -> OSError | None:
-    """Return why something that was written to a stream, and flushed, did not get there."""
+    """Return the error that kept flushed data from being written, or None if all of it was written."""
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    return raw.failure if isinstance(raw, _Writer) else None
+    return raw.failure if isinstance(raw, _TolerantFile) else None
 
 
 def reserve_standard_descriptors() -> None:
-    """Open the descriptors 0, 1 and 2 where they are closed, so that no other file gets their numbers.
+    """Open the file descriptors 0, 1 and 2 if they are closed, so that no other file gets their numbers.
 
-    What prints to standard output would otherwise write into a package that was opened as file 1. Reading from such an
-    input, and writing to such an output, fails as it does when they are closed.
+    Otherwise a package might be opened as descriptor 1, and everything printed would be written into it. Reading from
+    or writing to a reserved descriptor fails, just as it does with a closed one.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The wrong way round, so that they cannot be used. The lowest number that is free is the one wanted.
+            # The access mode is the opposite of what the stream needs, so using it fails. The system returns the lowest
+            # free descriptor, which is this one.
             os.open(os.devnull, os.O_RDONLY if descriptor else os.O_WRONLY)
             os.set_inheritable(descriptor, True)

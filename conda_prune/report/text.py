@@ -1,5 +1,7 @@
-"""Results as lines for people: one block a package for `check`, one line a package for `fix`; sorted, stable,
-greppable. No line holds a number that was not measured.
+"""The words in which reports speak of findings, variants, sizes and indexes, and a block of lines about one package.
+
+The blocks are for annotations on GitHub; `text_report.py` prints many packages for people. Every number was measured;
+none is estimated.
 """
 
 from __future__ import annotations
@@ -18,72 +20,72 @@ from ..model import (
 from ..quantities import plural, size_text
 from .escape import escaped
 
-_LABEL = 17
+_LABEL_WIDTH = 17
 
 
-def check_lines(result: Result, *, verbose: bool = False, fix_options: str = "") -> list[str]:
-    """Return the lines about a checked package: none for a clean one that has nothing to say, unless `verbose`."""
+def check_lines(result: Result, *, verbose: bool = False, fix_arguments: str = "") -> list[str]:
+    """Return the lines about a checked package. A clean package without notes has none, unless `verbose` is set."""
     if result.status == "indexed":
         return list(index_lines(result))
     shown = [finding for finding in result.findings if verbose or not finding.quiet]
     if result.status == "clean" and not (verbose or shown or result.notes):
         return []
     variant = variant_text(result.variant)
-    lines = [f"{_name(result)}{f'   {variant}' if variant else ''}"]
+    lines = [f"{display_name(result)}{f'   {variant}' if variant else ''}"]
     if result.status == "refused":
-        lines.append(labelled("refused", escaped(result.error or "")))
+        lines.append(labeled("refused", escaped(result.error or "")))
         lines += notes_lines(result.notes)
         return lines
     lines += kind_lines(shown)
     if result.status == "findings":
-        lines += _advice(result, fix_options)
+        lines += _advice(result, fix_arguments)
     elif verbose and not shown:
-        lines.append(labelled("clean", plural(result.members, "file")))
+        lines.append(labeled("clean", plural(result.members, "file")))
     lines += notes_lines(result.notes)
     if verbose and not result.deep:
-        lines.append(labelled("note", "judged by the package's own listing; --deep reads the payload, too"))
+        lines.append(labeled("note", "judged by the package's own listing; --deep also reads the payload"))
     return lines
 
 
-def _name(result: Result) -> str:
-    """Return what a result is about: a file's name, but the whole path of a prefix, whose name says nothing."""
+def display_name(result: Result) -> str:
+    """Return how to call the subject of a result: a file by its name, a prefix by its whole path."""
     is_file = result.format is not None or result.path.endswith(".json")
     return escaped(os.path.basename(result.path) if is_file else result.path)
 
 
-def _advice(result: Result, fix_options: str) -> Iterator[str]:
-    """Yield how to repair a package or a prefix, where its path can be typed; what is installed is not repaired."""
+def _advice(result: Result, fix_arguments: str) -> Iterator[str]:
+    """Yield the command that repairs a package or prefix; none for an installed package or an unprintable path."""
     command = "fix --in-place" if result.format is not None else "prefix --fix"
     if result.format is None and result.path.endswith(".json"):
         return
     now = f"   ({size_text(result.before.size)} now)" if result.before else ""
-    if (path := _quoted(result.path)) is not None:
-        options = f" {fix_options}" if fix_options else ""
-        yield labelled("to fix", f"conda-prune {command}{options} {path}{now}")
+    if (path := shell_quoted(result.path)) is not None:
+        arguments = f" {fix_arguments}" if fix_arguments else ""
+        yield labeled("to fix", f"conda-prune {command}{arguments} {path}{now}")
 
 
 def kind_lines(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yield a line a kind: how many files, how many bytes, where."""
+    """Yield a line per kind: how many files, how many bytes, and where."""
     for kind, group in sorted(by_kind(findings).items()):
-        finds_files = rule_of(kind).finds == "files"
+        finds_files = rule_of(kind).counts == "files"
         one, many = ("file", "files") if finds_files else ("entry", "entries")
         size = sum(finding.size for finding in group)
-        room = size_text(size) if size and finds_files else ""
+        total = size_text(size) if size and finds_files else ""
         count = f"{len(group):>5} {one if len(group) == 1 else many:<7}"
-        yield f"{labelled(kind, count)} {room:>9}   {where(kind, group)}".rstrip()
+        yield f"{labeled(kind, count)} {total:>9}   {where_text(kind, group)}".rstrip()
 
 
 def by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    """Return the findings of each kind."""
+    """Return the findings grouped by kind."""
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
     return kinds
 
 
-def where(kind: str, group: Sequence[Finding]) -> str:
+def where_text(kind: str, group: Sequence[Finding]) -> str:
     """Return where the findings of one kind are, in a few words."""
-    preposition = rule_of(kind).place
+    preposition = rule_of(kind).preposition
     if len(group) == 1:
         detail = f" ({group[0].detail})" if group[0].detail and not preposition else ""
         return escaped(group[0].path + detail)
@@ -96,19 +98,19 @@ def where(kind: str, group: Sequence[Finding]) -> str:
 
 
 def notes_lines(notes: Iterable[str]) -> Iterator[str]:
-    """Yield a line a note."""
-    return (labelled("note", escaped(note)) for note in notes)
+    """Yield a line per note."""
+    return (labeled("note", escaped(note)) for note in notes)
 
 
-def labelled(label: str, text: str) -> str:
+def labeled(label: str, text: str) -> str:
     """Return a line of a package's block."""
-    return f"  {label:<{_LABEL}}{text}"
+    return f"  {label:<{_LABEL_WIDTH}}{text}"
 
 
 def fix_lines(result: Result, *, width: int = 0, verbose: bool = False) -> list[str]:
-    """Return the line about a package that went through `fix`, and what is to be said about the rest.
+    """Return the lines about a package that went through `fix`: what was done, then what remains.
 
-    Of a dry run, what would be done is said in full.
+    After a dry run, everything that would be done is listed.
     """
     if result.status == "indexed":
         return list(index_lines(result))
@@ -126,13 +128,13 @@ def fix_lines(result: Result, *, width: int = 0, verbose: bool = False) -> list[
 
 
 def _fix_line(result: Result, width: int) -> str:
-    name = _name(result).ljust(width)
+    name = display_name(result).ljust(width)
     if result.status == "clean":
         copied = f"   copied to {escaped(result.output)}" if result.output else ""
         return f"clean    {name}   unchanged{copied}"
     if result.status == "refused":
         return f"refused  {name}   {escaped(result.error or '')}"
-    parts = [what_text(result.findings) or "links made true"]
+    parts = [what_text(result.findings) or "links corrected"]
     if result.status == "findings":
         return "   ".join([f"would    {name}", *parts])
     if result.before and result.after:
@@ -151,12 +153,12 @@ def index_lines(result: Result) -> Iterator[str]:
     yield f"index    {escaped(result.path)}   {records} refreshed"
     for record in result.records:
         before = f"{record.before[:12]}…" if record.before else "none"
-        yield labelled("sha256", f"{before} → {record.after[:12]}…   {escaped(record.file)}")
+        yield labeled("sha256", f"{before} → {record.after[:12]}…   {escaped(record.file)}")
     yield from notes_lines(result.notes)
 
 
 def what_text(findings: Iterable[Finding]) -> str:
-    """Return what is done about findings, in counts; empty where nothing is."""
+    """Return how many files each action concerns; empty if nothing is done."""
     counts = dict.fromkeys(Action, 0)
     for finding in findings:
         counts[finding.action] += 1
@@ -176,12 +178,12 @@ def error_line(result: Result) -> str:
 
 
 def warning_line(warning: str) -> str:
-    """Return the line about something that every package of the run shares."""
+    """Return the line about a warning, which may concern several packages of the run."""
     return f"warning: {escaped(warning)}"
 
 
 def summary_line(results: Sequence[Result]) -> str:
-    """Return the last line: how many packages became what."""
+    """Return the last line: how many packages have each status."""
     parts, totals = [], []
     for status, word in (
         ("findings", "to fix"), ("fixed", "fixed"), ("clean", "clean"), ("refused", "refused"), ("error", "failed"),
@@ -203,7 +205,7 @@ def summary_line(results: Sequence[Result]) -> str:
 
 
 def variant_text(variant: Variant | None, *, evidence: bool = True) -> str:
-    """Return what a package is for, in words, with the strongest piece of evidence."""
+    """Return in words which Python a package is for, with the strongest piece of evidence."""
     if variant is None:
         return ""
     words = {
@@ -223,18 +225,18 @@ def change_text(before: Size, after: Size) -> str:
     return f"{size_text(before.size)} → {size_text(after.size)}"
 
 
-def _quoted(path: str) -> str | None:
-    """Return a path as a shell takes it, or None where it cannot be printed as it is."""
-    if escaped(path) != path:
+def shell_quoted(path: str) -> str | None:
+    """Return a path quoted for a shell, or None if it cannot be printed unescaped or looks like an option."""
+    if escaped(path) != path or path.startswith("-"):
         return None
     import re
 
-    if re.fullmatch(r"[\w@%+=:,./-]+", path, re.ASCII) and not path.startswith("-"):
+    if re.fullmatch(r"[\w@%+=:,./-]+", path, re.ASCII):
         return path
-    return "'" + path.replace("'", "'\"'\"'") + "'" if not path.startswith("-") else None
+    return "'" + path.replace("'", "'\"'\"'") + "'"
 
 
-def widest(paths: Iterable[str]) -> int:
+def longest_name(paths: Iterable[str]) -> int:
     """Return the width of the longest file name."""
     return max((len(escaped(os.path.basename(path))) for path in paths), default=0)
 
@@ -243,7 +245,7 @@ _COLORS = {"fixed": 32, "clean": 2, "refused": 31, "would": 33, "error:": 31, "w
 
 
 def colored(line: str) -> str:
-    """Return the line with its first word in the colour of what it says."""
+    """Return the line with its first word in the color of the status that it names."""
     word, space, rest = line.partition(" ")
     code = _COLORS.get(word, 1 if word and not line.startswith(" ") else 0)
     return f"\033[{code}m{word}\033[0m{space}{rest}" if code else line

@@ -1,1 +1,1 @@
-"""Carries a plan out: splices, writing, verification, and the replacement of the package."""
+"""Carries out a plan: splices, writing, verification, and the replacement of the package."""

@@ -1,10 +1,10 @@
-"""What a repaired file takes over from the original: mode, owner, access control list and other extended attributes.
+"""Copies the mode, owner, access control list and other extended attributes of the original to the repaired file.
 
-Everything is read from one open file and set on another, never by name: in a directory that belongs to somebody else,
-a name can lead to a link by the time of the next call, and root would give that link's target the mode and the owner.
+Everything is read from one open file and set on another, never by name. In a directory that belongs to another user, a
+name may be replaced by a link before the next call, and root would then change the mode and owner of the link's target.
 
-The mode is kept exactly, but for set-id bits of another owner. Owner and attributes are kept as far as the system
-allows. An access control list that cannot be kept leaves the group no more than its own entry allowed.
+The mode is kept exactly, except for set-id bits if the owner cannot be kept. Owner and attributes are kept as far as
+the system allows. If an access control list cannot be kept, the group gets no more than its own entry allowed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _ACL_VERSION = struct.pack("<I", 2)
 _GROUP, _MASK = 0x04, 0x10
 """Tags of the entries of the file's own group, and of the mask."""
 
-_OF_CONTENT = frozenset({"security.ima", "security.evm", "security.capability"})
-"""Attributes that vouch for the content, or that give the right to do something to it: they are not for a new one."""
+_OF_OLD_CONTENT = frozenset({"security.ima", "security.evm", "security.capability"})
+"""Attributes that sign the content or give it privileges. New content must not inherit them."""
 
-_NOT_OFFERED = frozenset(
+_UNSUPPORTED = frozenset(
     {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 )  # fmt: skip
-"""What systems answer where a file system has no owners or modes (vfat, CIFS), where the owner has no number in a
-container, and where only root may do it."""
+"""Errors that mean "not possible here": the file system has no owners or modes (vfat, CIFS), the owner has no id in a
+container, or only root may do it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """Mode with the set-id and sticky bits, owner and extended attributes of a file."""
+    """The mode (with set-id and sticky bits), owner, group and extended attributes of a file."""
 
     mode: int
     user: int
@@ -43,11 +43,11 @@ class Attributes:
 
 
 def read_attributes(descriptor: int) -> Attributes:
-    """Return the attributes of an open file; extended ones that cannot be read are left out."""
+    """Return the attributes of an open file. Extended attributes that cannot be read are left out."""
     status = os.fstat(descriptor)
     extended = {}
     for name in _names(descriptor):
-        if name not in _OF_CONTENT:
+        if name not in _OF_OLD_CONTENT:
             try:
                 extended[name] = os.getxattr(descriptor, name)
             except OSError:
@@ -56,16 +56,16 @@ def read_attributes(descriptor: int) -> Attributes:
 
 
 def set_attributes(descriptor: int, wanted: Attributes) -> None:
-    """Give an open file that only its owner may read these attributes; raise OSError where the file system fails.
+    """Set the attributes of an open file that only its owner may read so far; raise OSError if the file system fails.
 
-    A file without an access control list gets none, also where its directory has a default one. Windows has only the
-    read-only attribute, with which the next run could not replace the file: it is not taken over.
+    If the original has no access control list, neither has the result, even if its directory has a default list.
+    Windows has only a read-only attribute, which is not copied, because the next run could not replace the file.
     """
     if not hasattr(os, "fchown"):
         return
     mode = wanted.mode
     if not _tried(os.fchown, descriptor, wanted.user, wanted.group):
-        # Whoever runs a file with these bits gets the rights of its owner or its group, which were others.
+        # These bits give whoever runs the file the rights of its owner or group, and those are different now.
         mode &= ~stat.S_ISUID
         if not _tried(os.fchown, descriptor, -1, wanted.group):
             mode &= ~stat.S_ISGID
@@ -77,23 +77,23 @@ def set_attributes(descriptor: int, wanted: Attributes) -> None:
                 mode = _without_list(mode, value)
     if ACCESS_ACL not in wanted.extended and ACCESS_ACL in _names(descriptor):
         os.removexattr(descriptor, ACCESS_ACL)
-    # Last, since a change of the owner clears the set-id bits.
+    # The mode comes last, because changing the owner clears the set-id bits.
     _tried(os.fchmod, descriptor, mode)
 
 
 def _tried(act: Callable[..., None], *arguments: int) -> bool:
-    """Return whether a call did what it should; raise OSError only where the file system could do it, but failed."""
+    """Call a function; return False if that is not possible on this file system, raise OSError if it fails."""
     try:
         act(*arguments)
     except OSError as error:
-        if error.errno not in _NOT_OFFERED:
+        if error.errno not in _UNSUPPORTED:
             raise
         return False
     return True
 
 
 def _names(descriptor: int) -> list[str]:
-    """Return the names of an open file's extended attributes: none where system or file system have no such thing."""
+    """Return the names of an open file's extended attributes; none if the system or file system has no such thing."""
     try:
         return os.listxattr(descriptor) if hasattr(os, "listxattr") else []
     except OSError:
@@ -101,10 +101,11 @@ def _names(descriptor: int) -> list[str]:
 
 
 def _without_list(mode: int, value: bytes) -> int:
-    """Return the mode for a file that cannot have its access control list.
+    """Return the mode for a file whose access control list could not be set.
 
-    With a list, the mode's bits for the group are its mask: the most that any named user or group may get. Without the
-    list they are the group's own, which may be fewer. A list that cannot be parsed leaves the group nothing.
+    With a list, the group bits of the mode are the list's mask: the most that any named user or group may get. Without
+    a list, they are the rights of the group itself, which may be fewer. If the list cannot be parsed, the group gets no
+    rights.
     """
     allowed = 0
     if len(value) % 8 == 4 and value[:4] == _ACL_VERSION:

@@ -1,10 +1,10 @@
-"""A directory that is opened once; every name in it is then looked up below its descriptor.
+"""A directory that is opened once, so that every name is looked up in it by its descriptor.
 
-Whoever may write to a directory above a file, or to its own, can put a link in the place of either between two system
-calls. With whole paths the second call would follow that link, and change a file somewhere else. Below a descriptor,
-a name always means an entry of the directory that was opened, and no call here follows a link in that entry.
+Another user who may write to a directory in a path can replace a part of the path by a link between two system calls.
+The second call would follow that link and change a file elsewhere. With a descriptor, a name always means an entry of
+the directory that was opened, and no call here follows a link in that entry.
 
-Where the system has no calls that take a descriptor (Windows), whole paths are used.
+On a system without calls that take a descriptor (Windows), whole paths are used, which have this race.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .. import system
 BY_DESCRIPTOR = {
     os.access, os.link, os.mkdir, os.open, os.rename, os.rmdir, os.stat, os.unlink,
 } <= os.supports_dir_fd  # fmt: skip
-"""Whether this system's calls take a directory's descriptor."""
+"""Whether this system has calls that take the descriptor of a directory."""
 
-# O_PATH (Linux) also opens directories that may be written to and searched, but not listed.
+# With O_PATH (Linux), directories can be opened that this process may write to and search, but not list.
 _LOOK_UP = (
     getattr(os, "O_PATH", os.O_RDONLY)
     | getattr(os, "O_DIRECTORY", 0)
@@ -34,19 +34,19 @@ _LOOK_UP = (
 
 
 class Directory:
-    """An open directory; use it in a `with` statement. `path` is for messages and for systems without descriptors.
+    """An open directory. Use it in a `with` statement. `path` is for messages, and for systems without descriptors.
 
-    Methods that take a name concern the entry itself, never what a link in its place leads to. All raise OSError.
+    Methods that take a name act on the entry itself: if it is a link, they do not follow it. All may raise OSError.
     """
 
     def __init__(self, path: str, descriptor: int | None) -> None:
         self.path = path
         self.descriptor = descriptor
-        """To be passed as `dir_fd`, together with `at(name)`; None where whole paths are used."""
+        """Pass it as `dir_fd`, together with `at(name)`. None if whole paths are used."""
 
     @classmethod
     def open(cls, path: str) -> Directory:
-        """Open a directory by its path, following links. Raises OSError where there is none."""
+        """Open a directory by its path, following links. Raises OSError if there is none."""
         if BY_DESCRIPTOR:
             return cls(path, os.open(path, _LOOK_UP))
         if not stat.S_ISDIR(os.stat(path).st_mode):
@@ -54,10 +54,10 @@ class Directory:
         return cls(path, None)
 
     def enter(self, name: str) -> Directory:
-        """Open the directory `name` in this one; raises OSError where that is a link or not a directory."""
+        """Open the directory `name` in this one; raise OSError if it is a link or not a directory."""
         path = os.path.join(self.path, name)
         if self.descriptor is None:
-            # The best there is without descriptors: nothing has been swapped so far.
+            # Without descriptors, all we can check is that there is no link at the moment.
             expected = os.path.join(os.path.realpath(self.path), name)
             if os.path.normcase(os.path.realpath(path)) != os.path.normcase(expected):
                 raise NotADirectoryError(errno.ENOTDIR, "it is a link", path)
@@ -73,24 +73,24 @@ class Directory:
         self.close()
 
     def close(self) -> None:
-        """Give the descriptor back; later calls fail rather than go by whole paths."""
+        """Close the descriptor. Later calls fail instead of falling back on whole paths."""
         if self.descriptor is not None and self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
     def at(self, name: str) -> str:
-        """Return how a call names an entry: `name` where it also gets the descriptor, else the whole path."""
+        """Return the path to pass to a call with `dir_fd`: the name itself, or the whole path without a descriptor."""
         return os.path.join(self.path, name) if self.descriptor is None else name
 
     def status(self, name: str = "") -> os.stat_result:
-        """Return the status of an entry, or that of the directory itself."""
-        # Always from a call of `stat`: entries of `os.scandir` have neither device nor inode on Windows.
+        """Return the status of an entry, or of the directory itself."""
+        # Statuses from `os.scandir` would have neither device nor inode on Windows.
         if name:
             return os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
         return os.stat(self.path) if self.descriptor is None else os.fstat(self.descriptor)
 
     def exists(self, name: str) -> bool:
-        """Return whether there is an entry of that name, also where it is a link to nothing."""
+        """Return whether there is an entry with that name; a dangling link counts."""
         try:
             self.status(name)
         except FileNotFoundError:
@@ -101,7 +101,7 @@ class Directory:
         """Return the names of all entries, sorted."""
         if self.descriptor is None:
             return sorted(os.listdir(self.path))
-        # The descriptor itself may be one that only looks names up (O_PATH).
+        # Our own descriptor may be unable to list (O_PATH).
         opened = self.open_file(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             return sorted(os.listdir(opened))
@@ -109,7 +109,7 @@ class Directory:
             os.close(opened)
 
     def is_still_at_its_path(self) -> bool:
-        """Return whether the path leads to this directory still."""
+        """Return whether the path still leads to this directory."""
         try:
             return os.path.samestat(os.stat(self.path), self.status())
         except OSError:
@@ -117,22 +117,22 @@ class Directory:
 
     def open_file(self, name: str, flags: int, mode: int = 0o600) -> int:
         """Open an entry and return its descriptor."""
-        return os.open(self.at(name), flags | system.SAFELY, mode, dir_fd=self.descriptor)
+        return os.open(self.at(name), flags | system.SAFE_FLAGS, mode, dir_fd=self.descriptor)
 
     def open_regular(self, name: str, *, buffering: int = -1) -> BinaryIO:
-        """Open an entry for reading; raises NotRegular where it is a link, or anything but a regular file."""
+        """Open an entry for reading; raise NotRegular if it is a link, or anything else but a regular file."""
         return system.open_regular(self.at(name), buffering=buffering, dir_fd=self.descriptor, follow_links=False)
 
     def rename(self, old: str, new: str) -> None:
-        """Give an entry another name, replacing what has it."""
+        """Rename an entry, replacing an existing entry with the new name."""
         os.replace(self.at(old), self.at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def move(self, name: str, other: Directory, new: str) -> None:
-        """Move an entry to another directory, replacing what has the name there."""
+        """Move an entry to another directory, replacing an existing entry with that name."""
         os.replace(self.at(name), other.at(new), src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor)
 
     def link(self, old: str, new: str, other: Directory | None = None) -> None:
-        """Give an entry another name, here or in another directory; raises FileExistsError where something has it."""
+        """Make a hard link to an entry, here or in another directory; raise FileExistsError if the name is taken."""
         other = other or self
         follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
         os.link(self.at(old), other.at(new), src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor, **follow)
@@ -150,16 +150,16 @@ class Directory:
         os.rmdir(self.at(name), dir_fd=self.descriptor)
 
     def sync(self) -> None:
-        """Bring the directory's names to the disk."""
+        """Flush changes of the directory's names to the disk."""
         if self.descriptor is None:
             system.sync_directory(self.path)
         else:
             system.sync_directory(".", dir_fd=self.descriptor)
 
     def obstacle(self, name: str) -> str:
-        """Return why an entry could not be removed or replaced, as far as that can be known; nothing where it could.
+        """Return why an entry cannot be removed or replaced, as far as can be known, or "" if it can.
 
-        The write bits of the directory's mode count even for root: whoever took them away meant it.
+        The write bits of the directory's mode count even for root, because they were removed on purpose.
         """
         directory = self.status()
         if _is_frozen(directory, self._flags(".")):
@@ -171,7 +171,7 @@ class Directory:
         except FileNotFoundError:
             return ""
         if directory.st_mode & stat.S_ISVTX and os.name != "nt":
-            # unlink(2): in such a directory (/tmp), only the owners of the file and of the directory may remove it.
+            # In such a directory (/tmp), only the owner of the file or of the directory may remove a file (unlink(2)).
             if os.geteuid() not in (0, entry.st_uid, directory.st_uid):
                 return f"it belongs to another user, and its directory is sticky (mode {directory.st_mode & 0o7777:o})"
         if stat.S_ISREG(entry.st_mode) and _is_frozen(entry, self._flags(name)):
@@ -180,13 +180,13 @@ class Directory:
 
     def may_write(self, name: str = "") -> bool:
         """Return whether this process may write to an entry, or change the names in the directory itself."""
-        # Not with `effective_ids`: that takes a system call which some containers refuse (faccessat2).
+        # Without `effective_ids`, which needs a system call that some containers refuse (faccessat2).
         mode = os.W_OK if name or self.descriptor is None else os.W_OK | os.X_OK
         path = self.at(name) if name else self.path if self.descriptor is None else "."
         return os.access(path, mode, dir_fd=self.descriptor)
 
     def _flags(self, name: str) -> int:
-        """Return Linux's flags of a directory or a regular file (chattr(1)), 0 where it has none."""
+        """Return Linux's flags of a directory or a regular file (chattr(1)), or 0 if it has none."""
         if self.descriptor is None or sys.platform != "linux":
             return 0
         try:
@@ -198,14 +198,14 @@ class Directory:
         try:
             return int(struct.unpack("l", fcntl.ioctl(opened, _GET_FLAGS, bytes(struct.calcsize("l"))))[0])
         except OSError:
-            return 0  # A file system without such flags.
+            return 0  # The file system has no such flags.
         finally:
             os.close(opened)
 
 
 def _get_flags_number() -> int:
     """Return the number of the request FS_IOC_GETFLAGS: `_IOR('f', 1, long)` of linux/fs.h."""
-    # Where reading is bit 30 of a request (asm/ioctl.h of these), it is bit 31 everywhere else.
+    # "Reading" is bit 30 of a request on these architectures (their asm/ioctl.h), and bit 31 on all others.
     reading = 1 << 30 if os.uname().machine.startswith(("ppc", "mips", "sparc", "alpha")) else 1 << 31
     return reading | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 
@@ -214,7 +214,7 @@ _GET_FLAGS = _get_flags_number() if sys.platform == "linux" else 0
 _LINUX_FROZEN = 0x10 | 0x20
 """FS_IMMUTABLE_FL and FS_APPEND_FL of linux/fs.h."""
 _BSD_FROZEN = stat.UF_IMMUTABLE | stat.UF_APPEND | stat.SF_IMMUTABLE | stat.SF_APPEND
-"""The same of chflags(2), which macOS has."""
+"""The same flags of chflags(2), which macOS has."""
 
 
 def _is_frozen(status: os.stat_result, flags: int) -> bool:
@@ -222,9 +222,9 @@ def _is_frozen(status: os.stat_result, flags: int) -> bool:
 
 
 def make_directory(path: str, made: list[tuple[Directory, str]], opened: ExitStack) -> Directory:
-    """Open a directory; make it and those above it where they are missing, and sync every name that this adds.
+    """Open a directory. If it or directories above it are missing, make them, and sync every new name.
 
-    `made` gets the directories made here, each as a name in its parent; `opened` closes all that were opened.
+    New directories are added to `made`, each as a name in its parent. Every opened directory is closed by `opened`.
     """
     missing = []
     while not os.path.isdir(path) and os.path.dirname(path) != path:
@@ -237,7 +237,7 @@ def make_directory(path: str, made: list[tuple[Directory, str]], opened: ExitSta
                 directory.mkdir(name)
                 made.append((directory, name))
             except FileExistsError:
-                pass  # Another run made it, or it is not a directory: then entering it fails.
+                pass  # Another run made it. If it is not a directory, entering it fails.
         directory.sync()
         directory = opened.enter_context(directory.enter(name))
     return directory

@@ -1,4 +1,4 @@
-"""Says so when a run waits for another one, and for which."""
+"""Tells the user when a run waits for another run, and which one that is."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_PATIENCE = 1.0
-"""Seconds that nobody notices."""
+_DELAY = 1.0
+"""Seconds to wait silently."""
 
 
 @contextmanager
 def announced(path: str, target: str) -> Iterator[None]:
-    """Print a line to standard error when the block takes more than a second.
+    """Print a line to standard error if the `with` block takes more than a second.
 
-    The block waits for the lock on the file `path`, whose holder works on `target`. Nothing is started when there is no
-    such file, since then there is nothing to wait for.
+    The block waits for the lock on the file `path`, whose holder is working on `target`. If the file does not exist,
+    there is nothing to wait for, and no timer is started.
     """
     if not os.path.lexists(path):
         yield
         return
-    timer = threading.Timer(_PATIENCE, _announce, (path, target))
+    timer = threading.Timer(_DELAY, _announce, (path, target))
     timer.daemon = True
     try:
         timer.start()
     except RuntimeError:
-        pass  # There may be no more threads: then the wait is silent.
+        pass  # The limit on threads is reached, so wait silently.
     try:
         yield
     finally:
@@ -36,15 +36,15 @@ def announced(path: str, target: str) -> Iterator[None]:
 
 
 def holder_of(path: str) -> int | None:
-    """Return the id of the process that holds a file locked, None where the system does not tell."""
+    """Return the id of the process that has a file locked, or None if the system does not say."""
     try:
         inode = os.stat(path).st_ino
         with open("/proc/locks", encoding="ascii", errors="replace") as file:
-            # "1: FLOCK  ADVISORY  WRITE 4711 fe:01:1309 0 EOF"; who waits has "->" behind the number.
-            found = re.search(rf"^\d+: FLOCK .* (\d+) [0-9a-f]+:[0-9a-f]+:{inode} ", file.read(), re.MULTILINE)
+            # "1: FLOCK  ADVISORY  WRITE 4711 fe:01:1309 0 EOF". A process that waits has "->" after the first number.
+            lock = re.search(rf"^\d+: FLOCK .* (\d+) [0-9a-f]+:[0-9a-f]+:{inode} ", file.read(), re.MULTILINE)
     except OSError:
         return None
-    return int(found[1]) or None if found else None  # 0: a process outside of this container.
+    return int(lock[1]) or None if lock else None  # 0 is a process outside this container.
 
 
 def _announce(path: str, target: str) -> None:

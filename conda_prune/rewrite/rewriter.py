@@ -1,6 +1,6 @@
-"""Carries a plan out: splices every component, compresses it with its own settings, and reads the result back.
+"""Carries out a plan: splices every component, compresses it with its own settings, and reads the result back.
 
-It decides nothing: what goes and what changes is in the plan's edits, byte for byte, before the first byte is written.
+Nothing is decided here. Before the first byte is written, the plan's edits say which bytes are removed and changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
-from ..archive.container import Archive, Part
+from ..archive.container import Archive, PackedComponent
 from ..archive.zip_write import NewContent
 from ..compression import settings as stream_settings
 from ..compression.byte_range import ByteRange
@@ -23,17 +23,17 @@ from ..errors import NotVerified
 from ..model import Component, Compression, CompressionSettings, Edit, Package, Size, Splice
 from .splices import expected_members, splices_of
 from .staging import Staging
-from .verify import verify
+from .verify import ExpectedPackage, verify
 
 Progress = Callable[[int], None]
 
 _SMALL = 1 << 24
-"""Bytes of content of a component that may be compressed in memory."""
+"""Bytes of content up to which a component is compressed in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompressionRequest:
-    """How to write: `level` None keeps the original's; `recorded` is a level that the package itself states."""
+    """How to write. `level` None keeps the original settings; `recorded` is a level that the package itself states."""
 
     level: int | None = None
     recorded: int | None = None
@@ -51,7 +51,7 @@ class Written:
 
 @dataclass(frozen=True)
 class RewriteJob:
-    """What is to be written: a complete package with its edits, and how each part is to be compressed."""
+    """What to write: a completely read package, its edits, and the settings to compress each component with."""
 
     archive: Archive
     package: Package
@@ -62,32 +62,37 @@ class RewriteJob:
     submit: Submit
 
 
-def rewrite_package(work: RewriteJob, staging: Staging) -> Written:
-    """Write the package with its edits made to the staged file, and verify that.
+def rewrite_package(job: RewriteJob, staging: Staging) -> Written:
+    """Write the edited package to the staged file, and verify it.
 
-    Raises NotVerified when the result does not read back as planned.
+    If reused blocks turn out not to fit, write it again without reuse. Raises NotVerified if the result still does not
+    read back as planned.
     """
-    archive = work.archive
-    before = work.submit(partial(digest, archive.whole))
+    archive = job.archive
+    before = job.submit(partial(digest, archive.whole))
     done: dict[str, Rewritten] = {}
     for plain in (False, True):
         done.clear()
-        counted = _Counted(work.progress)
+        progress = _ResettableProgress(job.progress)
         try:
-            archive.write(staging.file, _contents(replace(work, progress=counted), done, plain))
+            archive.write(staging.file, _contents(replace(job, progress=progress), done, plain))
             staging.finish()
-            after = work.submit(partial(digest, staging.content))
-            expected = {part.name: expected_members(part, work.edits) for part in work.package.components}
-            crcs = {component: rewritten.crc for component, rewritten in done.items()}
-            verify(staging.path, archive.path, archive.format, expected, crcs, archive.entry_names, counted)
+            after = job.submit(partial(digest, staging.content))
+            expected = ExpectedPackage(
+                archive.format,
+                {component.name: expected_members(component, job.edits) for component in job.package.components},
+                {name: rewritten.crc for name, rewritten in done.items()},
+                archive.entry_names,
+            )
+            verify(staging.path, archive.path, expected, progress)
             break
         except (NotVerified, CannotReuse) as error:
-            # What was to be kept compressed does not fit together after all: once more, without that.
+            # Reused blocks may be the reason, so try once more without reuse.
             if plain or (isinstance(error, NotVerified) and not any(rewritten.reused for rewritten in done.values())):
                 raise
-            counted.take_back()
+            progress.reset()
             staging.restart()
-    payload = work.compression["pkg" if "pkg" in work.compression else "tar"]
+    payload = job.compression["pkg" if "pkg" in job.compression else "tar"]
     compression = Compression(
         payload.codec,
         payload.level,
@@ -98,8 +103,8 @@ def rewrite_package(work: RewriteJob, staging: Staging) -> Written:
     return Written(before(), after(), compression)
 
 
-class _Counted:
-    """Passes progress on, and takes it back where the work starts again."""
+class _ResettableProgress:
+    """Passes progress on, and takes it back if the work starts again."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -109,61 +114,61 @@ class _Counted:
         self._done += done
         self._progress(done)
 
-    def take_back(self) -> None:
+    def reset(self) -> None:
         self._progress(-self._done)
 
 
-def _contents(work: RewriteJob, done: dict[str, Rewritten], plain: bool) -> dict[str, NewContent]:
-    """Return the new content of every component that changes; what writing each did is put into `done`.
+def _contents(job: RewriteJob, done: dict[str, Rewritten], plain: bool) -> dict[str, NewContent]:
+    """Return the new content of every component that changes. Writing one puts its `Rewritten` into `done`.
 
-    Small ones are compressed in memory, by another thread while the first large one is written.
+    Small components are compressed in memory, on another thread while the first large one is written.
     """
 
-    def rewrite(component: Component, part: Part, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
-        stream = Stream(part.byte_range, work.compression[component.name], component.size, component.blocks)
-        done[component.name] = recompress(stream, splices, out, budget, work.progress, plain)
+    def rewrite(component: Component, packed: PackedComponent, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
+        stream = Stream(packed.byte_range, job.compression[component.name], component.size, component.blocks)
+        done[component.name] = recompress(stream, splices, out, budget, job.progress, plain)
 
-    def in_memory(component: Component, part: Part, splices: tuple[Splice, ...]) -> bytes:
-        rewrite(component, part, splices, out := io.BytesIO())
+    def in_memory(component: Component, packed: PackedComponent, splices: tuple[Splice, ...]) -> bytes:
+        rewrite(component, packed, splices, out := io.BytesIO())
         return out.getvalue()
 
-    budget = ThreadBudget(work.settings.threads)
+    budget = ThreadBudget(job.settings.threads)
     contents: dict[str, NewContent] = {}
-    for component in work.package.components:
-        splices = splices_of(component, work.edits)
-        part = work.archive.part(component.name)
-        if part is None or not (splices or work.settings.level is not None or work.archive.is_wide(part)):
+    for component in job.package.components:
+        splices = splices_of(component, job.edits)
+        packed = job.archive.component(component.name)
+        if packed is None or not (splices or job.settings.level is not None or job.archive.has_huge_window(packed)):
             continue
         if component.size <= _SMALL:
-            write = partial(_put, work.submit(partial(in_memory, component, part, splices)))
+            write = partial(_write_result, job.submit(partial(in_memory, component, packed, splices)))
         else:
-            write = partial(rewrite, component, part, splices)
+            write = partial(rewrite, component, packed, splices)
         contents[component.name] = NewContent(write, component.size + sum(len(splice.new) for splice in splices))
     return contents
 
 
-def _put(made: Callable[[], bytes], out: IO[bytes]) -> None:
-    out.write(made())
+def _write_result(result: Callable[[], bytes], out: IO[bytes]) -> None:
+    out.write(result())
 
 
 def recover_compression(archive: Archive, settings: CompressionRequest) -> dict[str, CompressionSettings]:
-    """Return how each part is to be compressed: as asked, or as it was."""
-    found: dict[str, CompressionSettings] = {}
+    """Return the settings to compress each component with: with the requested level, or as it was."""
+    recovered: dict[str, CompressionSettings] = {}
     payload: CompressionSettings | None = None
-    # The payload first: it is the larger sample, and its writer compressed the info component alike.
-    for part in sorted(archive.parts, key=lambda part: part.component == "info"):
-        archive.check_window(part)
+    # The payload comes first: it is the larger sample, and writers compress the info component with the same settings.
+    for packed in sorted(archive.components, key=lambda packed: packed.name == "info"):
+        archive.check_window(packed)
         if settings.level is not None:
-            found[part.component] = stream_settings.asked(part.codec, settings.level)
+            recovered[packed.name] = stream_settings.asked(packed.codec, settings.level)
         else:
-            found[part.component] = stream_settings.recover(part.byte_range, part.codec, payload, settings.recorded)
-            payload = found[part.component]
-    return found
+            payload = stream_settings.recover(packed.byte_range, packed.codec, payload, settings.recorded)
+            recovered[packed.name] = payload
+    return recovered
 
 
 def digest(content: ByteRange) -> Size:
     """Return the size and SHA-256 of a file."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for piece in content.chunks():
-        found.update(piece)
-    return Size(content.size, found.hexdigest())
+        sha256.update(piece)
+    return Size(content.size, sha256.hexdigest())

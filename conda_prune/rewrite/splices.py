@@ -1,7 +1,7 @@
 """Translates a plan's edits, which name paths, into splices, which are byte ranges of a component's uncompressed tar.
 
-Everything is computed from the plan and from the offsets that were recorded while the package was read; no file is
-opened here. What a reader must find in the result is derived from the same edits, but by a way of its own.
+Everything is computed from the plan and from the offsets that were recorded while the package was read. What a reader
+must find in the result is also derived from the edits, but independently of the splices, so each checks the other.
 """
 
 from __future__ import annotations
@@ -39,13 +39,14 @@ def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice,
             headers = tar_header.with_link(component.headers[file.path], names[edit.target])
             splices.append(Splice(span.start, span.content, headers))
     if component.spans and (stop := component.spans[-1].stop) > kept:
-        # Python takes a global header that no member follows for damage: at the end it goes, too.
+        # If the last members are dropped, also cut a global header before them: Python reports a global header without
+        # a member after it as damage.
         splices = [splice for splice in splices if splice.start < kept or splice.new] + [Splice(kept, stop)]
     return tuple(splices)
 
 
 def expected_members(component: Component, edits: Mapping[str, Edit]) -> Iterator[Expected]:
-    """Yield what a foreign reader must find in the result's component."""
+    """Yield the members that an independent reader must find in the component after the edits."""
     names = _stored_names(component, edits)
     for file, span in zip(component.files, component.spans, strict=True):
         edit = edits.get(file.path)
@@ -63,7 +64,7 @@ def expected_members(component: Component, edits: Mapping[str, Edit]) -> Iterato
 
 
 def _stored_names(component: Component, edits: Mapping[str, Edit]) -> dict[str, str]:
-    """Return the names of the members that hard links are to lead to, as the tar stores them, by their paths."""
+    """Return the stored names of the members that hard links are retargeted to, by path."""
     targets = {edit.target for edit in edits.values() if isinstance(edit, Relink)}
     if not targets:
         return {}

@@ -1,11 +1,12 @@
-"""A file is replaced as a whole, or not at all.
+"""Replaces a file completely or not at all.
 
-The new content is written to a temporary file in the target's directory, synced, and renamed over the target: after a
-crash at any point, the target is the old file or the new one (POSIX rename). A target has one temporary name, and a run
-holds that file locked while it works on the target. So runs on one target take turns, and a file that a killed run left
-is recognized, and removed by the next one.
+The new content is written to a temporary file in the target's directory, synced, and renamed over the target. After a
+crash at any point, the target is either the old file or the new one (POSIX rename).
 
-All names are looked up in the directory that was opened at the beginning (see `directory`).
+The name of the temporary file follows from the target's name, and a run keeps that file locked while it works. So runs
+on the same target take turns. A temporary file without a lock was left by a killed run, and the next run removes it.
+
+All names are looked up in the directory that was opened at the beginning (see `directory.py`).
 """
 
 from __future__ import annotations
@@ -32,13 +33,12 @@ from .target import (
     check_type,
     resolved,
 )
-from .target import check_writable as check_writable
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".conda-prune-", ".tmp"
 
 
 def temporary_of(target: str) -> str:
-    """Return the path of the temporary file of a resolved target: in its directory, to be renamed over it."""
+    """Return the path of the temporary file for a resolved target, which is in the same directory."""
     directory, name = os.path.split(target)
     return os.path.join(directory, _temporary_name(name))
 
@@ -49,7 +49,7 @@ def _temporary_name(name: str) -> str:
 
 
 def remove_leftover(target: str, *, replace_link: bool = False) -> None:
-    """Remove the temporary file that a killed run left for a target; failing to do so is not reported."""
+    """Remove the temporary file that a killed run left for a target, if possible. Errors are ignored."""
     directory, name = os.path.split(resolved(target, replace_link=replace_link))
     try:
         with Directory.open(directory) as opened:
@@ -59,17 +59,15 @@ def remove_leftover(target: str, *, replace_link: bool = False) -> None:
 
 
 class Staging:
-    """A temporary file that becomes `target` when `commit` is called, and vanishes when it is not.
+    """A temporary file that becomes `target` when `commit` is called, and is removed otherwise.
 
-    `original` is the file whose mode, owner and attributes the result takes over: a path, or better the descriptor of
-    the file that was read. `space` is about how many bytes the result takes, for messages. A link at `target` stays,
-    and the file that it leads to is replaced; with `replace_link`, the link is replaced itself, and the target may be
-    read-only. `directory` is the target's directory where that is open already. `shown` is what messages call the
-    target.
+    The result gets the mode, owner and attributes of `original`: a path, or better the descriptor of the file that was
+    read. `space` is about how many bytes the result takes, for messages. If `target` is a link, the link is kept and
+    the file that it leads to is replaced. With `replace_link`, the link itself is replaced, and the target may be
+    read-only. `directory` is the target's directory, if it is already open. `shown` is the target's name in messages.
 
-    Entering waits for another run on the same target, and says so after a second. Raises CannotWrite where the target
-    could not be replaced, before
-    anything is written.
+    Entering the `with` block waits for another run on the same target, and says so after a second. It raises
+    CannotWrite if the target cannot be replaced, before anything is written.
     """
 
     file: BinaryIO
@@ -120,14 +118,14 @@ class Staging:
         try:
             self._directory = make_directory(path, self._made, self._opened)
         except OSError as error:
-            done = "opened" if os.path.isdir(path) else "made"
-            raise CannotWrite(f"{path} cannot be {done}: {error.strerror}") from error
+            action = "opened" if os.path.isdir(path) else "made"
+            raise CannotWrite(f"{path} cannot be {action}: {error.strerror}") from error
 
     def _reserve(self) -> None:
         try:
             while not self._is_open:
                 at, dir_fd = self._directory.at(self._temporary), self._directory.descriptor
-                # Waits while another run is at work, and can be interrupted while it waits.
+                # This waits while another run is at work. The wait can be interrupted.
                 with announced(self.path, self._shown):
                     system.remove_abandoned(at, dir_fd)
                 with system.uninterrupted():
@@ -138,15 +136,15 @@ class Staging:
                     except FileNotFoundError:
                         if self._directory.is_still_at_its_path():
                             raise
-                        self._open_directory()  # Another run had made the directory, failed and removed it.
+                        self._open_directory()  # Another run made the directory, failed, and removed it again.
                         continue
-                    self._raw = cast("BinaryIO", _Reporting(descriptor, self._failed))
+                    self._raw = cast("BinaryIO", _ExplainingFile(descriptor, self._failed))
                     self.file = cast("BinaryIO", io.BufferedRandom(cast("Any", self._raw)))
                     self._is_open = True
         except system.Occupied:
             raise CannotWrite(
-                f"another run is at work on it, or was killed and left {self.path}",
-                "remove that file when no other run is at work",
+                f"another run is working on it, or was killed and left {self.path}",
+                "remove that file if no other run is working on it",
             ) from None
         except OSError as error:
             raise CannotWrite(f"a file cannot be made in {self._directory.path}: {error.strerror}") from error
@@ -157,7 +155,7 @@ class Staging:
         self._discard()
 
     def _abandon(self) -> None:
-        """Remove what is there; the process ends, perhaps while another thread is still writing to the file."""
+        """Remove what was made, because the process ends; another thread may still be writing to the file."""
         if self._is_replaced:
             return
         self._remove(self._backups)
@@ -186,11 +184,11 @@ class Staging:
                     try:
                         parent.rmdir(name)
                     except OSError:
-                        break  # Something else is in it by now.
+                        break  # It is no longer empty.
             self._opened.close()
 
     def restart(self) -> None:
-        """Throw away what was written, to write again."""
+        """Discard what was written, so that it can be written again."""
         self.file.seek(0)
         self.file.truncate()
 
@@ -200,7 +198,7 @@ class Staging:
         return ByteRange(self._raw, 0, os.fstat(self._raw.fileno()).st_size)
 
     def finish(self) -> None:
-        """Bring the written bytes to the disk, with the original's mode, owner and attributes."""
+        """Set the original's mode, owner and attributes, and flush the file to the disk."""
         try:
             self.file.flush()
             set_attributes(self.file.fileno(), self._attributes())
@@ -215,10 +213,11 @@ class Staging:
             return read_attributes(file.fileno())
 
     def commit(self, expected: Identity | None, backup: str | None = None) -> tuple[str, ...]:
-        """Rename the finished file over the target; return what the user should know about that.
+        """Rename the finished file over the target; return warnings for the user.
 
-        Raises Changed when the target is not the file of `expected` any more. `backup` is a suffix: the target's old
-        content stays under its name with that suffix. Raises CannotWrite where something else has that name.
+        `expected` is the version of the target that was read: raises Changed if it is a different one now. `backup` is
+        a suffix: the old content is kept under the target's name with that suffix. Raises CannotWrite if something else
+        already has that name.
         """
         made = self._backups
         backup = self._name + backup if backup is not None else None
@@ -247,10 +246,10 @@ class Staging:
         return tuple(warnings)
 
     def _check(self, expected: Identity | None, backup: str | None) -> int:
-        """Return how many names the target has, apart from a backup.
+        """Return how many names (hard links) the target has, not counting the backup.
 
-        Raises Changed when the target is not the file of `expected`, CannotWrite where it cannot be replaced, or where
-        something else has taken the temporary file's name.
+        Raises Changed if the target is not the version `expected`. Raises CannotWrite if it cannot be replaced, or if
+        something else now has the temporary file's name.
         """
         if not system.is_at(self.file.fileno(), self._directory.at(self._temporary), self._directory.descriptor):
             raise CannotWrite(
@@ -262,7 +261,7 @@ class Staging:
         except FileNotFoundError:
             if expected is None:
                 return 0
-            raise Changed("the file vanished while it was being fixed", "run the command again") from None
+            raise Changed("the file was removed while it was being fixed", "run the command again") from None
         if expected is not None and identity_of(status) != expected:
             raise Changed("the file was changed while it was being fixed", "run the command again")
         check_type(status, self.target)
@@ -270,7 +269,7 @@ class Staging:
         return status.st_nlink - is_linked
 
     def _back_up(self, backup: str, made: list[str]) -> None:
-        """Give the target's content another name, and bring that to the disk; `made` gets the name if it is new."""
+        """Make the backup, and flush its name to the disk. If it is new, its name is added to `made`."""
         try:
             if not check_backup(self._directory, self._name, backup):
                 with system.uninterrupted():
@@ -278,7 +277,7 @@ class Staging:
                         self._directory.link(self._name, backup)
                         made.append(backup)
                     except OSError:
-                        pass  # A file system without hard links.
+                        pass  # The file system has no hard links.
                 if not made:
                     self._copy(backup)
                     made.append(backup)
@@ -288,7 +287,7 @@ class Staging:
             raise CannotWrite(f"the backup {path} cannot be made: {error.strerror}") from error
 
     def _copy(self, backup: str) -> None:
-        """Copy the target to an entry of its directory, as a whole or not at all."""
+        """Copy the target to another entry of its directory, completely or not at all."""
         path = os.path.join(self._directory.path, backup)
         with (
             self._directory.open_regular(self._name, buffering=0) as original,
@@ -306,7 +305,7 @@ class Staging:
             try:
                 self._directory.unlink(name)
             except OSError:
-                pass  # It holds what the target holds: nothing is lost with it, nor by it.
+                pass  # It has the target's content, so it does no harm.
 
     def _failed(self, error: OSError) -> CannotWrite:
         needed = f"; about {self._space} bytes are needed" if self._space else ""
@@ -314,8 +313,8 @@ class Staging:
         return CannotWrite(f"a temporary file cannot be written in {where}: {error.strerror}{needed}")
 
 
-class _Reporting(io.FileIO):
-    """A file that reports in the user's terms why it cannot be written, whoever writes to it."""
+class _ExplainingFile(io.FileIO):
+    """A file whose write errors are explained to the user, even if a library is writing to it."""
 
     def __init__(self, descriptor: int, failed: Any) -> None:
         super().__init__(descriptor, "r+b")

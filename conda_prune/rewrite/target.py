@@ -1,7 +1,7 @@
-"""What a result may replace, and under which name the original stays; all of it is known before anything is written.
+"""Checks, before anything is written, that a target can be replaced and that its backup can be made.
 
-The directory must allow the replacement, the target must be a file, and the backup `<package><suffix>` never takes the
-place of anything else.
+The directory must allow the replacement, the target must be a file, and the backup `<package><suffix>` never replaces
+anything else. These checks give early and clear errors; the calls that replace files may still fail later.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from ..model import Format
 from .directory import Directory
 
 _FORBIDDEN = frozenset('/\\:*?"<>|')
-"""Characters with a meaning in a path, on one system or another."""
+"""Characters that have a meaning in a path on some operating system."""
 _HINT = "use a suffix such as .orig"
 
 
 def resolved(target: str, *, replace_link: bool = False) -> str:
-    """Return the real path of a file that is to be replaced.
+    """Return the real path of a file that will be replaced.
 
-    A link stays, and the file that it leads to is replaced; with `replace_link`, a link is replaced itself.
+    If it is a link, the link is kept and the file that it leads to is replaced. With `replace_link`, the link itself is
+    replaced.
     """
     if replace_link:
         directory, name = os.path.split(target)
@@ -32,9 +33,9 @@ def resolved(target: str, *, replace_link: bool = False) -> str:
 
 
 def check_writable(target: str, *, replace_link: bool = False, backup: str | None = None) -> None:
-    """Raise CannotWrite where a file cannot be replaced, as far as that can be known, or cannot get its backup.
+    """Raise CannotWrite if a file cannot be replaced, as far as can be known, or if its backup cannot be made.
 
-    `backup` is a suffix. With `replace_link`, a link is replaced itself, and the file may be read-only.
+    `backup` is a suffix. With `replace_link`, a link itself is replaced, and the file may be read-only.
     """
     directory, name = os.path.split(resolved(target, replace_link=replace_link))
     try:
@@ -43,7 +44,7 @@ def check_writable(target: str, *, replace_link: bool = False, backup: str | Non
             if backup is not None and opened.exists(name):
                 _check_backup(opened, name, name + backup)
     except FileNotFoundError:
-        pass  # It will be made.
+        pass  # The directory will be made.
     except OSError as error:
         raise CannotWrite(f"{directory} cannot be opened: {error.strerror}") from error
 
@@ -59,7 +60,7 @@ def _check_backup(directory: Directory, name: str, backup: str) -> None:
 
 
 def check_target(directory: Directory, name: str, *, replace_link: bool) -> None:
-    """Raise CannotWrite where an entry of an open directory cannot be replaced, as far as that can be known."""
+    """Raise CannotWrite if an entry of an open directory cannot be replaced, as far as can be known."""
     hint = "make it writable, or use another -o DIR" if replace_link else "make it writable, or use -o DIR"
     if obstacle := directory.obstacle(name):
         raise CannotWrite(obstacle, hint)
@@ -68,22 +69,22 @@ def check_target(directory: Directory, name: str, *, replace_link: bool) -> None
     except FileNotFoundError:
         return
     check_type(status, os.path.join(directory.path, name))
-    # The mode counts even for root: whoever took the write bits away meant it. A result of `-o` has the mode of its
-    # package, so a read-only one is only what an earlier run left.
+    # The mode counts even for root, because the write bits were removed on purpose. With `-o`, an existing result
+    # has the mode of its package, so read-only only means that an earlier run wrote it.
     if not replace_link and (not status.st_mode & 0o222 or not directory.may_write(name)):
         raise CannotWrite(f"the file is read-only (mode {stat.S_IMODE(status.st_mode):04o})", hint)
 
 
 def check_type(status: os.stat_result, path: str) -> None:
-    """Raise CannotWrite where the status of a path is neither that of a file nor that of a link."""
+    """Raise CannotWrite unless a path is a regular file or a link, according to its status."""
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         raise CannotWrite(f"{path} is {system.type_of(status)}", "move it away, or use another -o DIR")
 
 
 def check_suffix(suffix: str) -> None:
-    """Raise UsageError for a suffix with which a backup would be somewhere else, or be a package itself.
+    """Raise UsageError if a backup with this suffix would be in another directory, or would itself be a package.
 
-    The rules are those of all systems at once, so that a command works everywhere or nowhere.
+    The rules of all operating systems apply at once, so that a command works everywhere or nowhere.
     """
     if not suffix:
         raise UsageError("the backup suffix is empty: the backup would be the package itself", _HINT)
@@ -101,11 +102,11 @@ def check_suffix(suffix: str) -> None:
 
 
 def check_backup(directory: Directory, name: str, backup: str) -> bool:
-    """Return whether the entry `backup` holds what the file `name` holds, so that it need not be made.
+    """Return whether the entry `backup` has the content of the file `name`, so that it does not have to be made.
 
-    That is so after a run that was killed: it may be a copy, or another name (hard link) of the same file, which keeps
-    the old content when `name` is replaced. Raises CannotWrite where `backup` is anything else: a file with other
-    content, or a symbolic link, which would lead to the new content afterwards. Raises OSError where it cannot be read.
+    A run that was killed leaves such a backup. It may be a copy, or a hard link to the same file, which keeps the old
+    content when `name` is replaced. Raises CannotWrite if `backup` is anything else: a file with other content, or a
+    symbolic link, which would lead to the new content afterwards. Raises OSError if it cannot be read.
     """
     try:
         status = directory.status(backup)
@@ -114,9 +115,9 @@ def check_backup(directory: Directory, name: str, backup: str) -> bool:
     path = os.path.join(directory.path, backup)
     hint = "move it away, or choose another --backup suffix"
     if not stat.S_ISREG(status.st_mode):
-        raise CannotWrite(f"the backup {path} exists already, and is {system.type_of(status)}", hint)
+        raise CannotWrite(f"the backup {path} already exists, and is {system.type_of(status)}", hint)
     if not _is_same_content(directory, name, backup):
-        raise CannotWrite(f"the backup {path} exists already, with other content", hint)
+        raise CannotWrite(f"the backup {path} already exists, with other content", hint)
     return True
 
 

@@ -1,8 +1,9 @@
-"""Reads a finished package with a foreign reader and compares every member with the plan, and every byte of the tars.
+"""Reads a finished package with an independent reader, and compares every member with the plan.
 
-libarchive is what mamba reads packages with, and shares no code with what wrote this one. Where the system has none,
-the standard library's tarfile stands in. Both are more tolerant than rattler, so the strict reader that refuses foreign
-packages looks at the container, too. Decompressing is one thread's work, taking the tar apart and hashing another's.
+The reader is libarchive, which mamba also uses, and which shares no code with the writer. If the system does not have
+it, Python's tarfile is used instead. Both are more tolerant than rattler, so our own strict reader also checks the
+container. The CRC-32 of each rewritten tar covers the bytes that are not in any member. One thread decompresses, and
+another one parses and hashes.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ INSTALL_HINT = (
 _BLOCK = 1 << 17
 _DEPTH = 16
 """Blocks that wait between decompressing and hashing."""
-_PATIENCE = 0.5
-"""Seconds after which Windows looks for a Ctrl-C; other systems interrupt the wait."""
+_WAIT = 0.5
+"""Seconds after which a wait is repeated. On Windows, Ctrl-C is only handled between waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a member of the result must be: `name` as stored but without a final slash; `sha256` None for what has no
-    content.
+    """What a member of the result must be.
+
+    `name` is as stored, but without a final slash. `sha256` is None for members without content.
     """
 
     name: str
@@ -55,36 +57,43 @@ class Expected:
     link: str
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectedPackage:
+    """What the result must be. `members` are those of each component, in order.
+
+    `crcs` are the CRC-32 that the tars of rewritten components must have, headers and padding included. `entries` are
+    the names in the zip, in order; none for a .tar.bz2.
+    """
+
+    format: Format
+    members: Mapping[str, Iterable[Expected]]
+    crcs: Mapping[str, int]
+    entries: Sequence[str]
+
+
 @cache
 def has_libarchive() -> bool:
-    """Return whether the system has a libarchive that can be loaded.
+    """Return whether libarchive can be loaded.
 
-    Raises OSError where that cannot be told because too many files are open.
+    Raises OSError if too many files are open to find out.
     """
     try:
         import libarchive  # noqa: F401
     except (ImportError, OSError, AttributeError, TypeError):
-        # Python looks for the library through other programs and about ten files, and hides why that failed.
+        # Python searches for the library with other programs and about ten open files, and hides why that failed.
         system.check_open_files(16)
         return False
-    # Its warnings, of names that are no UTF-8 or odd attributes, are no errors; logging prints what nobody handles.
+    # Without a handler, logging would print libarchive's warnings about odd names and attributes, which are harmless.
     logging.getLogger("libarchive").addHandler(logging.NullHandler())
     return True
 
 
 def verify(
-    path: str,
-    name: str,
-    format_: Format,
-    expected: Mapping[str, Iterable[Expected]],
-    crcs: Mapping[str, int],
-    entries: Sequence[str],
-    progress: Callable[[int], None] = lambda done: None,
+    path: str, name: str, expected: ExpectedPackage, progress: Callable[[int], None] = lambda done: None
 ) -> None:
-    """Raise NotVerified unless the package in the file `path` holds the expected members and nothing else.
+    """Raise NotVerified unless the package in the file `path` is as expected, with nothing else in it.
 
-    `name` is the package's own name. `expected` maps components to their members, `crcs` those that were written again
-    to the CRC-32 that their whole tar must have, headers and padding too; `entries` are the zip's names, in order.
+    `name` is the package's name in messages, since `path` is a temporary file.
     """
     cancelled = Event()
 
@@ -93,68 +102,60 @@ def verify(
             raise NotVerified("the verification was interrupted")
         progress(done)
 
-    # In another thread: Python runs signal handlers in the main one, and what they raise while libarchive calls back
-    # would be swallowed there, so that Ctrl-C did nothing.
+    # Verify in another thread. Python runs signal handlers in the main thread, and if one raised an exception in a
+    # callback from libarchive, it would be swallowed, so Ctrl-C would do nothing.
     pool = ThreadPoolExecutor(1, thread_name_prefix="conda-prune verify")
     try:
-        done = pool.submit(_verify, path, name, format_, expected, crcs, entries, watched)
-        while not done.done():
-            wait([done], _PATIENCE)
-        done.result()
+        verification = pool.submit(_verify, path, name, expected, watched)
+        while not verification.done():
+            wait([verification], _WAIT)
+        verification.result()
     finally:
         cancelled.set()
         pool.shutdown(wait=False)
 
 
-def _verify(
-    path: str,
-    name: str,
-    format_: Format,
-    expected: Mapping[str, Iterable[Expected]],
-    crcs: Mapping[str, int],
-    entries: Sequence[str],
-    progress: Callable[[int], None],
-) -> None:
+def _verify(path: str, name: str, expected: ExpectedPackage, progress: Callable[[int], None]) -> None:
     streams, members = (
         (_libarchive_streams, _libarchive_members) if has_libarchive() else (_stdlib_streams, _stdlib_members)
     )
-    seen_entries: list[str] = []
-    seen: set[str] = set()
+    entries: list[str] = []
+    components: set[str] = set()
     try:
         with system.open_regular(path, buffering=0) as file:
-            if format_ is Format.CONDA:
+            if expected.format is Format.CONDA:
                 _check_container(file)
-            for component, pieces in streams(file, format_, seen_entries):
-                seen.add(component)
+            for component, pieces in streams(file, expected.format, entries):
+                components.add(component)
                 tar = _Tar(pieces)
                 with closing(ahead(tar.counted(), _DEPTH)) as blocks:
-                    _compare(component, members(_Blocks(blocks)), expected[component], progress)
-                if tar.crc != crcs.get(component, tar.crc):
-                    raise NotVerified(f"the bytes of the result's {component} component are not those that were kept")
+                    _compare(component, members(_Blocks(blocks)), expected.members[component], progress)
+                if tar.crc != expected.crcs.get(component, tar.crc):
+                    raise NotVerified(f"the {component} component of the result does not have the expected bytes")
     except (NotVerified, MemoryError):
         raise
     except Exception as error:
         raise NotVerified(f"the result of fixing {name} cannot be read back: {error}") from error
-    if _composed(seen_entries) != _composed(entries) or seen != set(expected):
-        raise NotVerified(f"the result of fixing {name} has the zip entries {seen_entries}")
+    if _composed(entries) != _composed(expected.entries) or components != set(expected.members):
+        raise NotVerified(f"the result of fixing {name} has the zip entries {entries}")
 
 
 def _composed(names: Iterable[str]) -> list[str]:
-    """Return names as libarchive gives them (NFD to NFC)."""
+    """Return names as libarchive returns them (NFD becomes NFC)."""
     return [normalize("NFC", name) for name in names]
 
 
 def _check_container(file: BinaryIO) -> None:
-    """Raise NotVerified or what is wrong with a zip or a zstd frame that a lenient reader would pass over."""
+    """Raise NotVerified, or the error of our own reader, for what a tolerant reader would accept in a .conda."""
     whole = ByteRange(file, 0, os.fstat(file.fileno()).st_size)
     for entry in read_zip(whole).entries:
         if entry.method != STORED or entry.descriptor:
-            raise NotVerified(f"the result's zip entry {entry.name!r} is not stored with its real sizes")
+            raise NotVerified(f"the zip entry {entry.name!r} of the result is not stored with its real sizes")
         if entry.name.endswith(".tar.zst"):
-            part = whole.slice(entry.data, entry.data + entry.packed)
-            frame = zstd.read_frame(part)
+            packed = whole.slice(entry.data, entry.data + entry.packed)
+            frame = zstd.read_frame(packed)
             zstd.check_window(frame)
-            deque(zstd.walk_blocks(part, frame), maxlen=0)
+            deque(zstd.walk_blocks(packed, frame), maxlen=0)
 
 
 def _compare(
@@ -162,12 +163,12 @@ def _compare(
 ) -> None:
     for found, wanted in zip_longest(members, expected):
         if found is None or wanted is None or not _same(found, wanted):
-            raise NotVerified(f"the result's {component} component holds {found} instead of {wanted}")
+            raise NotVerified(f"the {component} component of the result has {found} instead of {wanted}")
         progress(found.size)
 
 
 class _Tar:
-    """A tar stream on its way from one thread to another; `crc` is its CRC-32 once all of it has come."""
+    """A tar stream that is passed to another thread. `crc` is its CRC-32 after all of it was passed."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self.crc = 0
@@ -185,7 +186,8 @@ Streams: TypeAlias = "Iterator[tuple[str, Iterator[bytes]]]"
 def _libarchive_streams(file: BinaryIO, format_: Format, entries: list[str]) -> Streams:
     import libarchive
 
-    # The file that is open, not what has its name by now. On Windows, libarchive's C library may not be Python's.
+    # Read from the descriptor, because the name may lead to another file by now. On Windows, that is not possible:
+    # libarchive may use another C runtime than Python, with descriptors of its own.
     opened, what = (libarchive.file_reader, file.name) if os.name == "nt" else (libarchive.fd_reader, file.fileno())
     if format_ is Format.TAR_BZ2:
         with opened(what, "raw", "bzip2", block_size=_BLOCK) as archive:
@@ -204,7 +206,7 @@ def _libarchive_streams(file: BinaryIO, format_: Format, entries: list[str]) -> 
 
 
 def _raw(archive: Any) -> Iterator[bytes]:
-    """Yield what a reader of the format `raw`, which takes any data for one file, decompresses."""
+    """Yield the decompressed data of an archive in the format `raw`, which treats any data as one file."""
     for entry in archive:
         yield from entry.get_blocks(_BLOCK)
 
@@ -213,11 +215,11 @@ def _libarchive_members(stream: _Blocks) -> Iterator[Expected]:
     import libarchive
 
     with libarchive.stream_reader(stream, "tar", "none", block_size=_BLOCK) as archive:
-        yield from map(_foreign_member, archive)
+        yield from map(_libarchive_member, archive)
     stream.drain()
 
 
-def _foreign_member(entry: Any) -> Expected:
+def _libarchive_member(entry: Any) -> Expected:
     kind = (
         FileKind.HARDLINK if entry.islnk
         else FileKind.SYMLINK if entry.issym
@@ -241,7 +243,7 @@ def _text(name: str | bytes) -> str:
 
 
 def _same(found: Expected, wanted: Expected) -> bool:
-    """Compare two members. libarchive composes the names of PAX headers (NFD to NFC), so names may differ in that."""
+    """Return whether two members are the same. Names may be NFD or NFC, because libarchive composes PAX names."""
     if found == wanted:
         return True
     composed = [
@@ -252,9 +254,10 @@ def _same(found: Expected, wanted: Expected) -> bool:
 
 
 class _Blocks:
-    """An iterator of byte strings as the stream that libarchive, or tarfile, reads from.
+    """An iterator of bytes as a stream that libarchive or tarfile can read.
 
-    libarchive swallows what a callback raises and reports a damaged archive; so the error is kept for `drain`.
+    If a callback raises an exception, libarchive swallows it and reports a damaged archive. So the exception is stored,
+    and raised again by `drain`.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -290,7 +293,7 @@ class _Blocks:
         return bytes(buffer[:done])
 
     def drain(self) -> None:
-        """Read what is left, so that all check sums on the way are checked; raise what was swallowed."""
+        """Read the rest, so that all checksums of decompression are checked; raise a stored exception."""
         if self._error is not None:
             raise self._error
         for _ in self._blocks:

@@ -1,4 +1,4 @@
-"""What a path leads to is opened once, told apart by its name, and known again."""
+"""A package is opened once, its format follows from its name, and changes to the file are detected."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from ..corpus.packages import FORMATS, write_package
 from ..corpus.zips import DEFLATED, ZipMember, zip_archive
 
 ROOT = Path(__file__).parents[2]
-posix = pytest.mark.skipif(os.name == "nt", reason="links and pipes are POSIX's")
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX links and pipes")
 
 
 @pytest.mark.parametrize("name", ["a.conda", "a.tar.bz2", "a.b.conda", "x/.conda"])
-def test_the_name_tells_the_format(name: str) -> None:
+def test_the_name_decides_the_format(name: str) -> None:
     assert format_of(name) is (Format.TAR_BZ2 if name.endswith("bz2") else Format.CONDA)
 
 
 @pytest.mark.parametrize("name", ["a", "a.zip", "a.tar", "a.conda.orig", "a.CONDA", ""])
-def test_other_names_are_no_packages(name: str) -> None:
+def test_other_names_are_not_packages(name: str) -> None:
     with pytest.raises(NotAPackage, match="name ends neither"):
         format_of(name)
 
@@ -53,18 +53,18 @@ def refused(path: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("ending", FORMATS)
-def test_what_is_not_there_is_said(tmp_path: Path, ending: str) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, ending: str) -> None:
     refused(tmp_path / f"a{ending}", "no such file; check the path")
 
 
-def test_a_directory_is_no_package(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_package(tmp_path: Path) -> None:
     (tmp_path / "a.conda").mkdir()
     refused(tmp_path / "a.conda", "not a regular file")
 
 
 @posix
 @pytest.mark.parametrize("ending", FORMATS)
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, ending: str) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a{ending}"
     os.mkfifo(path)
     done = subprocess.run(
@@ -76,13 +76,13 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, ending: str) -> No
 
 
 @posix
-def test_a_link_to_nothing_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_dangling_link_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.conda").symlink_to("nowhere")
     refused(tmp_path / "a.conda", "its link points to nothing")
 
 
 @posix
-def test_links_in_a_circle_are_an_error_in_words(tmp_path: Path) -> None:
+def test_a_circle_of_links_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.conda").symlink_to("b.conda")
     (tmp_path / "b.conda").symlink_to("a.conda")
     refused(tmp_path / "a.conda", "cannot be read")
@@ -102,7 +102,7 @@ def test_a_package_behind_links_is_fixed_where_it_is(tmp_path: Path) -> None:
     assert check(real).status == "clean"
 
 
-def test_a_name_with_a_nul_is_no_path() -> None:
+def test_a_name_with_a_nul_is_refused() -> None:
     with pytest.raises(NotAPackage, match="cannot be a path"):
         check("a\0.conda")
 
@@ -120,13 +120,13 @@ def test_a_read_only_package_is_checked_and_not_fixed(tmp_path: Path, format_: A
 
 @posix
 @pytest.mark.parametrize("what", ["file", "directory"])
-def test_what_is_read_only_is_said_before_the_payload_is_read(tmp_path: Path, what: str) -> None:
-    """Of a .conda: a .tar.bz2 has to be read to know that there is something to fix."""
+def test_read_only_is_reported_before_the_payload_is_read(tmp_path: Path, what: str) -> None:
+    """This is about a .conda. A .tar.bz2 has to be read to know that there is something to fix."""
     package = write_package(BASE, tmp_path)
     with Archive(str(package), Limits()) as archive:
-        part = archive.part("pkg")
-        assert part is not None
-        middle = part.byte_range.start + part.byte_range.size // 2
+        packed = archive.component("pkg")
+        assert packed is not None
+        middle = packed.byte_range.start + packed.byte_range.size // 2
     data = bytearray(package.read_bytes())
     data[middle] ^= 1
     package.write_bytes(data)
@@ -143,14 +143,14 @@ def test_what_is_read_only_is_said_before_the_payload_is_read(tmp_path: Path, wh
     assert (package.read_bytes(), os.listdir(tmp_path)) == (bytes(data), [package.name])
 
 
-def test_an_output_directory_that_holds_the_package_itself_is_refused(tmp_path: Path) -> None:
+def test_the_directory_of_the_package_is_refused_as_output(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path)
     with pytest.raises(CannotWrite, match="use --in-place"):
         fix(package, output_dir=tmp_path)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_inner_names_stay_when_the_file_was_renamed(tmp_path: Path, format_: Any) -> None:
+def test_inner_names_are_kept_in_a_renamed_file(tmp_path: Path, format_: Any) -> None:
     original = write_package(BASE, tmp_path, format=format_)
     renamed = tmp_path / f"renamed-1-0{format_}"
     os.rename(original, renamed)
@@ -169,16 +169,14 @@ METADATA = {
 
 
 @pytest.mark.parametrize("content", METADATA.values(), ids=METADATA)
-def test_metadata_that_does_not_say_version_2_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_metadata_without_version_2_is_refused(tmp_path: Path, content: bytes) -> None:
     package = from_zip(lambda members: zip_archive([ZipMember("metadata.json", content), *members[1:]]))(tmp_path)
     with pytest.raises(BadMetadata, match=r"metadata.json|format version"):
         check(package)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_deflated_entries_without_room_for_them_are_an_error_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_room_to_inflate_entries_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = from_zip(lambda members: zip_archive([replace(m, method=DEFLATED) for m in members]))(tmp_path)
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115
     with pytest.raises(CannotWrite, match="set TMPDIR"):
@@ -206,9 +204,7 @@ def test_short_reads_change_nothing(tmp_path: Path, format_: Any, monkeypatch: p
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_file_that_cannot_be_read_is_an_error_in_words(
-    tmp_path: Path, format_: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path, format_: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(file: object, offset: int, length: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -217,7 +213,7 @@ def test_a_file_that_cannot_be_read_is_an_error_in_words(
     refused(package, "cannot be read: Input/output error")
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_said_to_have_changed(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_while_read_has_changed(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path)
 
     def shrinks() -> None:
@@ -232,7 +228,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_said_to_have_changed(tmp_path: 
 
 
 def test_positioned_reads_are_shared_between_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows has no pread: readers take turns at the offset, and never get each other's bytes."""
+    """Windows has no pread, so readers share one file offset. They must never get each other's bytes."""
     path = tmp_path / "numbers"
     path.write_bytes(b"".join(number.to_bytes(4, "big") for number in range(5000)))
     if hasattr(os, "pread"):

@@ -1,4 +1,4 @@
-"""A tar stream is taken in pieces of any size, and its members are told with their exact places."""
+"""A tar stream is parsed in pieces of any size, and every member is found with its exact offsets."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_pieces_of_any_size_give_the_same_members(dialect: Dialect, size: int) -
 
 
 @DIALECTS
-def test_members_are_what_python_sees_at_places_that_fill_the_stream(dialect: Dialect) -> None:
+def test_members_are_those_of_python_and_fill_the_stream(dialect: Dialect) -> None:
     raw = members(dialect)
     tar = tar_of(raw)
     found = read(tar, keep=1 << 20)
@@ -111,7 +111,7 @@ def test_members_are_what_python_sees_at_places_that_fill_the_stream(dialect: Di
     assert [span.stop - span.content for span in found.spans] == [padded(file.size or 0) for file in found.files]
 
 
-def test_only_the_asked_leading_bytes_are_kept() -> None:
+def test_only_the_requested_leading_bytes_are_kept() -> None:
     found = read(tar_of([tar_member("a", b"abcdef"), tar_member("b", b"b")]), keep=3)
     assert [file.content for file in found.files] == [b"abc", b"b"]
     assert [file.whole for file in found.files] == [None, b"b"]
@@ -123,7 +123,7 @@ def test_only_the_asked_leading_bytes_are_kept() -> None:
     [
         pytest.param(Limits(members=2), True, id="as-many-members"),
         pytest.param(Limits(members=1), False, id="a-member-more"),
-        # A name of one character and one of 151; three bytes of content, and the header that may be edited with it.
+        # Names of 1 and 151 characters, three bytes of content, and the header of the member with that content.
         pytest.param(Limits(text=1 + 151 + 3 + BLOCK), True, id="as-much-text"),
         pytest.param(Limits(text=151 + 3 + BLOCK), False, id="a-byte-more"),
     ],
@@ -141,7 +141,7 @@ def test_a_limit_is_the_most_that_passes(limits: Limits, within: bool) -> None:
 
 @DIALECTS
 @pytest.mark.parametrize("content", [b"", b"x", b"y" * BLOCK, b"z" * 99_999])
-def test_a_member_takes_another_content_and_keeps_its_header(dialect: Dialect, content: bytes) -> None:
+def test_a_member_with_new_content_keeps_its_header(dialect: Dialect, content: bytes) -> None:
     for raw in members(dialect):
         old = read(tar_of([raw]), keep=1 << 20)
         if old.files[0].kind is not FileKind.FILE or not old.headers:
@@ -155,12 +155,12 @@ def test_a_member_takes_another_content_and_keeps_its_header(dialect: Dialect, c
 
 
 def member_of(headers: bytes, content: bytes, *, regular: bool) -> bytes:
-    """The headers for another content, and that content."""
+    """The headers for new content, and that content."""
     return with_size(headers, len(content), regular=regular) + content + padding(len(content))
 
 
 def unnumbered(raw: bytes, at: int) -> bytes:
-    """All headers of a member but size and checksum of the one that begins at `at`."""
+    """All headers of a member, without the size and the checksum of the one at `at`."""
     header = raw[at : at + BLOCK]
     return raw[:at] + header[:124] + header[136:148] + header[156:]
 
@@ -190,7 +190,7 @@ def test_a_size_in_a_pax_record_is_not_patched() -> None:
 
 
 LARGE = 8**11
-"""Bytes for which a header's eleven octal digits are too few."""
+"""Bytes: the smallest size that does not fit in a header's eleven octal digits."""
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ LARGE = 8**11
     ],
 )
 def test_a_member_has_one_size(field: int, record: str | None, size: int | None) -> None:
-    """Readers that look at the header alone must see the same (CVE-2025-62518)."""
+    """Readers that ignore PAX records must see the same size (CVE-2025-62518)."""
     pax = {} if record is None else {"size": record}
     header = Header(b"a", b"0", field, b"", 0, True)
     if size is not None:
@@ -221,7 +221,7 @@ def test_a_member_has_one_size(field: int, record: str | None, size: int | None)
 @pytest.mark.parametrize(
     ("size", "field"),
     [
-        pytest.param(LARGE - 1, b"77777777777\0", id="octal-as-long-as-it-fits"),
+        pytest.param(LARGE - 1, b"77777777777\0", id="octal-if-it-fits"),
         pytest.param(LARGE, b"\x80" + LARGE.to_bytes(11, "big"), id="base-256-above"),
     ],
 )
@@ -234,7 +234,7 @@ def test_a_size_is_written_as_every_reader_reads_it(size: int, field: bytes) -> 
 
 
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 90, 91, 92, 93, 990, 991, 992])
-def test_a_record_of_any_length_stays_when_the_link_goes(length: int) -> None:
+def test_other_records_are_kept_when_the_link_is_removed(length: int) -> None:
     raw = pax_header({"linkpath": "t" * 200, "x": "y" * length}) + tar_member(
         "hard", type=tarfile.LNKTYPE, linkname="t"
     )
@@ -243,7 +243,7 @@ def test_a_record_of_any_length_stays_when_the_link_goes(length: int) -> None:
 
 
 def dated(field: bytes) -> bytes:
-    """Return a header with this in the field of the time of change."""
+    """Return a header with `field` as its modification time."""
     block = bytearray(tar_member("a")[:BLOCK])
     block[136:148] = field
     block[148:156] = b"%06o\0 " % checksum_of(bytes(block))
@@ -261,22 +261,22 @@ def dated(field: bytes) -> bytes:
         pytest.param(b"\xff" * 12, id="before-1970"),
     ],
 )
-def test_a_number_is_the_one_that_python_sees(field: bytes) -> None:
+def test_numbers_are_those_that_python_reads(field: bytes) -> None:
     assert parse_header(dated(field)).mtime == tarfile.TarInfo.frombuf(dated(field), "utf-8", "strict").mtime
 
 
 @pytest.mark.parametrize(
     "field",
     [
-        pytest.param(b"00000000018\0", id="no-octal-digit"),
+        pytest.param(b"00000000018\0", id="not-octal"),
         pytest.param(b"0000000 017\0", id="a-space-inside"),
-        pytest.param(b"17\0junk0000\0", id="junk-behind-its-end"),
+        pytest.param(b"17\0junk0000\0", id="junk-after-the-nul"),
         pytest.param(b"\x80" + (2**63).to_bytes(11, "big"), id="more-than-64-bits-hold"),
-        pytest.param(b"\x81" + bytes(11), id="bits-beside-the-mark"),
-        pytest.param(b"\xfe" + b"\xff" * 11, id="a-negative-one-with-a-hole"),
+        pytest.param(b"\x81" + bytes(11), id="other-bits-next-to-the-mark"),
+        pytest.param(b"\xfe" + b"\xff" * 11, id="negative-without-its-first-bits"),
     ],
 )
-def test_what_readers_take_for_different_numbers_is_refused(field: bytes) -> None:
+def test_ambiguous_numbers_are_refused(field: bytes) -> None:
     with pytest.raises(Damaged):
         parse_header(dated(field))
 
@@ -297,24 +297,24 @@ def test_names_that_leave_the_package_are_refused(stored: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "leads"),
+    ("stored", "path"),
     [("a/b", "a/b"), ("a//b", "a/b"), ("a/./b", "a/b"), ("a/.b", "a/.b"), ("./a/.//b/.", "a/b"), ("././", ".")],
 )
-def test_names_of_one_place_are_the_same(stored: str, leads: str) -> None:
-    assert checked_path(stored) == leads
+def test_names_are_normalized(stored: str, path: str) -> None:
+    assert checked_path(stored) == path
 
 
 @given(
     st.dictionaries(st.text("abcxyzé=", min_size=1).filter(lambda key: "=" not in key), st.text("a\n=é ", min_size=1))
 )
-def test_pax_records_are_read_as_they_were_written(records: dict[str, str]) -> None:
+def test_pax_records_are_read_as_written(records: dict[str, str]) -> None:
     body = b"".join(pax_record(key, value) for key, value in records.items())
     assert parse_pax(body) == records
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=600), st.integers(0, 2047), st.integers(0, 255))
-def test_no_header_makes_it_fail_otherwise_than_in_words(noise: bytes, at: int, byte: int) -> None:
+def test_every_header_is_read_or_refused(noise: bytes, at: int, byte: int) -> None:
     tar = bytearray(tar_of([*members(PAX)[:3], pax_header({"path": "x"}), tar_member("y")]))
     tar[at : at + 1] = bytes([byte])
     header = at // BLOCK * BLOCK
@@ -333,7 +333,7 @@ def test_no_header_makes_it_fail_otherwise_than_in_words(noise: bytes, at: int, 
     st.lists(st.tuples(st.text("ab/.", min_size=1, max_size=9), st.binary(max_size=1200)), max_size=5),
     st.sampled_from([GNU, PAX]),
 )
-def test_whatever_is_accepted_is_read_alike_by_python(files: list[tuple[str, bytes]], dialect: Dialect) -> None:
+def test_accepted_tars_are_read_the_same_by_python(files: list[tuple[str, bytes]], dialect: Dialect) -> None:
     tar = tar_of([tar_member(name, data, dialect=dialect) for name, data in files])
     try:
         found = read(tar, keep=2000)
@@ -346,23 +346,23 @@ def test_whatever_is_accepted_is_read_alike_by_python(files: list[tuple[str, byt
 
 
 @pytest.mark.parametrize("more", [1, 511, 512, 9000])
-def test_zeros_behind_the_end_belong_to_the_stream(more: int) -> None:
+def test_zeros_after_the_end_belong_to_the_stream(more: int) -> None:
     tar = tar_of([tar_member("a", b"a")]) + bytes(more)
     assert read(tar).size == len(tar)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 511, 512, 1023])
-def test_an_end_of_less_than_two_blocks_is_no_end(cut: int) -> None:
+def test_an_end_of_less_than_two_blocks_is_refused(cut: int) -> None:
     with pytest.raises(Damaged, match="ends early"):
         read(tar_member("a", b"a") + END[:cut])
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-@pytest.mark.parametrize("gone", [["a"], ["b"], ["a", "b"], ["c"], ["b", "c"], ["a", "b", "c"]], ids="".join)
-def test_a_global_header_stays_when_the_member_after_it_goes(gone: list[str], format_: Format, tmp_path: Path) -> None:
-    """Python dates every member after it by it; one that no member follows would be damage to it."""
+@pytest.mark.parametrize("dropped", [["a"], ["b"], ["a", "b"], ["c"], ["b", "c"], ["a", "b", "c"]], ids="".join)
+def test_a_global_header_outlives_the_member_after_it(dropped: list[str], format_: Format, tmp_path: Path) -> None:
+    """Python applies its time to every member after it, and reports one without a member after it as damage."""
     mtimes = {"a": 1_500_000_000, "b": 1_500_000_000, "c": 1_700_000_000}
-    named = {f"share/{'__pycache__/' * (key in gone)}{key}.cpython-310.pyc": time for key, time in mtimes.items()}
+    named = {f"share/{'__pycache__/' * (key in dropped)}{key}.cpython-310.pyc": time for key, time in mtimes.items()}
 
     def dated(members: list[bytes]) -> bytes:
         a, b, c = (tar_member(name, b"x") for name in named)

@@ -1,4 +1,4 @@
-"""Zips are written again around other contents, with their entries, dates and attributes, for every client."""
+"""Zips are written with new content for some entries, keep everything else, and are readable by every client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MEMBERS = [
 
 
 class Opened:
-    """A zip in a file, as the reader wants it."""
+    """A zip in a file, opened and parsed."""
 
     def __init__(self, path: Path, data: bytes) -> None:
         path.write_bytes(data)
@@ -44,8 +44,8 @@ class Opened:
         self.byte_range = ByteRange(self.file, 0, os.fstat(self.file.fileno()).st_size)
         self.zip = read_zip(self.byte_range)
 
-    def again(self, contents: dict[str, bytes], *, most: int = 0) -> bytes:
-        """The zip written again with other contents."""
+    def rewritten(self, contents: dict[str, bytes], *, most: int = 0) -> bytes:
+        """The zip written with new content for some entries."""
 
         def new(data: bytes) -> NewContent:
             return NewContent(lambda to: to.write(data), most or len(data))
@@ -71,7 +71,7 @@ VARIANTS = {
 
 
 def facts(data: bytes) -> tuple[bytes, list[tuple[Any, ...]]]:
-    """What a zip's directory says about each entry, except for its size and place."""
+    """What a zip's directory says about each entry, except for its size and offset."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.testzip() is None
         entries = [
@@ -82,13 +82,13 @@ def facts(data: bytes) -> tuple[bytes, list[tuple[Any, ...]]]:
 
 
 def streamed(data: bytes) -> list[tuple[str, bytes]]:
-    """What a reader sees that goes by the local headers."""
+    """The entries that a reader finds from the local headers alone."""
     with libarchive.memory_reader(data, format_name="zip") as archive:
         return [(entry.pathname, b"".join(entry.get_blocks())) for entry in archive]
 
 
 def local_headers(data: bytes) -> list[tuple[int, int, int, int]]:
-    """Flags, method, and the two sizes of each local header, where zip64 does not replace them."""
+    """Flags, method and the two 32-bit sizes in each local header."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         starts = [info.header_offset for info in archive.infolist()]
     return [(*struct.unpack_from("<6x2H", data, at), *struct.unpack_from("<18x2L", data, at)) for at in starts]
@@ -96,11 +96,11 @@ def local_headers(data: bytes) -> list[tuple[int, int, int, int]]:
 
 @pytest.mark.parametrize("members", VARIANTS.values(), ids=VARIANTS)
 @pytest.mark.parametrize("comment", [b"", b"a comment"])
-def test_without_new_contents_every_reader_sees_the_same(
+def test_without_new_content_every_reader_sees_the_same(
     members: list[ZipMember], comment: bytes, tmp_path: Path
 ) -> None:
     data = zip_archive(members, comment=comment)
-    made = Opened(tmp_path / "a.zip", data).again({})
+    made = Opened(tmp_path / "a.zip", data).rewritten({})
     assert facts(made) == facts(data)
     assert streamed(made) == [(member.name, member.data) for member in members]
 
@@ -109,8 +109,8 @@ def test_without_new_contents_every_reader_sees_the_same(
     "members", [v for v in VARIANTS.values() if len(v) > 1], ids=[v for v in VARIANTS if v != "one"]
 )
 @pytest.mark.parametrize("content", [b"", b"x", b"another payload" * 999], ids=["empty", "one byte", "longer"])
-def test_a_new_content_changes_nothing_else(members: list[ZipMember], content: bytes, tmp_path: Path) -> None:
-    made = Opened(tmp_path / "a.zip", zip_archive(members)).again({members[1].name: content})
+def test_new_content_changes_nothing_else(members: list[ZipMember], content: bytes, tmp_path: Path) -> None:
+    made = Opened(tmp_path / "a.zip", zip_archive(members)).rewritten({members[1].name: content})
     wanted = [members[0], replace(members[1], data=content), members[2]]
     assert facts(made) == facts(zip_archive(wanted))
     assert streamed(made) == [(member.name, member.data) for member in wanted]
@@ -120,8 +120,8 @@ def test_a_new_content_changes_nothing_else(members: list[ZipMember], content: b
 
 @pytest.mark.parametrize("members", VARIANTS.values(), ids=VARIANTS)
 def test_entries_come_out_stored_with_real_sizes(members: list[ZipMember], tmp_path: Path) -> None:
-    """rattler reads the local headers only, and installs nothing else."""
-    made = Opened(tmp_path / "a.zip", zip_archive(members)).again({})
+    """rattler reads only the local headers, and cannot install anything else."""
+    made = Opened(tmp_path / "a.zip", zip_archive(members)).rewritten({})
     for (flags, method, packed, size), member in zip(local_headers(made), members, strict=True):
         assert (flags & DATA_DESCRIPTOR, method) == (0, 0)
         assert packed == size == (0xFFFFFFFF if member.zip64_local else len(member.data))
@@ -129,7 +129,7 @@ def test_entries_come_out_stored_with_real_sizes(members: list[ZipMember], tmp_p
 
 def test_an_entry_without_attributes_gets_none(tmp_path: Path) -> None:
     data = zip_archive(MEMBERS).replace(struct.pack("<L", 0o100644 << 16), bytes(4))
-    made = Opened(tmp_path / "a.zip", data).again({MEMBERS[1].name: b"new"})
+    made = Opened(tmp_path / "a.zip", data).rewritten({MEMBERS[1].name: b"new"})
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         assert [info.external_attr for info in archive.infolist()] == [0, 0, 0]
 
@@ -137,12 +137,12 @@ def test_an_entry_without_attributes_gets_none(tmp_path: Path) -> None:
 def test_a_copied_entry_with_a_wrong_crc_is_refused(tmp_path: Path) -> None:
     opened = Opened(tmp_path / "a.zip", zip_archive([*MEMBERS, ZipMember("more", b"x", crc=7)]))
     with pytest.raises(Damaged, match="CRC-32 of the zip entry 'more'"):
-        opened.again({MEMBERS[1].name: b"new"})
+        opened.rewritten({MEMBERS[1].name: b"new"})
 
 
-def test_an_entry_that_may_become_large_has_room_for_64_bit_sizes(tmp_path: Path) -> None:
+def test_a_possibly_large_entry_gets_room_for_64_bit_sizes(tmp_path: Path) -> None:
     opened = Opened(tmp_path / "a.zip", zip_archive(MEMBERS))
-    made = opened.again({MEMBERS[1].name: b"new"}, most=2 * GIB)
+    made = opened.rewritten({MEMBERS[1].name: b"new"}, most=2 * GIB)
     assert [header[2:] for header in local_headers(made)] == [
         (len(MEMBERS[0].data),) * 2, (0xFFFFFFFF,) * 2, (len(MEMBERS[2].data),) * 2,
     ]  # fmt: skip
@@ -158,14 +158,14 @@ def test_more_than_65535_entries_are_read_and_written(tmp_path: Path) -> None:
             archive.writestr(zipfile.ZipInfo(f"entry-{number}"), b"")
     opened = Opened(tmp_path / "a.zip", path.read_bytes())
     assert len(opened.zip.entries) == 66_000
-    made = opened.again({"entry-65999": b"new"})
+    made = opened.rewritten({"entry-65999": b"new"})
     with zipfile.ZipFile(io.BytesIO(made)) as archive:
         assert len(archive.infolist()) == 66_000
         assert archive.read("entry-65999") == b"new"
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"not a zip at all", b"BZh9"])
-def test_what_is_no_zip_is_no_package(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_zip_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(NotAPackage):
         Opened(tmp_path / "a.zip", data)
 
@@ -177,7 +177,7 @@ def test_an_empty_zip_has_no_entries(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "error"), [(b"x" * 500, LimitExceeded), (b"\xff" * 9, Damaged)], ids=["too much", "damaged"]
 )
-def test_inflating_stops_where_it_must(data: bytes, error: type[Exception], tmp_path: Path) -> None:
+def test_inflating_stops_at_the_limit_and_at_damage(data: bytes, error: type[Exception], tmp_path: Path) -> None:
     archive = bytearray(zip_archive([ZipMember("a", data, method=DEFLATED)]))
     if error is Damaged:
         archive[31:36] = b"\xff" * 5
@@ -186,11 +186,11 @@ def test_inflating_stops_where_it_must(data: bytes, error: type[Exception], tmp_
         list(inflate(opened.byte_range, opened.zip.entries[0], 100))
 
 
-@pytest.mark.parametrize("more", [-1, 4], ids=["cut", "bytes behind"])
+@pytest.mark.parametrize("more", [-1, 4], ids=["truncated", "extra bytes"])
 def test_a_deflated_entry_of_another_length_is_damaged(more: int, tmp_path: Path) -> None:
     opened = Opened(tmp_path / "a.zip", zip_archive([ZipMember("a", b"content " * 9, method=DEFLATED)]))
     entry = opened.zip.entries[0]
-    with pytest.raises(Damaged, match="is cut or has bytes behind its end"):
+    with pytest.raises(Damaged, match="is truncated, or followed by extra bytes"):
         list(inflate(opened.byte_range, entry._replace(packed=entry.packed + more), 100))
 
 
@@ -206,7 +206,7 @@ def test_a_directory_of_more_than_8_mebibytes_is_not_read(tmp_path: Path) -> Non
 
 
 class Sparse(io.FileIO):
-    """A file in which zeros take no room."""
+    """A file in which zeros take no space."""
 
     def write(self, data: Any) -> int:
         if len(data) == len(ZEROS) and not any(memoryview(data)[:1]):
@@ -218,19 +218,19 @@ class Sparse(io.FileIO):
 ZEROS = bytes(64 << 20)
 
 
-def test_a_component_that_grows_beyond_four_gigabytes_makes_the_zip_wide(tmp_path: Path) -> None:
+def test_a_component_beyond_four_gigabytes_gets_64_bit_sizes(tmp_path: Path) -> None:
     check_large_entry(4 * GIB, tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("size", [2 * GIB - len(ZEROS), 2 * GIB, 5 * GIB])
-def test_long_a_component_beyond_four_gigabytes(size: int, tmp_path: Path) -> None:
-    """zipfile begins to write 64-bit sizes at 2 GiB."""
+def test_long_a_component_around_a_size_limit_of_zip(size: int, tmp_path: Path) -> None:
+    """zipfile starts to write 64-bit sizes at 2 GiB."""
     check_large_entry(size, tmp_path)
 
 
 def check_large_entry(size: int, tmp_path: Path) -> None:
-    """Write an entry of that size and three bytes, which was small, and make it small again."""
+    """Replace a small entry by one of `size` + 3 bytes, and then by a small one again."""
 
     def write(to: IO[bytes]) -> None:
         for _ in range(size // len(ZEROS)):

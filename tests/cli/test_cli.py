@@ -1,4 +1,4 @@
-"""The command line through its executable: what is printed where, and with which exit code it ends."""
+"""The command line, run through its executable: what it prints where, and its exit codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    """A build's output: every package of the seed, two levels below."""
+    """The output directory of a build, with every seed package in a subdirectory."""
     directory = tmp_path / "output" / "linux-64"
     directory.mkdir(parents=True)
     for seed in SEEDS:
@@ -39,7 +39,7 @@ def test_nothing_to_do_exits_0(tmp_path: Path) -> None:
     assert run("check", package).returncode == 0
     done = run("fix", package, "--in-place")
     assert done.returncode == 0
-    assert done.stdout.startswith("clean")
+    assert done.stdout == "1 package: nothing to repair.\n"
 
 
 def test_check_exits_1_and_names_the_packages(output: Path) -> None:
@@ -56,30 +56,36 @@ def test_fix_repairs_a_directory(output: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("fixed ") == len(STRAY)
     assert run("check", output).returncode == 0
-    assert run("fix", output, "--in-place").stdout.count("clean ") >= len(SEEDS)
+    assert f"{len(SEEDS)} packages: nothing to repair." in run("fix", output, "--in-place").stdout
 
 
-def test_python_m_is_the_same(output: Path) -> None:
+def test_python_m_prints_the_same(output: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "conda_prune", "check", output], capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stdout == run("check", output).stdout.encode()
 
 
-def test_globs_are_expanded_by_us_too(output: Path) -> None:
+def test_globs_are_expanded_without_a_shell(output: Path) -> None:
     done = run("check", f"{output}/*/*.conda")
     assert done.returncode == 1
     assert done.stdout.count(".tar.bz2") == 0
     assert sum(seed.path.name in done.stdout for seed in STRAY) == sum(s.path.suffix == ".conda" for s in STRAY)
 
 
-def test_paths_come_from_a_file_too(output: Path, tmp_path: Path) -> None:
+def test_paths_are_read_from_a_file(output: Path, tmp_path: Path) -> None:
     listed = tmp_path / "list"
     listed.write_text("\n".join(str(path) for path in sorted(output.rglob("*.conda"))), "utf-8")
-    assert run("check", "--files-from", listed).stdout == run("check", *sorted(output.rglob("*.conda"))).stdout
+    expected = without_repair_command(run("check", *sorted(output.rglob("*.conda"))).stdout)
+    assert run("check", "--files-from", listed).stdout == expected
+
+
+def without_repair_command(printed: str) -> str:
+    """Return an output without the command that repairs the paths of the command line: a list has none to type."""
+    return "".join(line for line in printed.splitlines(keepends=True) if not line.startswith("To repair:"))
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 0])
-def test_the_results_do_not_depend_on_the_jobs(output: Path, jobs: int) -> None:
+def test_results_do_not_depend_on_the_number_of_jobs(output: Path, jobs: int) -> None:
     assert run("check", output, "-j", jobs).stdout == run("check", output).stdout
 
 
@@ -90,7 +96,7 @@ def test_the_results_do_not_depend_on_the_jobs(output: Path, jobs: int) -> None:
         pytest.param(["fix", "x.conda"], id="neither-in-place-nor-directory"),
         pytest.param(["fix", "x.conda", "--in-place", "-o", "y"], id="both"),
         pytest.param(["fix", "x.conda", "--in-place", "--level", "23"], id="no-such-level"),
-        pytest.param(["fix", "x.conda", "--in-place", "--level", "best"], id="level-is-no-number"),
+        pytest.param(["fix", "x.conda", "--in-place", "--level", "best"], id="level-is-not-a-number"),
         pytest.param(["check", "x.conda", "--python", "3.99"], id="no-such-python"),
         pytest.param(["check", "x.conda", "--select", "dust"], id="no-such-kind"),
         pytest.param(["check", "x.conda", "--format", "xml"], id="no-such-format"),
@@ -112,7 +118,7 @@ def broken(directory: Path) -> Path:
     return path
 
 
-def test_a_failure_exits_3_and_the_others_are_done(output: Path) -> None:
+def test_a_failure_exits_3_after_the_other_packages_are_repaired(output: Path) -> None:
     path = broken(output)
     done = run("fix", output, "--in-place")
     assert done.returncode == 3
@@ -124,7 +130,7 @@ def test_a_failure_exits_3_and_the_others_are_done(output: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_failure_outweighs_findings(output: Path, jobs: int) -> None:
+def test_a_failure_wins_over_findings(output: Path, jobs: int) -> None:
     broken(output)
     assert run("check", output, "-j", jobs).returncode == 3
 
@@ -136,7 +142,7 @@ def test_a_failure_outweighs_findings(output: Path, jobs: int) -> None:
         pytest.param("package.zip", "neither in .conda nor in .tar.bz2", id="another-ending"),
     ],
 )
-def test_what_is_no_package_is_said_in_one_line(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_wrong_path_is_one_error_line(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "package.zip").write_bytes(b"PK")
     done = run("check", tmp_path / name)
     assert done.returncode == 3
@@ -144,7 +150,7 @@ def test_what_is_no_package_is_said_in_one_line(tmp_path: Path, name: str, reaso
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_contradicting_evidence_is_refused_until_told(tmp_path: Path) -> None:
+def test_contradictory_evidence_is_refused_without_the_python_option(tmp_path: Path) -> None:
     cached = "lib/python3.11/site-packages/__pycache__/a.cpython-310.pyc"
     spec = PackageSpec(
         name="odd",
@@ -166,7 +172,7 @@ def test_contradicting_evidence_is_refused_until_told(tmp_path: Path) -> None:
     assert package.read_bytes() != before
 
 
-def test_a_read_only_package_is_said_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_read_only_package_is_reported_before_anything_is_written(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     package.chmod(0o444)
     done = run("fix", package, "--in-place")
@@ -177,7 +183,7 @@ def test_a_read_only_package_is_said_before_anything_is_written(tmp_path: Path) 
     assert run("check", package).returncode == 1
 
 
-def test_two_packages_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_two_packages_with_one_name_cannot_overwrite_each_other(tmp_path: Path) -> None:
     for subdir in ("a", "b"):
         (tmp_path / subdir).mkdir()
         STRAY[0].copy(tmp_path / subdir)
@@ -186,12 +192,12 @@ def test_two_packages_of_one_name_do_not_overwrite_each_other(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_subdirectories_are_kept_below_the_output_directory(output: Path, tmp_path: Path) -> None:
+def test_subdirectories_are_kept_in_the_output_directory(output: Path, tmp_path: Path) -> None:
     assert run("fix", output, "-o", tmp_path / "out").returncode == 0
     assert {path.name for path in (tmp_path / "out" / "linux-64").iterdir()} == {seed.path.name for seed in SEEDS}
 
 
-def test_json_has_one_object_a_package(output: Path) -> None:
+def test_json_has_one_object_per_package(output: Path) -> None:
     path = broken(output)
     objects = json.loads(run("check", output, "--format", "json").stdout)
     assert [object_["status"] for object_ in objects].count("findings") == len(STRAY)
@@ -201,7 +207,7 @@ def test_json_has_one_object_a_package(output: Path) -> None:
     assert all(object_["schema_version"] == 1 for object_ in objects)
 
 
-def test_json_says_what_was_done(output: Path) -> None:
+def test_json_describes_what_was_done(output: Path) -> None:
     objects = json.loads(run("fix", output, "--in-place", "--format", "json").stdout)
     fixed = [object_ for object_ in objects if object_["status"] == "fixed"]
     assert len(fixed) == len(STRAY)
@@ -213,18 +219,18 @@ def test_json_says_what_was_done(output: Path) -> None:
         assert all(finding["fixed"] for finding in object_["findings"] if finding["action"] != "report")
 
 
-def test_a_format_can_go_to_a_file(output: Path, tmp_path: Path) -> None:
+def test_a_format_can_be_written_to_a_file(output: Path, tmp_path: Path) -> None:
     done = run("check", output, "--format", "text", "--format", f"json={tmp_path / 'results.json'}")
     assert "foreign-path" in done.stdout
     assert len(json.loads((tmp_path / "results.json").read_text("utf-8"))) == len(SEEDS)
 
 
-def test_no_colour_and_no_progress_where_there_is_no_terminal(output: Path) -> None:
+def test_colors_and_progress_need_a_terminal(output: Path) -> None:
     done = run("fix", output, "--in-place")
     assert "\033" not in done.stdout + done.stderr
 
 
-def test_colours_come_on_request_and_not_against_no_color(output: Path) -> None:
+def test_no_color_wins_over_force_color(output: Path) -> None:
     assert "\033[" in run("check", output, "--color", "always").stdout
     assert "\033[" in run("check", output, FORCE_COLOR="1").stdout
     assert "\033" not in run("check", output, FORCE_COLOR="1", NO_COLOR="1").stdout
@@ -243,7 +249,7 @@ def test_the_version_is_printed() -> None:
     assert run("-V", check=True).stdout.strip().endswith(conda_prune.__version__)
 
 
-def test_a_missing_libarchive_is_said_and_the_package_is_fixed_all_the_same(tmp_path: Path) -> None:
+def test_a_missing_libarchive_is_a_warning(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     done = run("fix", package, "--in-place", LIBARCHIVE="/there/is/no/such/library.so")
     assert done.returncode == 0, done.stderr
@@ -256,7 +262,7 @@ def test_a_missing_libarchive_is_said_and_the_package_is_fixed_all_the_same(tmp_
     assert package_2.read_bytes() == package.read_bytes()
 
 
-def test_show_tells_the_variant_and_its_evidence() -> None:
+def test_show_prints_the_variant_and_its_evidence() -> None:
     done = run("show", STRAY[-1].path)
     assert done.returncode == 0
     assert f"Python {STRAY[-1].facts['python']}" in done.stdout
@@ -265,17 +271,17 @@ def test_show_tells_the_variant_and_its_evidence() -> None:
         assert any(path in line and "drop" in line for line in done.stdout.splitlines())
 
 
-def test_paths_come_from_standard_input_too(output: Path) -> None:
+def test_paths_are_read_from_standard_input(output: Path) -> None:
     for arguments in (["-"], ["--files-from", "-"]):
         done = subprocess.run(
             [EXECUTABLE, "check", *arguments], input=f"{output}\n\n", capture_output=True, text=True, check=False
         )
         assert done.returncode == 1
-        assert done.stdout == run("check", output).stdout
+        assert done.stdout == without_repair_command(run("check", output).stdout)
 
 
 @needs_unreachable
-def test_a_directory_that_cannot_be_read_is_told_and_the_others_are_done(output: Path) -> None:
+def test_an_unreadable_directory_does_not_stop_the_others(output: Path) -> None:
     make_unreachable(output)
     done = run("fix", "--in-place", output)
     assert done.returncode == 3
@@ -285,7 +291,7 @@ def test_a_directory_that_cannot_be_read_is_told_and_the_others_are_done(output:
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads everything")
-def test_a_directory_without_permission_is_told(output: Path) -> None:
+def test_a_directory_without_permission_is_an_error(output: Path) -> None:
     (output / "linux-64").chmod(0)
     try:
         done = run("check", output)
@@ -306,7 +312,7 @@ def test_a_directory_without_permission_is_told(output: Path) -> None:
     ],
     ids=["no memory", "no memory for a module", "no module"],
 )
-def test_only_what_lacks_memory_is_said_to(
+def test_only_a_lack_of_memory_is_reported_as_one(
     error: Exception, code: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(**options: object) -> int:
@@ -326,14 +332,14 @@ def test_only_what_lacks_memory_is_said_to(
             signal.signal(number, handler)
 
 
-def test_a_wrong_value_of_a_variable_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_wrong_value_names_the_environment_variable(tmp_path: Path) -> None:
     done = run("check", tmp_path, CONDA_PRUNE_SELECT="foreign")
     assert done.returncode == 2
     assert "CONDA_PRUNE_SELECT: there is no kind 'foreign'" in done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps a directory that somebody is in")
-def test_the_current_directory_may_be_gone(tmp_path: Path) -> None:
+def test_the_current_directory_may_have_been_removed(tmp_path: Path) -> None:
     package = CLEAN[0].copy(tmp_path)
     (tmp_path / "gone").mkdir()
     script = 'cd "$1" && rmdir "$1" && "$2" check "$3"'
@@ -343,7 +349,7 @@ def test_the_current_directory_may_be_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (OSError(errno.ESTALE, "Stale file handle"), "it cannot be read: Stale file handle"),
         (ZeroDivisionError("a defect"), "internal error: ZeroDivisionError: a defect (test_cli.py:"),
@@ -353,10 +359,10 @@ def test_the_current_directory_may_be_gone(tmp_path: Path) -> None:
     ],
     ids=["system", "defect", "another defect", "no threads", "no memory"],
 )
-def test_whatever_goes_wrong_costs_one_package(
-    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_unexpected_error_costs_only_one_package(
+    error: Exception, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The system fails in a place where it hardly can, and so would a defect of ours there."""
+    """A system call that hardly ever fails does, or a bug of ours raises in the same place."""
     packages = [seed.copy(tmp_path) for seed in STRAY[:2]]
     inode = packages[0].stat().st_ino
     real = os.fstat
@@ -374,12 +380,12 @@ def test_whatever_goes_wrong_costs_one_package(
     printed = capsys.readouterr()
     assert left.value.code == 3
     (line,) = printed.err.splitlines()
-    assert line.startswith(f"error: {packages[0]}: {said}")
+    assert line.startswith(f"error: {packages[0]}: {message}")
     assert packages[1].name in printed.out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["chekc", "x"], "there is no command 'chekc'; did you mean `check`?"),
         (["sweep"], "there is no command 'sweep'; choose from check, fix, "),
@@ -388,19 +394,19 @@ def test_whatever_goes_wrong_costs_one_package(
         (["fix", "--inplace", "x"], "there is no option --inplace; did you mean `--in-place`?"),
         (["check", "--zzz", "x"], "there is no option --zzz; see `conda-prune check --help`"),
         (["--fix"], "there is no option --fix; see `conda-prune --help`"),
-        (["check", "--fix", "x"], "check writes nothing, so it has no --fix; did you mean `conda-prune fix`?"),
-        (["check", "--in-place", "x"], "so it has no --in-place; did you mean `conda-prune fix`?"),
-        (["check", "-o", "y", "x"], "check writes nothing, so it has no -o; did you mean `conda-prune fix`?"),
+        (["check", "--fix", "x"], "check never writes, so it has no option --fix; did you mean `conda-prune fix`?"),
+        (["check", "--in-place", "x"], "so it has no option --in-place; did you mean `conda-prune fix`?"),
+        (["check", "-o", "y", "x"], "check never writes, so it has no option -o; did you mean `conda-prune fix`?"),
         (["check", "--format", "jsno", "x"], "there is no format 'jsno'; did you mean `json`?"),
         (["check", "--select", "foreign-tre", "x"], "there is no kind 'foreign-tre'; did you mean `foreign-tree`?"),
         (["explain", "foreign-tre"], "there is no kind 'foreign-tre'; did you mean `foreign-tree`?"),
     ],
 )  # fmt: skip
-def test_unknown_names_get_a_suggestion(arguments: list[str], said: str) -> None:
+def test_unknown_names_get_a_suggestion(arguments: list[str], message: str) -> None:
     command = [EXECUTABLE, *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
 
 
 def test_help_is_printed_without_arguments() -> None:
@@ -418,21 +424,21 @@ def test_keep_that_matches_nothing_is_a_warning(output: Path) -> None:
         assert done.returncode == 1
         return [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
 
-    said = ["warning: --keep shara/** matches no file"]
+    expected = ["warning: --keep shara/** matches no file"]
     keep = ("--keep", "shara/**", "--keep", "lib/*/site-packages/*.py")
-    assert warnings("check", output, *keep) == said
-    assert warnings("check", output, "-j", "2", *keep) == said
-    assert warnings("fix", "--dry-run", output, *keep) == said
-    # One package of the run is enough.
+    assert warnings("check", output, *keep) == expected
+    assert warnings("check", output, "-j", "2", *keep) == expected
+    assert warnings("fix", "--dry-run", output, *keep) == expected
+    # There is no warning if it matches in one package of the run.
     assert warnings("check", output, "--keep", "lib/python3.12/**") == []
     done = run("check", output, CONDA_PRUNE_KEEP="shara/**")
     assert "warning: CONDA_PRUNE_KEEP shara/** matches no file\n" in done.stderr
 
 
-def test_keep_may_be_meant_for_a_package_that_failed(output: Path) -> None:
+def test_keep_is_not_reported_if_a_package_failed(output: Path) -> None:
     broken(output)
     assert "matches no file" not in run("check", output, "--keep", "shara/**").stderr
 
 
-def test_show_warns_of_keep_that_matches_nothing() -> None:
+def test_show_warns_about_keep_that_matches_nothing() -> None:
     assert "--keep shara/** matches no file" in run("show", STRAY[0].path, "--keep", "shara/**").stderr

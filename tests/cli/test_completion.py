@@ -1,4 +1,4 @@
-"""Shells complete commands, options, kinds and formats; help reads like a manual page."""
+"""Shell completion of commands, options, kinds and formats; and the help texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def completed(*words: str) -> list[str]:
-    """What bash would be given for the last word."""
+    """Return the completions of the last word in bash."""
     done = run(
         _CONDA_PRUNE_COMPLETE="bash_complete",
         COMP_WORDS=" ".join(("conda-prune", *words)),
@@ -30,7 +30,7 @@ def completed(*words: str) -> list[str]:
     return [line.split(",", 1)[1] for line in done.stdout.splitlines() if line]
 
 
-def test_nothing_fits_nothing() -> None:
+def test_an_unknown_word_has_no_completions() -> None:
     assert completed("xyz") == []
 
 
@@ -44,7 +44,7 @@ def test_options_are_completed() -> None:
     assert {"--in-place", "--output-dir", "--select"} <= set(completed("fix", "--"))
 
 
-def test_kinds_are_completed_also_after_a_comma() -> None:
+def test_kinds_are_completed_after_a_comma() -> None:
     assert completed("explain", "foreign-t") == [kind for kind in KINDS if kind.startswith("foreign-t")]
     assert set(completed("check", "--select", "")) == {*KINDS, "all"}
     assert completed("check", "--select", "orphan,left") == ["orphan,leftover"]
@@ -58,7 +58,7 @@ def test_values_are_completed() -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_script_is_the_shells_own(shell: str) -> None:
+def test_the_script_is_written_for_the_shell(shell: str) -> None:
     done = run("completion", shell, PATH=os.path.dirname(EXECUTABLE))
     assert done.returncode == 0
     assert done.stderr == ""
@@ -68,7 +68,7 @@ def test_the_script_is_the_shells_own(shell: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_completes_with_it(tmp_path: Path) -> None:
+def test_bash_completes_with_the_script(tmp_path: Path) -> None:
     script = f"""
 PATH={os.path.dirname(EXECUTABLE)}:$PATH
 eval "$(conda-prune completion bash)"
@@ -83,7 +83,7 @@ complete -p conda-prune
     assert registered.endswith(" conda-prune")
 
 
-def test_another_shell_is_wrong_usage() -> None:
+def test_an_unknown_shell_is_wrong_usage() -> None:
     assert run("completion", "tcsh").returncode == 2
 
 
@@ -116,14 +116,14 @@ def test_help_shows_examples_that_name_real_options(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "fix", "show", "report"])
-def test_help_tells_the_exit_codes(command: str) -> None:
+def test_help_lists_the_exit_codes(command: str) -> None:
     text = run(command, "--help").stdout
     assert "Exit codes:" in text
     for code in ("0", "2", "3"):
         assert f"\n    {code}  " in text
 
 
-def test_help_names_every_command_environment_and_files() -> None:
+def test_help_lists_commands_environment_and_files() -> None:
     text = run("--help").stdout
     for word in (*COMMANDS, "CONDA_PRUNE_SELECT", "NO_COLOR", "[tool.conda-prune]", "Exit codes:"):
         assert word in text
@@ -138,5 +138,5 @@ def test_the_version_and_help_have_short_forms() -> None:
     assert run("-V").stdout == run("--version").stdout
 
 
-def test_files_are_left_to_the_shell() -> None:
+def test_file_names_are_completed_by_the_shell() -> None:
     assert completed("check", "out") == ["out"]

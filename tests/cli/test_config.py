@@ -1,4 +1,4 @@
-"""`config`: every setting is shown with its value and where it comes from."""
+"""`config` shows every setting with its value and where it comes from."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_every_key_of_a_file_is_shown(tmp_path: Path) -> None:
     assert shown == set(KEYS)
 
 
-def test_defaults_are_called_defaults(tmp_path: Path) -> None:
+def test_defaults_are_marked_as_defaults(tmp_path: Path) -> None:
     assert {setting["origin"] for setting in settings(tmp_path).values()} == {"default"}
     assert config(tmp_path).stdout.startswith("configuration file: none\n")
 
 
-def test_values_of_a_file_name_the_file(project: Path) -> None:
+def test_a_value_from_a_file_names_the_file(project: Path) -> None:
     found = settings(project)
     assert found["jobs"] == {"value": 2, "origin": str(project / "pixi.toml")}
     assert found["keep"] == {"value": ["share/**"], "origin": str(project / "pixi.toml")}
@@ -49,12 +49,12 @@ def test_values_of_a_file_name_the_file(project: Path) -> None:
     assert settings(project, "--no-config")["jobs"] == {"value": 1, "origin": "default"}
 
 
-def test_variables_win_over_the_file(project: Path) -> None:
+def test_variables_override_the_file(project: Path) -> None:
     found = settings(project, CONDA_PRUNE_JOBS="3")
     assert found["jobs"] == {"value": 3, "origin": "CONDA_PRUNE_JOBS"}
 
 
-def test_a_variable_of_one_command_wins(project: Path) -> None:
+def test_a_variable_for_one_command_wins(project: Path) -> None:
     variables = {"CONDA_PRUNE_JOBS": "3", "CONDA_PRUNE_CHECK_JOBS": "4"}
     assert settings(project, "check", **variables)["jobs"] == {"value": 4, "origin": "CONDA_PRUNE_CHECK_JOBS"}
     assert settings(project, "fix", **variables)["jobs"] == {"value": 3, "origin": "CONDA_PRUNE_JOBS"}

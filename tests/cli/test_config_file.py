@@ -1,15 +1,16 @@
-"""`[tool.conda-prune]`: which file counts, what may stand in it, and what wins over it."""
+"""`[tool.conda-prune]`: which file is used, what it may contain, and what overrides it."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from conda_prune.cli.config_file import KEYS, find_settings
+from conda_prune.cli.config_file import KEYS, find_configuration
 from conda_prune.errors import UsageError
 
 from ..executable import EXECUTABLE
@@ -38,8 +39,8 @@ def write(directory: Path, text: str, name: str = "pyproject.toml") -> Path:
     return path
 
 
-def test_no_file_is_no_settings(tmp_path: Path) -> None:
-    assert find_settings(str(tmp_path)) is None
+def test_without_a_file_there_are_no_settings(tmp_path: Path) -> None:
+    assert find_configuration(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "pixi.toml"])
@@ -48,16 +49,16 @@ def test_the_nearest_file_with_the_table_counts(tmp_path: Path, name: str) -> No
     nearest = write(tmp_path / "a", HEAD + 'select = ["leftover"]\n', name)
     write(tmp_path / "a" / "b", '[project]\nname = "conda-prune-user"\n')
     write(tmp_path / "a" / "b" / "c", "# conda-prune\n[tool.other]\nselect = 1\n")
-    found = find_settings(str(tmp_path / "a" / "b" / "c"))
+    found = find_configuration(str(tmp_path / "a" / "b" / "c"))
     assert found is not None
     assert found.path == str(nearest)
     assert found.values == {"select": ("leftover",)}
 
 
-def test_a_broken_file_of_somebody_else_is_passed_over(tmp_path: Path) -> None:
+def test_a_broken_file_without_the_table_is_skipped(tmp_path: Path) -> None:
     write(tmp_path, "[[[ this is no TOML")
     (tmp_path / "pixi.toml").mkdir()
-    assert find_settings(str(tmp_path)) is None
+    assert find_configuration(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -73,16 +74,16 @@ def test_a_broken_file_of_somebody_else_is_passed_over(tmp_path: Path) -> None:
 )
 def test_values_are_those_of_the_command_line(tmp_path: Path, text: str, values: dict[str, object]) -> None:
     write(tmp_path, HEAD + text)
-    found = find_settings(str(tmp_path))
+    found = find_configuration(str(tmp_path))
     assert found is not None
     assert found.values == values
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected_message"),
     [
         pytest.param('selekt = ["orphan"]', "selekt", id="unknown-key"),
-        pytest.param("in-place = true", "in-place", id="what-a-run-writes-is-said-on-the-command-line"),
+        pytest.param("in-place = true", "in-place", id="output-belongs-on-the-command-line"),
         pytest.param("select = 3", "select", id="a-number-for-a-list"),
         pytest.param('select = ["orphan", 3]', "select", id="a-number-in-a-list"),
         pytest.param('deep = "yes"', "deep", id="a-text-for-a-flag"),
@@ -92,15 +93,15 @@ def test_values_are_those_of_the_command_line(tmp_path: Path, text: str, values:
         pytest.param('[tool.conda-prune.check]\nselect = "orphan"', "check", id="a-table-in-the-table"),
     ],
 )
-def test_a_key_that_is_none_is_wrong_usage(tmp_path: Path, text: str, said: str) -> None:
+def test_an_unknown_key_or_type_is_wrong_usage(tmp_path: Path, text: str, expected_message: str) -> None:
     path = write(tmp_path, HEAD + text)
-    with pytest.raises(UsageError, match=said) as caught:
-        find_settings(str(tmp_path))
+    with pytest.raises(UsageError, match=expected_message) as caught:
+        find_configuration(str(tmp_path))
     assert str(path) in str(caught.value)
     done = run_in(tmp_path, "check", STRAY[0].path)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert said in done.stderr
+    assert expected_message in done.stderr
     assert str(path) in done.stderr.replace("\n", "")
 
 
@@ -112,25 +113,26 @@ def test_a_key_that_is_none_is_wrong_usage(tmp_path: Path, text: str, said: str)
         pytest.param(HEAD + 'select = "a"\nselect = "b"', "cannot be read", id="a-key-twice"),
     ],
 )
-def test_a_file_with_the_table_that_cannot_be_read_is_wrong_usage(tmp_path: Path, text: str, reason: str) -> None:
+def test_an_unreadable_file_with_the_table_is_wrong_usage(tmp_path: Path, text: str, reason: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(UsageError, match=reason) as caught:
-        find_settings(str(tmp_path))
+        find_configuration(str(tmp_path))
     assert str(path) in str(caught.value)
 
 
-def test_two_tables_side_by_side_are_wrong_usage(tmp_path: Path) -> None:
+def test_two_tables_in_one_directory_are_wrong_usage(tmp_path: Path) -> None:
     write(tmp_path, HEAD)
     write(tmp_path, HEAD, "pixi.toml")
     with pytest.raises(UsageError, match="both"):
-        find_settings(str(tmp_path))
+        find_configuration(str(tmp_path))
 
 
 def kinds_found(done: subprocess.CompletedProcess[str]) -> set[str]:
-    return {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  foreign-")}
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("To ")]
+    return {kind for line in lines for kind in re.findall(r"\b(foreign-\w+) \d", line)}
 
 
-def test_the_file_counts_and_the_environment_wins_and_the_command_line_over_both(tmp_path: Path) -> None:
+def test_the_command_line_overrides_variables_which_override_the_file(tmp_path: Path) -> None:
     path = STRAY[0].path
     assert kinds_found(run_in(tmp_path, "check", path)) == {"foreign-path"}
     write(tmp_path, HEAD + 'extend-select = ["foreign-tree"]\n')
@@ -141,21 +143,21 @@ def test_the_file_counts_and_the_environment_wins_and_the_command_line_over_both
     ) == {"foreign-path", "foreign-tree"}  # fmt: skip
 
 
-def test_a_variable_of_one_command_wins_over_that_of_all(tmp_path: Path) -> None:
+def test_a_variable_for_one_command_overrides_the_general_one(tmp_path: Path) -> None:
     path = STRAY[0].path
     both = {"CONDA_PRUNE_EXTEND_SELECT": "orphan", "CONDA_PRUNE_CHECK_EXTEND_SELECT": "foreign-tree"}
     assert kinds_found(run_in(tmp_path, "check", path, **both)) == {"foreign-path", "foreign-tree"}
     assert run_in(tmp_path, "check", path, CONDA_PRUNE_FORMAT="jsonl").stdout.startswith('{"schema_version"')
 
 
-def test_a_key_reaches_only_the_commands_that_have_the_option(tmp_path: Path) -> None:
+def test_a_key_applies_only_to_commands_with_the_option(tmp_path: Path) -> None:
     write(tmp_path, HEAD + 'format = "jsonl"\nlevel = 3\n')
     assert run_in(tmp_path, "check", STRAY[0].path).stdout.startswith('{"schema_version"')
     assert run_in(tmp_path, "show", STRAY[0].path).stdout.startswith(STRAY[0].path.name)
     assert run_in(tmp_path, "explain", "orphan").returncode == 0
 
 
-def test_a_wrong_value_is_said_with_its_file(tmp_path: Path) -> None:
+def test_a_wrong_value_names_its_file(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + 'color = "blue"\n')
     done = run_in(tmp_path, "check", STRAY[0].path)
     assert done.returncode == 2
@@ -167,13 +169,13 @@ def test_a_wrong_value_is_said_with_its_file(tmp_path: Path) -> None:
     assert "foreign-path" in done.stderr
 
 
-def test_help_is_given_whatever_the_file_says(tmp_path: Path) -> None:
+def test_help_works_with_a_broken_file(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "nonsense = 1\n")
     assert run_in(tmp_path, "check", "--help").returncode == 0
     assert run_in(tmp_path, "check", STRAY[0].path).returncode == 2
 
 
-# Files that somebody else may have put where they are looked for
+# Files that another user may have created where we search
 
 needs_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
 US, OTHER, THIRD = 0, 12345, 23456
@@ -226,7 +228,7 @@ def test_file_of_another_user_is_an_error(
         return
     assert (done.returncode, done.stdout) == (2, "")
     message = " ".join(done.stderr.split())
-    assert f"{config} has [tool.conda-prune], and belongs to another user (user {OTHER})" in message
+    assert f"{config} has [tool.conda-prune] but belongs to another user (user {OTHER})" in message
     assert f"--config {config}" in message
     for arguments, used in ((("--config", config), True), (("--no-config",), False)):
         done = run_in(project, "check", "-v", *arguments, STRAY[0].path, **environment)
@@ -235,20 +237,20 @@ def test_file_of_another_user_is_an_error(
 
 AS_ANOTHER_USER = """
 import os, sys
-from conda_prune.cli.config_file import UsageError, find_settings
+from conda_prune.cli.config_file import UsageError, find_configuration
 
 try:
-    find_settings(sys.argv[2])  # Imports what the other user may not be able to read.
+    find_configuration(sys.argv[2])  # Import the modules that the other user may not be able to read.
 except UsageError:
     pass
 os.setuid(int(sys.argv[1]))
-print(find_settings(sys.argv[2]).values)
+print(find_configuration(sys.argv[2]).values)
 """
 
 
 @needs_root
 @pytest.mark.parametrize(("owner", "accepted"), [(OTHER, True), (US, True), (THIRD, False)])
-def test_others_trust_their_own_files_and_roots(tmp_path: Path, owner: int, accepted: bool) -> None:
+def test_users_trust_their_own_files_and_those_of_root(tmp_path: Path, owner: int, accepted: bool) -> None:
     write(tmp_path, HEAD + "deep = true\n")
     owned(tmp_path / "pyproject.toml", owner)
     for directory in (tmp_path, *tmp_path.parents):
@@ -272,7 +274,7 @@ def test_link_of_another_user_is_an_error(tmp_path: Path) -> None:
 
 
 @needs_root
-def test_file_of_another_user_without_the_table_is_passed_over(tmp_path: Path) -> None:
+def test_file_of_another_user_without_the_table_is_skipped(tmp_path: Path) -> None:
     owned(write(tmp_path, '[dependencies]\nconda-prune = "*"\n', "pixi.toml"), OTHER)
     assert run_in(tmp_path, "check", STRAY[0].path).returncode == 1
 
@@ -296,7 +298,7 @@ def test_named_pipe_is_not_waited_for(tmp_path: Path, name: str, command: tuple[
         pytest.param(HEAD + "#" + "x" * (5 << 20), id="too large"),
     ],
 )
-def test_hostile_file_is_an_error_in_one_line(tmp_path: Path, text: str) -> None:
+def test_hostile_file_is_one_error_line(tmp_path: Path, text: str) -> None:
     write(tmp_path, text)
     done = run_in(tmp_path, "check", STRAY[0].path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -328,7 +330,7 @@ def test_config_option_names_the_file(tmp_path: Path) -> None:
     assert "foreign-tree" in run_in(tmp_path, "show", "--config", other, path).stdout
 
 
-def test_no_config_option_reads_none(tmp_path: Path) -> None:
+def test_no_config_option_reads_no_file(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "nonsense = 1\n")
     path = STRAY[0].path
     assert run_in(tmp_path, "check", path).returncode == 2
@@ -340,24 +342,24 @@ def test_no_config_option_reads_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_message"),
     [
         (("--config", "absent.toml"), "absent.toml cannot be read: No such file or directory"),
         (("--config", "."), "it is a directory"),
         (("--config", "without.toml"), "without.toml has no table [tool.conda-prune]"),
-        (("--config", "with.toml", "--no-config"), "exclude each other"),
+        (("--config", "with.toml", "--no-config"), "cannot be combined"),
         (("--config",), "requires an argument"),
     ],
 )
-def test_wrong_config_option_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_config_option_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], expected_message: str) -> None:
     write(tmp_path, "[tool.conda-build]\n", "without.toml")
     write(tmp_path, HEAD, "with.toml")
     done = run_in(tmp_path, "check", STRAY[0].path, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in " ".join(done.stderr.split())
+    assert expected_message in " ".join(done.stderr.split())
 
 
-def test_every_key_is_an_option_and_says_its_type() -> None:
+def test_every_key_is_an_option_of_its_type() -> None:
     import click
 
     from conda_prune.cli import COMMANDS, cli
@@ -373,4 +375,4 @@ def test_every_key_is_an_option_and_says_its_type() -> None:
     assert set(KEYS) <= set(options)
     for key, kind in KEYS.items():
         assert any(option.is_flag for option in options[key]) is (kind == "true or false"), key
-        assert any(option.multiple for option in options[key]) is (kind == "a text or a list of texts"), key
+        assert any(option.multiple for option in options[key]) is (kind == "a string or a list of strings"), key

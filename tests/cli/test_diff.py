@@ -1,4 +1,4 @@
-"""`diff` through the executable: the verdict, what is listed, and the exit code."""
+"""`diff`, run through its executable: the verdict, the list of differences, and the exit code."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_a_repair_with_other_options_is_unexpected(tmp_path: Path) -> None:
     assert run("diff", seed.path, new, "--extend-select", "foreign-tree").returncode == 0
 
 
-def test_more_than_ten_members_are_counted_until_asked_for(tmp_path: Path) -> None:
+def test_more_than_ten_differences_are_listed_only_if_verbose(tmp_path: Path) -> None:
     seed = STRAY[-1]
     new = repaired(seed, tmp_path)
-    assert "more (-v lists them)" in run("diff", seed.path, new).stdout
+    assert "more (use -v to list them)" in run("diff", seed.path, new).stdout
     removed = [finding.path for finding in conda_prune.check(seed.path, deep=True).findings]
     assert all(path in run("diff", "-v", seed.path, new).stdout for path in removed)
 
@@ -68,7 +68,7 @@ def test_a_member_that_was_changed_is_named(tmp_path: Path) -> None:
     assert "the bytes of its tar header differ" in done.stdout
 
 
-def test_json_is_what_its_schema_says(tmp_path: Path) -> None:
+def test_json_matches_its_schema(tmp_path: Path) -> None:
     assert json.loads(run("schema", "diff").stdout) == json.loads(schema_text())
     for seed in (*STRAY, *CLEAN):
         printed = json.loads(run("diff", "--format", "json", seed.path, repaired(seed, tmp_path)).stdout)
@@ -78,7 +78,7 @@ def test_json_is_what_its_schema_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["old", "new"])
-def test_a_package_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, which: str) -> None:
+def test_an_unreadable_package_is_named_in_one_line(tmp_path: Path, which: str) -> None:
     cut = tmp_path / STRAY[0].path.name
     shutil.copy(STRAY[0].path, cut)
     cut.write_bytes(cut.read_bytes()[:-50])
@@ -89,7 +89,7 @@ def test_a_package_that_cannot_be_read_is_named_in_one_line(tmp_path: Path, whic
         assert done.stderr.count("\n") == 1
 
 
-def test_from_python(tmp_path: Path) -> None:
+def test_diff_works_from_python(tmp_path: Path) -> None:
     seed = STRAY[0]
     difference = conda_prune.diff(seed.path, repaired(seed, tmp_path))
     assert difference.changes

@@ -1,4 +1,4 @@
-"""Many packages: results in order, a worker that dies costs its own package, and no worker outlives its parent."""
+"""Worker processes: results arrive in order, a dead worker costs one package, and no worker outlives its parent."""
 
 from __future__ import annotations
 
@@ -40,40 +40,40 @@ def die_at_three(number: int) -> str:
     return f"did {number}"
 
 
-def leave_at_two(number: int) -> str:
+def exit_at_two(number: int) -> str:
     if number == 2:
         raise SystemExit(1)
     return f"did {number}"
 
 
-def died(number: int, how: str) -> str:
-    return f"{number} {how}"
+def worker_died(number: int, reason: str) -> str:
+    return f"{number} {reason}"
 
 
-def never(number: int, how: str) -> int:
-    raise AssertionError(how)
+def no_worker_died(number: int, reason: str) -> int:
+    raise AssertionError(reason)
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 @pytest.mark.parametrize("count", [0, 1, 2, 9])
 def test_results_come_in_the_order_of_the_tasks(count: int, jobs: int) -> None:
-    assert list(run(range(count), double, never, jobs)) == [2 * number for number in range(count)]
+    assert list(run(range(count), double, no_worker_died, jobs)) == [2 * number for number in range(count)]
 
 
-def test_a_slow_first_task_holds_back_no_work() -> None:
-    assert list(run(range(4), slowest_first, never, 2)) == [0, 1, 2, 3]
+def test_a_slow_first_task_does_not_delay_the_others() -> None:
+    assert list(run(range(4), slowest_first, no_worker_died, 2)) == [0, 1, 2, 3]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
 def test_a_worker_that_dies_costs_its_own_task() -> None:
-    assert list(run(range(7), die_at_three, died, 2)) == [
+    assert list(run(range(7), die_at_three, worker_died, 2)) == [
         "did 0", "did 1", "did 2", "3 its worker process was killed by SIGKILL", "did 4",
         "5 its worker process ended with exit code 7", "did 6",
     ]  # fmt: skip
 
 
-def test_all_workers_dying_at_once_still_gives_every_result() -> None:
-    outcomes = list(run([2] * 4, leave_at_two, died, 4))
+def test_every_task_has_a_result_if_all_workers_die() -> None:
+    outcomes = list(run([2] * 4, exit_at_two, worker_died, 4))
     assert outcomes == ["2 its worker process ended with exit code 1"] * 4
 
 
@@ -92,7 +92,7 @@ def is_running(process: int) -> bool:
 
 @pytest.mark.skipif(os.name == "nt", reason="os.kill ends a process on Windows")
 def test_closing_the_results_stops_the_workers_at_once() -> None:
-    results: Iterator[int] = iter(run(range(50), process_after_a_while, never, 2))
+    results: Iterator[int] = iter(run(range(50), process_after_a_while, no_worker_died, 2))
     found = {next(results) for _ in range(4)}
     started = time.monotonic()
     results.close()  # type: ignore[attr-defined]
@@ -106,8 +106,8 @@ def print_and_return(number: int) -> int:
     return number
 
 
-def test_what_a_worker_prints_is_not_taken_for_a_result() -> None:
-    assert list(run(range(4), print_and_return, never, 2)) == [0, 1, 2, 3]
+def test_output_of_a_worker_is_not_taken_for_a_result() -> None:
+    assert list(run(range(4), print_and_return, no_worker_died, 2)) == [0, 1, 2, 3]
 
 
 def read_standard_input(number: int) -> bytes:
@@ -115,7 +115,7 @@ def read_standard_input(number: int) -> bytes:
 
 
 def test_workers_do_not_read_each_others_tasks() -> None:
-    assert list(run(range(4), read_standard_input, never, 2)) == [b""] * 4
+    assert list(run(range(4), read_standard_input, no_worker_died, 2)) == [b""] * 4
 
 
 @pytest.mark.parametrize("command", ["check", "fix"])
@@ -186,7 +186,7 @@ def test_a_killed_worker_fails_one_package_and_no_other(tmp_path: Path) -> None:
 
 
 def workers(parent: int) -> list[int]:
-    """The processes that do the work of a run with -j."""
+    """Return the IDs of the worker processes of a run with -j."""
     found = []
     for entry in Path("/proc").iterdir():
         try:

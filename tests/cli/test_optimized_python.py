@@ -1,4 +1,4 @@
-"""`python -OO` strips docstrings; what they say to users is still there."""
+"""`python -OO` strips docstrings, but users still see their text."""
 
 from __future__ import annotations
 

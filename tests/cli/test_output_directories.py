@@ -1,6 +1,7 @@
-"""Whole output directories: one that rattler-build made, and one with the names that conda-build gives.
+"""Whole output directories: a real one of rattler-build, and one with the directory names of conda-build.
 
-Both hold source archives, build directories and packages that failed their tests, next to packages with stray bytecode.
+Both contain source archives, build directories and packages that failed their tests, next to packages with stray
+bytecode.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ os._exit(0)
 
 
 def source_archive(path: Path) -> Path:
-    """Write an upstream source archive, with bytecode that upstream should not have shipped."""
+    """Write an upstream source archive that contains bytecode, as it should not."""
     tree = path.parent / "two-1.0"
     tree.mkdir(parents=True)
     (tree / "m.cpython-39.pyc").write_bytes(pyc("cpython-39"))
@@ -58,7 +59,7 @@ def write_recipe(directory: Path, source: Path, name: str, script: list[str], te
         "package": {"name": name, "version": "1.0"},
         "source": {"url": source.as_uri(), "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
         "build": {"script": [f"mkdir -p $PREFIX/{os.path.dirname(STRAY_FILE)}", *script]},
-        # Where there is a test, its environment would need them.
+        # The test environment would need the run requirements.
         "requirements": {} if test else {"run": ["python_abi 3.13.* *_cp313"]},
         "tests": [{"script": [test]}] if test else [],
     }
@@ -69,7 +70,7 @@ def write_recipe(directory: Path, source: Path, name: str, script: list[str], te
 
 @pytest.fixture
 def rattler_build_output(tmp_path: Path) -> Path:
-    """What rattler-build leaves after builds that succeed, whose script fails, and whose tests fail."""
+    """The output of rattler-build after three builds: one succeeds, one script fails, and one test fails."""
     subdir = subprocess.run([sys.executable, "-c", SUBDIR], capture_output=True, text=True, check=True).stdout.strip()
     source = source_archive(tmp_path / "upstream" / "two-1.0.tar.bz2")
     copy = f"cp m.cpython-39.pyc $PREFIX/{STRAY_FILE}"
@@ -96,7 +97,7 @@ def rattler_build_output(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def conda_build_output(tmp_path: Path) -> Path:
-    """The names that conda-build gives in its croot; there are packages with stray bytecode in every directory."""
+    """The directories in the croot of conda-build, each with packages that have stray bytecode."""
     croot = tmp_path / "conda-bld"
     build = croot / "two_1699999999999"
     host = build / ("_h_env" + "_placehold" * 24)[:200]
@@ -117,7 +118,7 @@ def conda_build_output(tmp_path: Path) -> Path:
 
 
 def contents(directory: Path, but: Path) -> dict[str, bytes]:
-    """Return every file below a directory, but those next to the packages."""
+    """Return every file below a directory, except those next to the packages."""
     return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file() and but not in path.parents}
 
 
@@ -136,7 +137,7 @@ def test_only_the_packages_are_checked_and_fixed(layout: str, request: pytest.Fi
     for name in ("broken", "src_cache"):
         assert f"not searched: {output / name}" in verbose.stderr.splitlines()
 
-    # As a shell expands output/*/*.tar.bz2; broken/ is then named.
+    # A shell expands output/*/*.tar.bz2 like this, which names files in broken/.
     named = [path for path in output.glob("*/*.tar.bz2") if path.parent.name != "broken"]
     assert {path.parent.name for path in named} == {"src_cache", packages.name}
     assert run("check", *named).returncode == 1

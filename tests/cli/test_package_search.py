@@ -1,4 +1,4 @@
-"""PATHS: what a directory search takes and leaves out, globs, lists of paths, and runs that find nothing."""
+"""PATHS: what a directory search finds and skips, globs, lists of paths, and runs that find nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TAR_BZ2 = next(seed for seed in CLEAN if seed.path.name.endswith(".tar.bz2"))
 
 
 def source_archive(path: Path, *, mode: str = "w:bz2", format: int = tarfile.PAX_FORMAT) -> Path:
-    """Write what upstream projects publish: one directory, no info/."""
+    """Write a source archive as upstream projects publish it: one directory, no info/."""
     path.parent.mkdir(parents=True, exist_ok=True)
     headers = {"comment": "3338dea"} if format == tarfile.PAX_FORMAT else None
     with tarfile.open(path, mode, format=format, pax_headers=headers) as tar:  # type: ignore[call-overload]
@@ -43,19 +43,19 @@ def source_archive(path: Path, *, mode: str = "w:bz2", format: int = tarfile.PAX
 
 
 def put(directory: Path) -> Path:
-    """Put a clean package into a directory that may not exist yet."""
+    """Copy a clean package into a directory, which is created if needed."""
     directory.mkdir(parents=True, exist_ok=True)
     return CONDA.copy(directory)
 
 
 def checked(*arguments: object) -> list[str]:
-    """Return the paths of the packages that a check works on; it has no error."""
+    """Return the paths of the packages that a check works on, and assert that it has no error."""
     done = run("check", *arguments, "--format", "json")
     assert done.returncode in (0, 1), done.stderr
     return [result["path"] for result in json.loads(done.stdout)]
 
 
-# What a search takes
+# What a search finds
 
 
 def test_source_archive_is_not_an_error(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_source_archive_is_not_an_error(tmp_path: Path) -> None:
     assert checked(tmp_path) == [str(package)]
     done = run("fix", "--in-place", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 2
+    assert "1 of 1 package repaired" in done.stdout
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -74,7 +74,7 @@ def test_verbose_counts_source_archives(tmp_path: Path, jobs: str) -> None:
     source_archive(tmp_path / "a" / "foo-2.0.tar.bz2", format=tarfile.GNU_FORMAT)
     done = run("check", "-v", "-j", jobs, tmp_path)
     assert done.returncode == 0
-    assert "2 .tar.bz2 files hold no info/index.json and are not packages" in done.stderr.splitlines()
+    assert "2 .tar.bz2 files are not packages (they have no info/index.json)" in done.stderr.splitlines()
 
 
 @pytest.mark.parametrize("position", ["first", "middle", "last"])
@@ -111,14 +111,14 @@ def test_damaged_tar_bz2_may_be_a_package(tmp_path: Path) -> None:
 def test_named_archive_without_index_is_an_error(tmp_path: Path) -> None:
     source = source_archive(tmp_path / "foo-1.0.tar.bz2")
     assert run("check", source).returncode == 3
-    # As shells expand output/*/*.tar.bz2.
+    # A shell expands output/*/*.tar.bz2 like this.
     in_cache = source_archive(tmp_path / "src_cache" / "foo-1.0.tar.bz2")
     package = TAR_BZ2.copy(tmp_path)
     assert checked(in_cache, package) == [str(package)]
     assert run("check", in_cache).returncode == 2
 
 
-# What it leaves out
+# What a search skips
 
 
 NOT_SEARCHED = [
@@ -136,7 +136,7 @@ def test_other_tools_directories_are_not_searched(tmp_path: Path, directory: str
     unwanted = put(tmp_path / directory)
     assert checked(tmp_path) == [str(wanted)]
     assert set(checked("--no-default-excludes", tmp_path)) == {str(wanted), str(unwanted)}
-    # What is named is searched, and so is what is below such a directory.
+    # A named directory is searched, even if it is an excluded one or below one.
     assert checked(unwanted.parent) == [str(unwanted)]
     assert checked(unwanted) == [str(unwanted)]
 
@@ -182,7 +182,7 @@ def test_exclude_patterns(tmp_path: Path, patterns: list[str], left: list[str] |
     finally:
         os.chdir(before)
     expected = everything if left is None else left
-    assert sorted(Path(target.below).as_posix() for target in found.targets) == expected
+    assert sorted(Path(package.below).as_posix() for package in found.packages) == expected
     options = [word for pattern in patterns for word in ("--exclude", pattern)]
     done = subprocess.run(
         [EXECUTABLE, "check", "output", *options, "--format", "json"], cwd=tmp_path, capture_output=True, check=False
@@ -231,11 +231,11 @@ def test_links_into_excluded_directories_are_not_followed(tmp_path: Path) -> Non
 # Globs and lists
 
 
-def test_glob_without_a_match_is_said_plainly(tmp_path: Path) -> None:
+def test_glob_without_a_match_is_reported(tmp_path: Path) -> None:
     pattern = str(tmp_path / "no-*.conda")
     done = run("check", pattern)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: no files match {pattern}; check the paths; --allow-empty accepts this\n"
+    assert done.stderr == f"error: no files match {pattern}; check the paths, or use --allow-empty\n"
     done = run("check", pattern, put(tmp_path))
     assert (done.returncode, done.stderr) == (0, f"warning: no files match {pattern}\n")
     assert run("check", pattern, "--allow-empty").returncode == 0
@@ -292,10 +292,10 @@ def test_a_glob_with_many_stars_takes_little_time(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
     package = put(directory)
     started = time.process_time()
-    assert [target.path for target in find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/*.conda"]).targets] == [
+    assert [package.path for package in find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/*.conda"]).packages] == [
         str(package)
     ]
-    assert find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/no.conda"]).targets == ()
+    assert find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/no.conda"]).packages == ()
     assert time.process_time() - started < 5, "trying every division of the path among the stars takes hours"
 
 
@@ -321,7 +321,7 @@ def test_empty_list_is_an_error(tmp_path: Path, text: str, source: str) -> None:
             assert line.startswith("error: ") is (code == 2)
 
 
-def test_list_may_come_from_windows(tmp_path: Path) -> None:
+def test_list_may_have_windows_line_ends(tmp_path: Path) -> None:
     package = put(tmp_path)
     (tmp_path / "list").write_bytes(f"\ufeff{package}\r\n\r\n".encode())
     assert checked("--files-from", tmp_path / "list") == [str(package)]
@@ -361,13 +361,13 @@ def test_run_without_a_package_is_an_error(tmp_path: Path) -> None:
     assert run("check", "--allow-empty", "-q", tmp_path / "nothing").stderr == ""
 
 
-def test_error_names_what_was_not_searched(tmp_path: Path) -> None:
+def test_error_lists_what_was_not_searched(tmp_path: Path) -> None:
     *_, directory = empty_outputs(tmp_path)
     done = run("check", directory)
     assert f"not searched: {directory / 'broken'}, {directory / 'src_cache'}; " in done.stderr
     assert "--no-default-excludes" in done.stderr
     assert "--allow-empty" in done.stderr
-    assert "1 .tar.bz2 file holds no info/index.json" in run("check", tmp_path / "sources").stderr
+    assert "1 .tar.bz2 file is not a package (it has no info/index.json)" in run("check", tmp_path / "sources").stderr
 
 
 def test_failed_package_is_not_an_empty_run(tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_failed_package_is_not_an_empty_run(tmp_path: Path) -> None:
     assert run("check", tmp_path / "absent.conda", "--allow-empty").returncode == 3
 
 
-def test_allow_empty_accepts_a_directory_that_no_build_made(tmp_path: Path) -> None:
+def test_allow_empty_accepts_a_missing_output_directory(tmp_path: Path) -> None:
     done = run("check", tmp_path / "output", "--allow-empty")
     assert (done.returncode, done.stderr) == (0, f"no conda packages in {tmp_path / 'output'}\n")
     assert run("check", tmp_path / "output").returncode == 3

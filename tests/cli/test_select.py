@@ -1,4 +1,4 @@
-"""`--select`, `--extend-select` and `--ignore`: which kinds are repaired, and what is shown whatever they say."""
+"""`--select`, `--extend-select` and `--ignore`: which kinds are repaired, and which are always shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ..corpus.bytecode import cached, pyc
 from ..corpus.packages import File, PackageSpec, write_package
 from ..executable import run
-from ..judgement.test_plan import edit
+from ..judgement.packages import with_listing
 from ..seed import STRAY
 
 TREE, OLD_TREE = "lib/python3.11/site-packages", "lib/python3.10/site-packages"
@@ -37,7 +37,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def found(package: Path, *arguments: str) -> set[str]:
-    """Return the kinds that would be repaired, and assert that they are what a fix repairs."""
+    """Return the kinds that would be repaired, and assert that `fix` repairs the same ones."""
     done = run("check", package, *arguments, "--format", "json")
     (checked,) = json.loads(done.stdout)
     (fixed,) = json.loads(run("fix", package, "--dry-run", *arguments, "--format", "json").stdout)
@@ -67,14 +67,14 @@ def test_kinds_are_chosen(package: Path, arguments: list[str], expected: set[str
     assert found(package, *arguments) == expected
 
 
-def test_notes_are_shown_whatever_is_selected(package: Path) -> None:
+def test_notes_are_shown_regardless_of_the_selection(package: Path) -> None:
     for arguments in ([], ["--select", "orphan"], ["--ignore", "orphan"]):
         done = run("check", package, *arguments)
-        assert "1 file of another Python's tree remains (6 B): --extend-select foreign-tree" in done.stdout
+        assert "1 file of another Python's tree remains (6 B): use --extend-select foreign-tree" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["--select", "orphan"], ["--ignore", "unknown-variant"]])
-def test_undecided_packages_are_shown_whatever_is_selected(tmp_path: Path, arguments: list[str]) -> None:
+def test_undecided_packages_are_shown_regardless_of_the_selection(tmp_path: Path, arguments: list[str]) -> None:
     files = {f"{TREE}/m.py": File(b"m = 1\n"), cached(f"{TREE}/m.py", "cpython-311"): File(pyc("cpython-311"))}
     spec = PackageSpec("p", "1", "0", subdir="linux-64", depends=("python >=3.8",), files=files)
     done = run("check", write_package(spec, tmp_path), *arguments)
@@ -85,14 +85,14 @@ def test_undecided_packages_are_shown_whatever_is_selected(tmp_path: Path, argum
 @pytest.mark.parametrize(
     ("arguments", "corrected"), [([], 1), (["--select", "orphan"], 1), (["--ignore", "stale-listing"], 0)]
 )
-def test_listings_are_made_true_unless_ignored(tmp_path: Path, arguments: list[str], corrected: int) -> None:
-    wrong = edit(lambda by, all_: by["share/x"].update(size_in_bytes=9))
+def test_listings_are_corrected_unless_ignored(tmp_path: Path, arguments: list[str], corrected: int) -> None:
+    wrong = with_listing(lambda by, all_: by["share/x"].update(size_in_bytes=9))
     spec = PackageSpec("p", "1", "0", subdir="linux-64", files={"share/x": File(b"x")}, paths_json=wrong)
     path = write_package(spec, tmp_path)
     (result,) = json.loads(run("fix", "--in-place", path, *arguments, "--format", "json").stdout)
     assert result["summary"]["corrected"] == corrected
 
 
-def test_command_to_fix_selects_the_same() -> None:
+def test_the_proposed_command_has_the_same_selection() -> None:
     done = run("check", STRAY[0].path, "--extend-select", "foreign-tree", "--ignore", "orphan")
     assert "--in-place --extend-select foreign-tree --ignore orphan" in done.stdout

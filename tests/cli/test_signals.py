@@ -1,4 +1,4 @@
-"""Ctrl-C, a termination and a reader that has enough: nothing temporary stays, and the exit code says what happened."""
+"""Ctrl-C, SIGTERM and closed pipes: no temporary file is left, and the exit code says what happened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..corpus.packages import write_package
 from ..executable import EXECUTABLE
 from .test_jobs import workers
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX-only")
 
 ROOT = Path(__file__).parents[2]
 SEED = ROOT / "testdata" / "seed"
@@ -29,7 +29,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Directory:
-    """Packages to fix, in the two states in which they may be found afterwards."""
+    """Packages to fix, with their content before and after. Afterwards, each must have one of the two."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "work"
@@ -74,7 +74,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Directory:
 
 
 def interrupted(directory: Directory, number: signal.Signals, delay: float, *options: str, group: bool = False) -> int:
-    """Send a signal after so many seconds; return the exit code."""
+    """Send a signal after some seconds, and return the exit code."""
     directory.restore()
     process = directory.start(*options)
     time.sleep(delay)
@@ -82,13 +82,13 @@ def interrupted(directory: Directory, number: signal.Signals, delay: float, *opt
         (os.killpg if group else os.kill)(process.pid, number)
     _, stderr = process.communicate(timeout=60)
     directory.check()
-    # Until the command line itself runs, an interruption is Python's own to report.
+    # Before our own code runs, Python reports an interruption itself.
     assert "Traceback" not in stderr or ", in run\n" not in stderr, stderr
     return process.returncode
 
 
 def moments(directory: Directory, count: int, *options: str) -> list[float]:
-    """Random times while a run lasts, from after Python has started."""
+    """Return random times in seconds between the start of our code and the end of a run."""
     directory.restore()
     started = time.monotonic()
     directory.start(*options).communicate()
@@ -103,12 +103,12 @@ def moments(directory: Directory, count: int, *options: str) -> list[float]:
 def test_an_interruption_leaves_nothing(
     directory: Directory, number: signal.Signals, options: tuple[str, ...], count: int
 ) -> None:
-    # A terminal's Ctrl-C goes to all processes, a termination to one.
+    # A terminal sends Ctrl-C to all processes of the group. SIGTERM is usually sent to one.
     group = number == signal.SIGINT
     codes = [
         interrupted(directory, number, moment, *options, group=group) for moment in moments(directory, count, *options)
     ]
-    # Before the first line of ours runs, Python's own ways of dying apply.
+    # A signal before our first line runs ends Python in its own way.
     assert set(codes) <= {0, CODES[number], -number}
     assert CODES[number] in codes
 
@@ -125,7 +125,7 @@ def test_no_worker_outlives_an_interruption(directory: Directory) -> None:
     directory.check()
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(directory: Directory) -> None:
+def test_a_closed_pipe_ends_the_run_quietly(directory: Directory) -> None:
     directory.restore()
     process = directory.start()
     assert process.stdout is not None
@@ -139,7 +139,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(directory: Directory) -> None:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A package whose payload takes libzstd much longer than a second to compress at level 19, in any of its jobs."""
+    """A package with a payload of which every zstd job takes much longer than a second at level 19."""
     rng = random.Random(1)
     words = [bytes(rng.choices(b"abcdefghij \n", k=rng.randint(3, 9))) for _ in range(5000)]
     text = b" ".join(rng.choices(words, k=4 << 20))
@@ -176,7 +176,7 @@ def test_interruption_does_not_wait_for_the_compressor(
 
 
 def test_signals_that_the_shell_ignores_stay_ignored(directory: Directory) -> None:
-    """As `nohup` and shells without job control have it for what runs in the background."""
+    """`nohup`, and shells without job control, let background processes ignore signals."""
     directory.restore()
     process = subprocess.Popen(
         ["sh", "-c", "trap '' HUP INT TERM; exec \"$@\"", "sh", EXECUTABLE, "fix", "--in-place", str(directory.path)],
@@ -195,7 +195,7 @@ def test_signals_that_the_shell_ignores_stay_ignored(directory: Directory) -> No
 def test_an_interruption_while_libarchive_reads_is_not_swallowed(
     tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a handler raises inside of a callback from C is lost: so handlers never run there."""
+    """An exception that a signal handler raises inside a C callback is lost, so handlers must not run there."""
     from conda_prune import fix
     from conda_prune.rewrite import verify
 

@@ -17,7 +17,7 @@ ROUNDS = 15
 
 
 def cost(command: list[str], environment: dict[str, str], directory: Path) -> float:
-    """Return the processor time of a command in seconds."""
+    """Return the CPU time of a command in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=environment, cwd=directory, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -25,7 +25,7 @@ def cost(command: list[str], environment: dict[str, str], directory: Path) -> fl
 
 
 def test_a_check_starts_within_twice_the_import_of_click(tmp_path: Path) -> None:
-    # As installers leave it: our modules are compiled, as click's are.
+    # As after an installation, our modules are compiled, like those of click.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
     conda = next(seed for seed in CLEAN if seed.path.suffix == ".conda")

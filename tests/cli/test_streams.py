@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or whose reader left: the work is finished, and the exit code is true."""
+"""Standard streams that are closed or full, and closed pipes: the work is finished, and the exit code is right."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ STREAMS = {
     "stderr left": "2>&0 </dev/null",
     "both left": ">&0 2>&0 </dev/null",
 }
-"""What a shell does to the streams; standard input is a pipe that is open for writing and that nobody reads."""
+"""Redirections of the streams by a shell. Standard input is the writing end of a pipe that nobody reads."""
 
 LOST = "error: results cannot be written to standard output: "
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command, its exit code with streams that work, and what it needs."""
+    """A command, its exit code if the streams work, and what it needs."""
 
     arguments: tuple[str, ...]
     code: int = 0
     package: bool | None = None
-    """Whether it gets a package with stray files, a clean one, or none."""
+    """True: it gets packages with stray files; False: clean ones; None: none."""
 
 
 CASES = {
@@ -73,15 +73,15 @@ CASES = {
 
 
 @dataclass
-class Ran:
+class Completed:
     code: int
     stdout: str
     stderr: str
     directory: Path = field(default_factory=Path)
 
 
-def start(directory: Path, redirections: str, *arguments: str) -> Ran:
-    """Run the command in a directory, with the streams as a shell redirects them."""
+def start(directory: Path, redirections: str, *arguments: str) -> Completed:
+    """Run the command in a directory, with redirected streams."""
     reader, left = os.pipe()
     os.close(reader)
     try:
@@ -92,11 +92,11 @@ def start(directory: Path, redirections: str, *arguments: str) -> Ran:
         )  # fmt: skip
     finally:
         os.close(left)
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return Completed(done.returncode, done.stdout, done.stderr)
 
 
 def prepare(directory: Path, case: Case) -> list[str]:
-    """Make what a case needs; return its arguments."""
+    """Create what a case needs, and return its arguments."""
     if "prefix" in case.arguments:
         unpack(directory / "prefix", modules("lib/python3.10/site-packages/own", "__init__", tags=("cpython-310",)))
     if "results.jsonl" in case.arguments:
@@ -116,7 +116,7 @@ def prepare(directory: Path, case: Case) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_streams_that_fail_end_no_work_and_falsify_no_exit_code(name: str, tmp_path: Path) -> None:
+def test_failing_streams_change_neither_the_work_nor_the_exit_code(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     found = {}
     for streams, redirections in STREAMS.items():
@@ -127,33 +127,33 @@ def test_streams_that_fail_end_no_work_and_falsify_no_exit_code(name: str, tmp_p
         found[streams].directory = directory
     normal = found["normal"]
     assert normal.code == case.code, normal.stderr
-    for streams, ran in found.items():
+    for streams, completed in found.items():
         expected = case.code
         if normal.stdout and case.code in (0, 1):
             lost = "stdout" in streams or streams in ("all closed", "both left")
             if lost:
                 expected = 141 if "left" in streams else 3
-        assert ran.code == expected, (streams, ran)
-        assert "Traceback" not in ran.stderr
+        assert completed.code == expected, (streams, completed)
+        assert "Traceback" not in completed.stderr
         if streams == "stdout left":
-            assert ran.stderr == normal.stderr
+            assert completed.stderr == normal.stderr
         elif streams.startswith("stdout") and normal.stdout:
-            *rest, last = ran.stderr.splitlines()
+            *rest, last = completed.stderr.splitlines()
             assert last == LOST + ("it is closed" if streams == "stdout closed" else "No space left on device")
             assert rest == normal.stderr.splitlines()
         elif "stderr" in streams and "report" not in name:
-            assert varying(ran.stdout) == varying(normal.stdout), streams
+            assert without_times(completed.stdout) == without_times(normal.stdout), streams
         if "prefix fix" in name:
-            assert not list(ran.directory.rglob("*.pyc")), streams
+            assert not list(completed.directory.rglob("*.pyc")), streams
         if case.arguments[:2] == ("fix", "--in-place") and "--dry-run" not in case.arguments:
-            packages = ran.directory / "channel" / SUBDIR
+            packages = completed.directory / "channel" / SUBDIR
             assert_true(packages)
             for package in packages.glob("*.conda"):
                 assert start(tmp_path, "", "check", str(package)).code == 0, (streams, package)
 
 
-def varying(text: str) -> str:
-    """Return a text without what differs between two runs: times."""
+def without_times(text: str) -> str:
+    """Return the text without times, which differ between two runs."""
     return re.sub(r"\d+\.\d+( s\b|,$)", "", text, flags=re.MULTILINE)
 
 
@@ -161,39 +161,39 @@ def varying(text: str) -> str:
     ("arguments", "code"), [(("check", "-"), 2), (("check", "--files-from", "-"), 2), (("report", "-"), 3)]
 )
 def test_reading_a_closed_standard_input_is_an_error(tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
-    ran = start(tmp_path, "<&-", *arguments)
-    assert (ran.code, ran.stdout) == (code, "")
-    assert "Bad file descriptor" in ran.stderr
+    completed = start(tmp_path, "<&-", *arguments)
+    assert (completed.code, completed.stdout) == (code, "")
+    assert "Bad file descriptor" in completed.stderr
 
 
 @pytest.mark.parametrize("format_", ["text", "json", "jsonl", "sarif", "github"])
-def test_result_file_on_a_full_disk_is_an_error_after_the_work(tmp_path: Path, format_: str) -> None:
+def test_result_file_on_a_full_disk_fails_after_the_work(tmp_path: Path, format_: str) -> None:
     case = CASES["fix"]
     arguments = prepare(tmp_path, case)
-    ran = start(tmp_path, "", *arguments, "--format", f"{format_}=/dev/full", "--format", "json=results.json")
-    assert (ran.code, ran.stderr) == (3, "error: /dev/full: No space left on device\n")
+    completed = start(tmp_path, "", *arguments, "--format", f"{format_}=/dev/full", "--format", "json=results.json")
+    assert (completed.code, completed.stderr) == (3, "error: /dev/full: No space left on device\n")
     assert_true(tmp_path / "channel" / SUBDIR)
     assert {one["status"] for one in json.loads((tmp_path / "results.json").read_text())} == {"fixed", "indexed"}
 
 
 def test_lost_standard_output_does_not_shorten_result_files(tmp_path: Path) -> None:
     arguments = prepare(tmp_path, CASES["check stray"])
-    ran = start(tmp_path, STREAMS["stdout left"], *arguments, "--format", "text", "--format", "json=results.json")
-    assert (ran.code, ran.stderr) == (141, "")
+    completed = start(tmp_path, STREAMS["stdout left"], *arguments, "--format", "text", "--format", "json=results.json")
+    assert (completed.code, completed.stderr) == (141, "")
     assert len(json.loads((tmp_path / "results.json").read_text())) == 2
 
 
-def test_check_stops_when_nobody_reads_its_results(tmp_path: Path) -> None:
+def test_check_stops_when_its_pipe_is_closed(tmp_path: Path) -> None:
     prepare(tmp_path, CASES["check stray"])
     missing = [f"missing-{number}.conda" for number in range(2000)]
     listed = tmp_path / "listed"
     listed.write_text("\n".join([str(tmp_path / "channel"), *missing]))
-    ran = start(tmp_path, STREAMS["stdout left"], "check", "--files-from", str(listed))
-    # It read the first package, whose result could not be delivered, and no other.
-    assert (ran.code, ran.stderr) == (141, "")
+    completed = start(tmp_path, STREAMS["stdout left"], "check", "--files-from", str(listed))
+    # It stopped after the first package, whose result could not be printed.
+    assert (completed.code, completed.stderr) == (141, "")
 
 
-def test_results_reach_a_slow_reader_of_a_pipe_that_does_not_block(tmp_path: Path) -> None:
+def test_results_reach_a_slow_reader_of_a_non_blocking_pipe(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)

@@ -1,4 +1,4 @@
-"""What holds for every stream that was written with splices, whatever the codec and whoever wrote the original."""
+"""What holds for every stream that was written with splices, for both codecs and for every writer of the original."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from conda_prune.model import BlockInfo, CompressionSettings, Splice
 
 @dataclass(frozen=True)
 class Original:
-    """A compressed stream, its content, its supposed settings, and offsets in the content where something begins."""
+    """A compressed stream, its content, the settings that it claims, and offsets in the content worth testing."""
 
     packed: bytes
     content: bytes
     settings: CompressionSettings
-    places: tuple[int, ...] = ()
+    boundaries: tuple[int, ...] = ()
 
 
 def expected(content: bytes, splices: Sequence[Splice]) -> bytes:
-    """The content with the splices applied, from the back."""
+    """The content with the splices applied, last one first."""
     for splice in reversed(splices):
         content = content[: splice.start] + splice.new + content[splice.stop :]
     return content
 
 
 def open_range(directory: Path, packed: bytes) -> ByteRange:
-    """A stream within a file, with something before and after it."""
+    """A stream inside a file, with other bytes before and after it."""
     path = directory / "source"
     path.write_bytes(b"before" + packed + b"behind")
     return ByteRange(path.open("rb", buffering=0), 6, len(packed))
 
 
 def edge_splices(size: int) -> list[list[Splice]]:
-    """Splices at the edges of a content of `size` bytes."""
+    """Splices at the edges of `size` bytes of content."""
     return [
         [],
         [Splice(0, 0, b"first")],
@@ -58,12 +58,12 @@ def edge_splices(size: int) -> list[list[Splice]]:
 
 
 def splice_lists(
-    size: int, places: Sequence[int], shifts: st.SearchStrategy[int], new: st.SearchStrategy[bytes]
+    size: int, boundaries: Sequence[int], shifts: st.SearchStrategy[int], new: st.SearchStrategy[bytes]
 ) -> st.SearchStrategy[list[Splice]]:
-    """Up to six splices anywhere in `size` bytes of content, often near one of the places or an end."""
+    """Up to six splices anywhere in `size` bytes of content, often near a boundary or an end."""
     near = st.builds(
-        lambda place, shift: min(max(place + shift, 0), size),
-        st.sampled_from([*[place for place in places if place <= size], 0, size]),
+        lambda boundary, shift: min(max(boundary + shift, 0), size),
+        st.sampled_from([*[boundary for boundary in boundaries if boundary <= size], 0, size]),
         shifts,
     )
     bounds = st.lists(st.one_of(st.integers(0, size), near), max_size=11).map(sorted)
@@ -85,9 +85,9 @@ def rewrite(
     threads: int = 2,
     blocks: Sequence[BlockInfo] = (),
 ) -> tuple[Rewritten, bytes]:
-    """Rewrite as a package is rewritten, and check what holds for every result.
+    """Rewrite a stream as `rewrite_package` does, and check what holds for every result.
 
-    Where copied blocks do not fit, which `read` or the CRC-32 tells, all of it is compressed again.
+    If copied blocks do not fit, which `read` or the CRC-32 detects, everything is compressed again.
     """
     content = expected(old.content, splices)
     stream = Stream(source, old.settings, len(old.content), blocks)
@@ -109,7 +109,7 @@ def rewrite(
     return done, out.getvalue()
 
 
-def check_foreign_readers(packed: bytes, content: bytes, filter_name: str, program: str, *options: str) -> None:
+def check_other_readers(packed: bytes, content: bytes, filter_name: str, program: str, *options: str) -> None:
     """libarchive, and the codec's own program if there is one, read the stream to its end."""
     with libarchive.memory_reader(packed, format_name="raw", filter_name=filter_name) as archive:
         assert b"".join(block for entry in archive for block in entry.get_blocks()) == content

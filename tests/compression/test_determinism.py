@@ -1,4 +1,4 @@
-"""The same input, options and version of zstandard give the same bytes, however many cores and threads there are."""
+"""The same input, options and version of zstandard give the same bytes with any number of cores and threads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def digest(path: Path) -> str:
 
 
 def fixed_with_each_number_of_threads(package: Path) -> set[str]:
-    """Return the digests of the results, without the one of a package that needed no fix."""
+    """Return the digests of the results; they should all be the same."""
     found = set()
     for threads in THREADS:
         output = package.parent / str(threads)
@@ -46,7 +46,7 @@ def fixed_with_each_number_of_threads(package: Path) -> set[str]:
 
 @cache
 def large_files(size: int) -> dict[str, File]:
-    """Files before and after the stray bytecode of the sound package, most of them behind it."""
+    """Large files around the stray bytecode of the base package, most of them after it."""
     return {"bin/first": File(mixed(size // 8, 1))} | {
         f"share/{number}": File(mixed(size // 8, number)) for number in range(2, 9)
     }
@@ -56,7 +56,8 @@ IN_EVERY_RUN = {("rattler", -5), ("rattler", 3), ("rattler", 9), ("rattler", 15)
 LARGE = [
     pytest.param(".conda", writer, level, marks=() if (writer, level) in IN_EVERY_RUN else pytest.mark.long)
     for writer in ("rattler", "conda-build", "cph1")
-    # No level has the window of cph 1.x but 22, which is too slow here: at 3, the level is assumed.
+    # cph 1.x writes the window of level 22, which is too slow for a test. At level 3 with that window, the level is
+    # assumed.
     for level in ((-5, 1, 3, 9, 15, 19) if writer != "cph1" else (3,))
 ] + [pytest.param(".tar.bz2", "conda-build", level) for level in (1, 9)]
 
@@ -70,7 +71,7 @@ def test_threads_do_not_change_a_large_package(tmp_path: Path, format_: Format, 
 
 
 @pytest.mark.parametrize(("format_", "level"), [(".conda", 3), (".tar.bz2", 5)])
-def test_threads_do_not_change_a_package_at_an_asked_level(tmp_path: Path, format_: Format, level: int) -> None:
+def test_threads_do_not_change_a_package_with_a_given_level(tmp_path: Path, format_: Format, level: int) -> None:
     spec = replace(BASE, files={**BASE.files, **large_files(3 * MIB)})
     package = write_package(spec, tmp_path, format=format_)
     found = set()
@@ -93,7 +94,7 @@ def test_threads_do_not_change_a_real_package(tmp_path: Path, seed: Seed) -> Non
 
 
 def test_jobs_do_not_change_the_bytes(tmp_path: Path) -> None:
-    """Each package gets its share of the cores, so `-j` sets its number of threads, too."""
+    """`-j` also changes the number of threads, because each package gets its share of the cores."""
     spec = replace(BASE, files={**BASE.files, **large_files(3 * MIB)})
     packages = [tmp_path / "in" / format_ for format_ in FORMATS]
     for format_, directory in zip(FORMATS, packages, strict=True):

@@ -1,4 +1,4 @@
-"""Levels and modes are recovered from the bytes alone, or the nearest evidence if those do not decide."""
+"""Levels and modes are recovered from the bytes alone, or if that fails, from the best evidence there is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIB = 1 << 20
 
 @cache
 def content(size: int) -> bytes:
-    """Text that levels compress differently: words, and repetitions at all distances."""
+    """Text that each level compresses differently: words, and repetitions at all distances."""
     chance = random.Random(7)
     words = [chance.randbytes(chance.randint(2, 9)) for _ in range(2000)]
     text = bytearray(b" ".join(chance.choices(words, k=20_000)))
@@ -90,7 +90,7 @@ def test_the_default_wins_among_equivalent_levels(tmp_path: Path) -> None:
     assert recovered(tmp_path, compressed(noise, 19, 0)).level == 15
 
 
-def test_the_other_components_settings_are_tried_first(tmp_path: Path) -> None:
+def test_settings_of_the_other_component_are_tried_first(tmp_path: Path) -> None:
     prefer = CompressionSettings("zstd", 7, "reproduced", threaded=True)
     found = recovered(tmp_path, compressed(b"tiny", 3, 0), prefer)
     assert (found.level, found.threaded) == (7, True)
@@ -99,7 +99,7 @@ def test_the_other_components_settings_are_tried_first(tmp_path: Path) -> None:
 
 def test_the_recorded_level_is_tried_next_and_used_last(tmp_path: Path) -> None:
     assert recovered(tmp_path, compressed(b"tiny", 3, 0), recorded=6).level == 6
-    # A strategy that no level has at this size: nothing reproduces it.
+    # No level has this strategy at this size, so nothing reproduces the stream.
     settings = zstandard.ZstdCompressionParameters(
         window_log=22, hash_log=9, chain_log=9, search_log=1, min_match=7, strategy=2, write_content_size=True
     )
@@ -110,7 +110,7 @@ def test_the_recorded_level_is_tried_next_and_used_last(tmp_path: Path) -> None:
 
 
 def long_mode(data: bytes, level: int, *, sized: bool) -> bytes:
-    """What `zstd --long=26` writes; threads=1 is what its command line uses."""
+    """What `zstd --long=26` writes. Its command line also uses threads=1."""
     settings = zstandard.ZstdCompressionParameters.from_level(
         level, source_size=len(data), enable_ldm=True, window_log=26, threads=1, write_content_size=sized
     )
@@ -121,7 +121,7 @@ def long_mode(data: bytes, level: int, *, sized: bool) -> bytes:
 @pytest.mark.parametrize("sized", [False, True])
 @pytest.mark.parametrize("level", [1, 3, 9])
 def test_an_assumed_level_is_not_slower_than_the_original(tmp_path: Path, level: int, sized: bool) -> None:
-    """Long mode has the window of level 21, whatever the level is."""
+    """Long mode has the window of level 21 at every level."""
     data = content(3 * MIB)
     packed = long_mode(data + bytes(62 * MIB) if sized else data, level, sized=sized)
     assert zstandard.get_frame_parameters(packed).window_size == 64 * MIB
@@ -141,14 +141,14 @@ def test_long_mode_of_the_zstd_command_assumes_a_fast_level(tmp_path: Path) -> N
     assert (found.source, found.level) == ("assumed", 3)
 
 
-def test_a_window_that_clients_refuse_assumes_no_slow_level(tmp_path: Path) -> None:
+def test_a_huge_window_does_not_assume_a_slow_level(tmp_path: Path) -> None:
     settings = zstandard.ZstdCompressionParameters.from_level(3, window_log=28, write_content_size=False)
     packed = zstandard.ZstdCompressor(compression_params=settings).compressobj()
     found = recovered(tmp_path, packed.compress(content(MIB)) + packed.flush())
     assert (found.source, found.level) == ("assumed", 3)
 
 
-def test_a_stream_without_size_is_level_22_of_old_writers(tmp_path: Path) -> None:
+def test_a_stream_without_size_can_be_level_22(tmp_path: Path) -> None:
     packed = compressed(content(MIB // 2), 22, 0, sized=False)
     assert recovered(tmp_path, packed).level == 22
 

@@ -1,4 +1,4 @@
-"""Splices are applied to content that arrives in pieces."""
+"""Splices are applied to content that arrives in pieces of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads end with the work that started them, whichever side fails, and never wait for each other forever."""
+"""Threads end with the work that started them, even if one side fails, and never wait for each other forever."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_items_made_ahead_keep_their_order(count: int) -> None:
     assert list(ahead(numbers(count), 3)) == list(range(count))
 
 
-def test_no_more_items_are_made_ahead_than_asked() -> None:
+def test_a_limited_number_of_items_is_made_ahead() -> None:
     made: list[int] = []
-    things = ahead(numbers(100, made), 3)
-    assert next(things) == 0
+    items = ahead(numbers(100, made), 3)
+    assert next(items) == 0
     time.sleep(0.05)
-    assert len(made) <= 5, "one taken, three waiting, one on its way"
-    things.close()
+    assert len(made) <= 5, "one taken, three waiting, one being made"
+    items.close()
 
 
 def test_a_failure_follows_the_items_before_it() -> None:
@@ -53,10 +53,10 @@ def test_a_failure_follows_the_items_before_it() -> None:
         yield 1
         raise Broken
 
-    things = ahead(failing(), 3)
-    assert next(things) == 1
+    items = ahead(failing(), 3)
+    assert next(items) == 1
     with pytest.raises(Broken):
-        next(things)
+        next(items)
 
 
 @pytest.mark.parametrize("count", [0, 1, 100])
@@ -95,19 +95,19 @@ def test_failing_work_ends_the_sink() -> None:
 
 
 def test_threads_are_given_in_the_order_of_reservation() -> None:
-    """Even if there are enough for the second while the first, which needs more, waits."""
+    """This holds even if there are enough for the second while the first, which needs more, is waiting."""
     budget = ThreadBudget(2)
     order: list[str] = []
 
-    def work(name: str, count: int, place: object) -> None:
-        with budget.threads(count, place):
+    def work(name: str, count: int, reservation: object) -> None:
+        with budget.threads(count, reservation):
             order.append(name)
 
     with budget.threads(1):
-        places = [budget.reserve(), budget.reserve()]
-        second = threading.Thread(target=work, args=("second", 1, places[1]))
+        reservations = [budget.reserve(), budget.reserve()]
+        second = threading.Thread(target=work, args=("second", 1, reservations[1]))
         second.start()
-        first = threading.Thread(target=work, args=("first", 2, places[0]))
+        first = threading.Thread(target=work, args=("first", 2, reservations[0]))
         first.start()
         time.sleep(0.05)
         assert order == []
@@ -131,7 +131,7 @@ def test_submitted_work_is_done_once(threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_failure_is_raised_where_the_result_is_asked_for(threads: int) -> None:
+def test_a_failure_is_raised_where_the_result_is_requested(threads: int) -> None:
     def fail() -> None:
         raise Broken
 

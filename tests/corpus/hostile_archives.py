@@ -201,5 +201,5 @@ FRAMES = (
     *frame_case("zstd-window", wide, "window", "memory"),
     *frame_case("zstd-dictionary", for_a_dictionary, "dictionary"),
     *frame_case("zstd-checksum", lambda tar: flipped(checksummed(tar), -1), "checksum", "damaged", "corrupt"),
-    *frame_case("zstd-content-size", of_another_size, "claims", "size", "damaged", "corrupt"),
+    *frame_case("zstd-content-size", of_another_size, "says that", "size", "damaged", "corrupt"),
 )

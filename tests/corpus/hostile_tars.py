@@ -44,7 +44,7 @@ SIZES = ("size", "number")
 
 TARS = (
     *tar_case("tar-empty", lambda members: b"", *ENDS_EARLY),
-    *tar_case("tar-without-end", lambda members: b"".join(members), *ENDS_EARLY),
+    *tar_case("tar-without-end", b"".join, *ENDS_EARLY),
     *tar_case("tar-with-half-an-end", lambda members: b"".join(members) + bytes(BLOCK), *ENDS_EARLY),
     *tar_case("tar-cut-at-member", lambda members: b"".join(members[:-1]), *ENDS_EARLY),
     *tar_case("tar-cut-in-member", lambda members: b"".join([*members, EXTRA])[:-BLOCK], *ENDS_EARLY),
@@ -126,9 +126,9 @@ def in_component(id: str, component: str, member: bytes, *reasons: str) -> Hosti
 TARS += (
     in_component("tar-stranger-in-info", "info", EXTRA, "not below info/"),
     in_component("tar-in-both-components", "pkg", tar_member("info/about.json", b"{}"), "both"),
-    in_component("tar-hardlink-to-pkg", "info", tar_member("info/h", type=b"1", linkname=MODULE), "not there"),
+    in_component("tar-hardlink-to-pkg", "info", tar_member("info/h", type=b"1", linkname=MODULE), "does not exist"),
     in_component(
-        "tar-hardlink-to-info", "pkg", tar_member("share/h", type=b"1", linkname="info/index.json"), "not there"
+        "tar-hardlink-to-info", "pkg", tar_member("share/h", type=b"1", linkname="info/index.json"), "does not exist"
     ),
     in_component("tar-index-in-pkg", "pkg", tar_member("info/index.json", b"{}"), "info component"),
 )

@@ -132,7 +132,7 @@ def test_without_fix_findings_exit_1_and_nothing_is_written(tmp_path: Path) -> N
     assert tree(prefix) == before
 
 
-def test_fix_removes_what_is_stray_and_the_directories_that_held_nothing_else(tmp_path: Path) -> None:
+def test_fix_removes_strays_and_emptied_directories(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE, **OLD_TAG, "share/empty/keep": ""})
     (prefix / "share/made-empty").mkdir()
     before = tree(prefix)
@@ -140,7 +140,7 @@ def test_fix_removes_what_is_stray_and_the_directories_that_held_nothing_else(tm
     done = hook("--fix", build(prefix))
     assert done.returncode == 0, done.stderr
     assert "fixed " in done.stdout
-    assert f"−{len(stray)} files" in done.stdout
+    assert f"{len(stray)} files dropped" in done.stdout
     gone = stray | {"lib/python3.10/site-packages/own/__pycache__"}
     assert tree(prefix) == {path: content for path, content in before.items() if path not in gone}
     assert hook(build(prefix)).returncode == 0
@@ -172,7 +172,7 @@ def test_a_record_that_lists_only_files_owns_them(tmp_path: Path) -> None:
     assert files(prefix) >= set(OLD_TREE)
 
 
-def test_a_directory_that_a_record_owns_stays_when_it_is_emptied(tmp_path: Path) -> None:
+def test_an_emptied_directory_that_a_record_owns_stays(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", OLD_TREE)
     write_record(prefix, "other", ["lib/python3.10"])
     hook("--fix", "--extend-select", "foreign-tree", build(prefix))
@@ -339,7 +339,7 @@ BAD = {
     "a file": Bad(3, "it is not a prefix: it is not a directory", a_file),
     "no conda-meta": Bad(3, "no conda-meta directory", lambda p: (p / "conda-meta").rmdir(), {"CONDA_BUILD": ""}),
     "no PY_VER": Bad(2, "PY_VER is not set", variables={"PY_VER": "", "SP_DIR": ""}),
-    "PY_VER is no version": Bad(2, "no version of Python", variables={"PY_VER": "three"}),
+    "PY_VER is not a version": Bad(2, "is not a version of Python", variables={"PY_VER": "three"}),
     "no such Python": Bad(2, "no such Python", arguments=("--python", "3.x")),
     "conda-meta is a file": Bad(3, "its conda-meta cannot be read: Not a directory", a_file_for_conda_meta),
     "record is a directory": Bad(
@@ -353,9 +353,9 @@ BAD = {
     "record without name": Bad(3, "broken-1.0-0.json has no name", a_record("{}")),
     "record without files": Bad(3, "lists no files", a_record('{"name": "a", "version": "1", "build": "0"}')),
     "files is no list": Bad(
-        3, "files that are no list", a_record('{"name": "a", "version": "1", "build": "0", "files": "x"}')
+        3, "files that are not a list of strings", a_record('{"name": "a", "version": "1", "build": "0", "files": "x"}')
     ),
-    "paths are no list": Bad(
+    "paths are not a list": Bad(
         3,
         "paths_data without a list",
         a_record('{"name": "a", "version": "1", "build": "0", "files": [], "paths_data": {"paths": [1]}}'),
@@ -376,7 +376,7 @@ def test_bad_input_is_one_clear_line_and_nothing_is_touched(tmp_path: Path, bad:
     assert tree(tmp_path) == before
 
 
-def test_a_missing_py_ver_is_answered_with_the_python_that_is_there(tmp_path: Path) -> None:
+def test_a_missing_py_ver_suggests_the_installed_python(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {})
     write_record(prefix, "python", [], version="3.12.4")
     assert "use --python 3.12, any or none" in hook(prefix).stderr
@@ -546,7 +546,7 @@ def test_a_pipe_with_bytecodes_name_is_not_waited_for(tmp_path: Path) -> None:
     assert not (prefix / "lib/python3.10/site-packages/own/__pycache__").exists()
 
 
-def test_a_file_that_cannot_be_read_is_judged_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_judged_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TAG})
     real = os.open
 

@@ -1,4 +1,4 @@
-"""Runs the command line under faults: the n-th system call fails or is the last one, or all calls are written down."""
+"""Runs the command line with faults: the n-th system call fails, or kills the process. It can also log all calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC, "EACCES": errno.EACCES}
 
 
 def why_not() -> str:
-    """Return why faults cannot be injected here, or nothing."""
+    """Return why faults cannot be injected here, or "" if they can."""
     if sys.platform != "linux":
         return "faults are injected with LD_PRELOAD, which only Linux has"
     return "" if shutil.which("cc") else "there is no C compiler to build the fault injection with"
@@ -27,7 +27,7 @@ def why_not() -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: `calls` is how many calls were counted, None when the run was killed."""
+    """How a run ended. `calls` is the number of counted system calls, or None if the run was killed."""
 
     code: int
     stdout: str
@@ -36,7 +36,7 @@ class Outcome:
 
 
 class Harness:
-    """A process that runs the command line on request; use it in a `with` statement."""
+    """A process that runs the command line on request. Use it in a `with` statement."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -75,9 +75,11 @@ class Harness:
         log: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Run the command line with a fault at the `point`-th call below `watched`; at most `most` bytes a call.
+        """Run the command line with a fault at the `point`-th system call for a path below `watched`.
 
-        `environment` adds to the variables of this process.
+        Reading calls are counted if `reads` is set, otherwise writing calls. `most` limits the bytes that one call may
+        read or write (0: no limit). `environment` is added to the variables of this process. There are many parameters
+        because each of them is one property of a fault.
         """
         request = {
             "argv": argv,

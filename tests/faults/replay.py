@@ -1,8 +1,8 @@
-"""What a disk may hold after a power failure: every legal loss of a recorded run.
+"""Computes what a disk may contain after a power failure: every loss that the rules allow during a recorded run.
 
-Bytes count as safe once their file was synced, names once their directory was. Until then, any of them may be there or
-not, in any combination, written bytes also in part or as zeros; a rename is atomic, but may reach the disk without the
-bytes. That is more than any one file system does.
+Bytes are safe after their file was synced, and names after their directory was. Until then, each of them may be on the
+disk or not, in any combination, and bytes may also be there in part or as zeros. A rename is atomic, but may reach the
+disk before the bytes. No single file system loses as much as this.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECTOR = 512
 
 @dataclass(frozen=True)
 class Event:
-    """One system call: of the file `inode`, at `path`, for renames and links from `other`."""
+    """One system call for the file `inode` at `path`. For renames and links, `other` is the old name."""
 
     call: str
     inode: int
@@ -30,17 +30,17 @@ class Event:
 
 @dataclass
 class Content:
-    """A file's bytes: what is safe, and the calls since."""
+    """A file's bytes: the synced content, and the calls since then."""
 
-    safe: bytes = b""
-    loose: list[Event] = field(default_factory=list)
+    synced: bytes = b""
+    unsynced: list[Event] = field(default_factory=list)
 
     def now(self) -> bytes:
-        return applied(self.safe, self.loose)
+        return applied(self.synced, self.unsynced)
 
 
 def recorded(log: Path) -> list[Event]:
-    """Return the calls that the shim wrote down."""
+    """Return the calls that the shim logged."""
     raw = log.read_bytes()
     events, at = [], 0
     while at < len(raw):
@@ -64,14 +64,14 @@ def applied(content: bytes, events: Sequence[Event]) -> bytes:
 
 
 def damaged(content: Content, rng: random.Random) -> Iterator[bytes]:
-    """Yield what may be on the disk of a file: everything, nothing, and parts of what was not synced."""
+    """Yield what may be on the disk of a file: everything, only what was synced, and parts of the rest."""
     yield content.now()
-    if not content.loose:
+    if not content.unsynced:
         return
-    yield content.safe
+    yield content.synced
     yield bytes(len(content.now()))
     for _ in range(2):
-        yield applied(content.safe, [event for event in content.loose if rng.random() < 0.5])
+        yield applied(content.synced, [event for event in content.unsynced if rng.random() < 0.5])
     torn = bytearray(content.now())
     for start in range(0, len(torn), SECTOR):
         if rng.random() < 0.3:
@@ -82,46 +82,46 @@ def damaged(content: Content, rng: random.Random) -> Iterator[bytes]:
 def after_power_failure(
     before: dict[str, bytes], events: Sequence[Event], *, when_done: bool = False
 ) -> Iterator[dict[str, bytes]]:
-    """Yield every state of the files that a power failure at any moment may leave, with its names and contents.
+    """Yield every state (contents by name) that a power failure at any moment may leave.
 
-    With `when_done`, only those of a failure after the last call.
+    With `when_done`, only the states after the last call.
     """
     rng = random.Random(0)
     contents = {-number: Content(data) for number, data in enumerate(before.values(), 1)}
     names = {path: -number for number, path in enumerate(before, 1)}
     of_inode: dict[int, int] = {}
-    loose_names: list[tuple[Event, int]] = []
+    unsynced_names: list[tuple[Event, int]] = []
     for number, event in enumerate([*events, Event("end", 0, "", "", 0, b"")]):
         if event.call == "end" or not when_done:
-            yield from _states(names, loose_names, contents, rng)
+            yield from _states(names, unsynced_names, contents, rng)
         if event.call == "create":
             contents[number] = Content()
             of_inode[event.inode] = number
-            loose_names.append((event, number))
+            unsynced_names.append((event, number))
         elif event.call in ("write", "truncate"):
-            contents[of_inode[event.inode]].loose.append(event)
+            contents[of_inode[event.inode]].unsynced.append(event)
         elif event.call in ("rename", "link", "unlink"):
-            loose_names.append((event, 0))
+            unsynced_names.append((event, 0))
         elif event.call == "fsync" and event.inode in of_inode:
-            synced = contents[of_inode[event.inode]]
-            synced.safe, synced.loose = synced.now(), []
+            file = contents[of_inode[event.inode]]
+            file.synced, file.unsynced = file.now(), []
         elif event.call == "fsync":
-            names = _renamed(names, loose_names)
-            loose_names = []
+            names = _renamed(names, unsynced_names)
+            unsynced_names = []
 
 
 def _states(
-    names: dict[str, int], loose: list[tuple[Event, int]], contents: dict[int, Content], rng: random.Random
+    names: dict[str, int], unsynced: list[tuple[Event, int]], contents: dict[int, Content], rng: random.Random
 ) -> Iterator[dict[str, bytes]]:
-    for chosen in itertools.product((False, True), repeat=len(loose)):
-        some = [change for change, keep in zip(loose, chosen, strict=True) if keep]
-        kept = _renamed(names, some, [change for change in loose if change not in some])
+    for chosen in itertools.product((False, True), repeat=len(unsynced)):
+        some = [change for change, keep in zip(unsynced, chosen, strict=True) if keep]
+        kept = _renamed(names, some, [change for change in unsynced if change not in some])
         for variants in zip(*(_cycled(contents[file], rng) for file in kept.values()), strict=True):
             yield dict(zip(kept, variants, strict=True))
 
 
 def _cycled(content: Content, rng: random.Random) -> list[bytes]:
-    """Return six contents a file may have, the same one where nothing is loose."""
+    """Return six possible contents of a file, or six times the same if everything was synced."""
     variants = list(damaged(content, rng))
     return list(itertools.islice(itertools.cycle(variants), 6))
 
@@ -129,7 +129,7 @@ def _cycled(content: Content, rng: random.Random) -> list[bytes]:
 def _renamed(
     names: dict[str, int], changes: list[tuple[Event, int]], lost: Sequence[tuple[Event, int]] = ()
 ) -> dict[str, int]:
-    """Return the names after some changes; the files of lost creations still exist for the renames that follow."""
+    """Return the names after some changes. A file whose creation was lost may still have been renamed later."""
     made = dict(names)
     created = {event.path: file for event, file in lost if event.call == "create"}
     for event, file in changes:

@@ -1,7 +1,7 @@
-"""Runs the command line once per request, each in a forked copy of a process that has everything imported already.
+"""Runs the command line once per request, in a fork of a process that has already imported everything.
 
-Requests are JSON lines on standard input, answers JSON lines on standard output. Starting Python costs a hundred times
-what a fork does, and there are thousands of faults to try.
+Requests are JSON lines on standard input, and answers are JSON lines on standard output. Starting Python takes a
+hundred times as long as a fork, and there are thousands of faults to try.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-/* Counts, logs, fails, shortens or kills at the file system calls of one directory.
+/* Counts, logs, shortens or fails the file system calls for one directory, or kills the process at one of them.
  *
- * Loaded with LD_PRELOAD. Nothing happens before arm() is called; from then on, every call that concerns a path below
- * `watched` is numbered from 1. Writing calls are counted where `reading` is 0, reading calls where it is 1.
+ * Loaded with LD_PRELOAD. Nothing happens before arm() is called. After that, every call for a path below `watched` is
+ * numbered from 1. If `reading` is 0, only writing calls are counted; if it is 1, only reading calls.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -79,7 +79,7 @@ static void note(const char *call, const char *path, const char *other, long lon
         syscall(SYS_write, log_fd, data, size);
 }
 
-/* Returns whether the call is to fail, with errno set. `*last` says that it is to be the process's last one. */
+/* Returns whether the call should fail, with errno set. Sets `*last` if the process should be killed after the call. */
 static int struck(int *last)
 {
     long number = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);

@@ -1,4 +1,4 @@
-"""Whoever may write to a directory cannot aim a run of somebody else, such as root, at files outside of it."""
+"""A user who may write to a directory cannot make another user's run, such as root's, change files elsewhere."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..corpus.crafted import BASE
 from ..corpus.packages import Format, write_package
 from ..environment.test_prefix import unpack
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs audit events of Linux's calls, and links")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's audit events, and links")
 
 
 def attacked(directory: Path, attack: str, *command: object, step: int = 1) -> dict[str, Any]:
-    """Run a command line with an attack at every `step`-th of its points; return the summary."""
+    """Run a command line with an attack at every `step`-th point; return the summary."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.attack", str(directory), attack, str(step), *map(str, command)],
         cwd=Path(__file__).parents[2],
@@ -38,12 +38,12 @@ def attacked(directory: Path, attack: str, *command: object, step: int = 1) -> d
 
 
 def make_victim(directory: Path, *names: str) -> None:
-    """Make files of somebody else: one, and a tree with the given names, both as an entry and one level below."""
-    for place in (directory / "tree", directory / "top", directory / "top" / "sub"):
-        place.mkdir(parents=True, exist_ok=True)
+    """Make another user's files: a single one, and the given names in a tree, at the top and one level below."""
+    for parent in (directory / "tree", directory / "top", directory / "top" / "sub"):
+        parent.mkdir(parents=True, exist_ok=True)
         for name in names:
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_bytes(b"precious")
+            (parent / name).parent.mkdir(parents=True, exist_ok=True)
+            (parent / name).write_bytes(b"precious")
     (directory / "file").write_bytes(b"precious")
     for path in directory.rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -54,7 +54,7 @@ def outcomes(summary: dict[str, Any]) -> set[int]:
 
 
 def a_package(directory: Path, format_: Format) -> tuple[Path, str]:
-    """Make a package in `original`, and the victim; return the path that it will have in `work`."""
+    """Make a package in `original`, and the victim's files; return the path that it will have in `work`."""
     sub = directory / "original" / "top" / "sub"
     sub.mkdir(parents=True)
     package = write_package(BASE, sub, format=format_)
@@ -62,13 +62,13 @@ def a_package(directory: Path, format_: Format) -> tuple[Path, str]:
     try:
         os.setxattr(package, "user.origin", b"theirs")
     except OSError:
-        pass  # The attack is then about modes only.
+        pass  # Then the attack only concerns modes.
     make_victim(directory / "victim", package.name, package.name + ".orig")
     return directory / "work" / "top" / "sub" / package.name, package.name
 
 
 def attacks(names: Iterable[str], always: tuple[str, ...]) -> list[Any]:
-    """Return attacks as parameters; only some are tried in every run, since each takes a run for every point."""
+    """Return attacks as parameters. Each takes one run for every point, so only some are part of the short tests."""
     return [pytest.param(name, marks=() if name.startswith(always) else pytest.mark.long) for name in names]
 
 
@@ -100,7 +100,7 @@ def test_a_fix_elsewhere_changes_nothing_outside(tmp_path: Path, attack: str, fo
 @pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.long), 7])
 @pytest.mark.parametrize("attack", ONCE_IT_WRITES)
 def test_the_hook_changes_nothing_outside(tmp_path: Path, attack: str, step: int) -> None:
-    """With the prefix itself, each of its deepest directories, and every file swapped."""
+    """The prefix itself, each of its deepest directories, and every file are swapped."""
     listing = "lib/python3.11/site-packages/own-1.0.dist-info/RECORD"
     own = modules("lib/python3.11/site-packages/own", "m", tags=("cpython-311", "cpython-310"))
     content = {**own, listing: record("lib/python3.11/site-packages", own, listing)}

@@ -1,4 +1,4 @@
-"""A package that is cut or has a bit flipped is refused, or still holds exactly what it held."""
+"""A package that is truncated or has a flipped bit is refused, or still has exactly the same content."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ REAL: dict[Format, str] = {
 }
 
 
-def held(package: Path) -> dict[str, tuple[bytes, str, bytes]]:
+def content_of(package: Path) -> dict[str, tuple[bytes, str, bytes]]:
     """What Python's own readers find in a package: type, target and content of every member."""
-    found = {}
+    members = {}
     for tar in read_components(package).values():
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
             for member in archive:
                 stream = archive.extractfile(member) if member.isreg() else None
-                found[member.name] = (member.type, member.linkname, stream.read() if stream else b"")
-    return found
+                members[member.name] = (member.type, member.linkname, stream.read() if stream else b"")
+    return members
 
 
 class Victim:
-    """A package whose bytes are damaged: counts what is noticed; raises AssertionError for what is not."""
+    """A package whose bytes are damaged. Counts damage that is detected, and raises AssertionError for other damage."""
 
     def __init__(self, directory: Path, package: Path) -> None:
         self.path = directory / package.name
         self.good = package.read_bytes()
         self.path.write_bytes(self.good)
-        self._held = held(self.path)
+        self._content = content_of(self.path)
         fix(self.path, in_place=True)
-        self._fixed = held(self.path)
+        self._fixed = content_of(self.path)
         self.refused = self.harmless = 0
 
     def becomes(self, damaged: bytes) -> None:
-        """Check one damaged version: an error that leaves it as it is, or all content as it was."""
+        """Check one damaged version: either an error that leaves it unchanged, or all content is unchanged."""
         self.path.write_bytes(damaged)
         inode = self.path.stat().st_ino
         try:
@@ -60,17 +60,17 @@ class Victim:
             assert os.listdir(self.path.parent) == [self.path.name]
             return
         self.harmless += 1
-        assert held(self.path) == self._held, "a silent corruption"
+        assert content_of(self.path) == self._content, "a silent corruption"
         fix(self.path, in_place=True)
-        assert held(self.path) == self._fixed, "a silent corruption"
+        assert content_of(self.path) == self._fixed, "a silent corruption"
 
-    def is_cut(self, length: int) -> None:
-        """Check the package without its end: that is never clean."""
+    def is_truncated(self, length: int) -> None:
+        """Check the package without its end, which must be refused."""
         refused = self.refused
         self.becomes(self.good[:length])
         with pytest.raises(PruneError):
             check(self.path)
-        assert self.refused == refused + 1, f"{length} of {len(self.good)} bytes pass for a package"
+        assert self.refused == refused + 1, f"{length} of {len(self.good)} bytes are accepted as a package"
 
     def has_flipped(self, bit: int) -> None:
         data = bytearray(self.good)
@@ -92,18 +92,18 @@ def bits(victim: Victim, count: int) -> list[int]:
 def test_every_truncation_of_a_small_package_is_refused(format_: Format, tmp_path: Path) -> None:
     victim = crafted(tmp_path, format_)
     for length in range(len(victim.good)):
-        victim.is_cut(length)
+        victim.is_truncated(length)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_flipped_bits_of_a_small_package_are_noticed_or_harmless(format_: Format, tmp_path: Path) -> None:
+def test_flipped_bits_of_a_small_package_are_detected_or_harmless(format_: Format, tmp_path: Path) -> None:
     victim = crafted(tmp_path, format_)
     for bit in bits(victim, 2000):
         victim.has_flipped(bit)
     assert victim.refused > victim.harmless
 
 
-def test_every_flipped_byte_of_a_payload_is_noticed(tmp_path: Path) -> None:
+def test_every_flipped_byte_of_a_payload_is_detected(tmp_path: Path) -> None:
     victim = crafted(tmp_path, ".conda")
     with zipfile.ZipFile(io.BytesIO(victim.good)) as archive:
         size = next(info.file_size for info in archive.infolist() if info.filename.startswith("pkg-"))
@@ -118,13 +118,13 @@ def test_every_flipped_byte_of_a_payload_is_noticed(tmp_path: Path) -> None:
 def test_long_every_truncation_of_a_real_package_is_refused(format_: Format, tmp_path: Path) -> None:
     victim = Victim(tmp_path, SEED / REAL[format_])
     for length in range(len(victim.good)):
-        victim.is_cut(length)
+        victim.is_truncated(length)
     print(f"{format_}: {victim.refused} truncations refused")
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("format_", FORMATS)
-def test_long_flipped_bits_of_a_real_package_are_noticed_or_harmless(format_: Format, tmp_path: Path) -> None:
+def test_long_flipped_bits_of_a_real_package_are_detected(format_: Format, tmp_path: Path) -> None:
     victim = Victim(tmp_path, SEED / REAL[format_])
     for bit in bits(victim, 20_000):
         victim.has_flipped(bit)

@@ -1,4 +1,4 @@
-"""After a power failure at any moment, the package is the old one or the new one, and a backup is what it says."""
+"""After a power failure at any moment, the package is the old or the new one, and a backup has the old content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 
 class Recording:
-    """One fix that was written down, with what was there before and after."""
+    """The system calls of one fix, with the package before and after it."""
 
     def __init__(self, harness: Harness, directory: Path, format_: Format, *options: str, most: int = 0) -> None:
         work = directory / "work"
@@ -55,12 +55,12 @@ def test_the_package_is_old_or_new_after_a_power_failure(
     states = list(recording.states())
     assert recording.bad() == 0
     when_done = after_power_failure({str(recording.package): recording.old}, recording.events, when_done=True)
-    assert all(state == {str(recording.package): recording.new} for state in when_done), "what is done stays done"
+    assert all(state == {str(recording.package): recording.new} for state in when_done), "a completed fix is not lost"
     assert len(states) >= (1000 if most else 50)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_new_package_never_lacks_its_backup(harness: Harness, tmp_path: Path, format_: Format) -> None:
+def test_a_new_package_always_has_its_backup(harness: Harness, tmp_path: Path, format_: Format) -> None:
     recording = Recording(harness, tmp_path, format_, "--backup", ".orig")
     assert recording.bad() == 0
     backup = str(recording.package) + ".orig"

@@ -1,4 +1,4 @@
-"""`prefix --fix` under faults: all is done, or all is as it was; what is left of a killed run is undone or finished."""
+"""`prefix --fix` with faults: everything is done or nothing, and the next run undoes or finishes a killed one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 @dataclass(frozen=True)
 class Case:
-    """A prefix with stray files, what is in it, and what the hook leaves of that where nothing fails."""
+    """A prefix with stray files: its content before, and its content after a run without faults."""
 
     harness: Harness
     original: Path
@@ -56,7 +56,7 @@ class Case:
     environment: dict[str, str]
 
     def run(self, *options: str, again: bool = False, **fault: Any) -> Outcome:
-        """Run the hook with a fault, in a new copy of the prefix unless it is to be run again."""
+        """Run the hook with a fault, in a new copy of the prefix or, with `again`, in the present one."""
         if not again:
             shutil.rmtree(self.prefix, ignore_errors=True)
             copy(self.original, self.prefix)
@@ -64,17 +64,17 @@ class Case:
         return self.harness.run(command, self.prefix, environment=self.environment, **fault)
 
     def now(self) -> tuple[Tree, Tree]:
-        """Return what would be packaged now, and what is left in our own files and directories."""
+        """Return what would be packaged now, and what is left of our own files and directories."""
         found = tree(self.prefix)
         ours = {path for path in found if path.startswith(tuple(f"conda-meta/{name}" for name in NAMES))}
         if "conda-meta" in found and "conda-meta" not in self.before:
-            # A build that has no such directory does not package one either.
+            # If the build has no such directory, it is not packaged.
             del found["conda-meta"]
         return {path: found[path] for path in found.keys() - ours}, {path: found[path] for path in ours}
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a directory with its links, so that names of one file are names of one file in the copy."""
+    """Copy a directory, and keep its symbolic links and hard links."""
     subprocess.run(["cp", "-a", str(source), str(target)], check=True)
 
 
@@ -105,7 +105,7 @@ def every_failure(one: Case, action: int, error: int, *, reads: bool = False) ->
         assert "Traceback" not in outcome.stderr
         found, ours = one.now()
         if outcome.code == 0:
-            # Removing what is left may fail, and then the next run does it: directories that are empty, and our own.
+            # Removing empty directories and our own files may fail. Then the next run removes them.
             assert found.keys() <= one.before.keys()
             if not reads:
                 files = {path: content for path, content in found.items() if content is not None}
@@ -118,7 +118,7 @@ def every_failure(one: Case, action: int, error: int, *, reads: bool = False) ->
             if action == FAIL:
                 assert found == one.before, line
             elif found != one.before:
-                assert ours, "what cannot be moved back is kept"
+                assert ours, "files that cannot be moved back are kept"
         if outcome.code == 3 or ours:
             assert one.run(again=True).code == 0
             assert one.now() == (one.fixed, {})
@@ -139,12 +139,12 @@ def test_long_a_failing_read_changes_nothing(one: Case) -> None:
     assert every_failure(one, FAIL, ERRORS["EIO"], reads=True) >= 10
 
 
-def test_a_disk_that_fails_for_good_loses_nothing(one: Case) -> None:
+def test_a_disk_that_keeps_failing_loses_nothing(one: Case) -> None:
     assert every_failure(one, FAIL_FROM, ERRORS["EIO"]) >= 20
 
 
 @pytest.mark.parametrize("action", [KILL_BEFORE, KILL_AFTER], ids=["before", "after"])
-def test_what_a_killed_run_left_is_undone_or_finished(one: Case, action: int) -> None:
+def test_a_killed_run_is_undone_or_finished(one: Case, action: int) -> None:
     point = 0
     while True:
         point += 1
@@ -158,11 +158,11 @@ def test_what_a_killed_run_left_is_undone_or_finished(one: Case, action: int) ->
         left = one.prefix.with_name("left")
         copy(one.prefix, left)
         assert one.run(again=True).code == 0
-        assert one.now() == (one.fixed, {}), "the same command completes"
+        assert one.now() == (one.fixed, {}), "the same command completes the fix"
         shutil.rmtree(one.prefix)
         os.rename(left, one.prefix)
         assert one.run("--keep", "*", again=True).code == 0
         found, ours = one.now()
         assert not ours
-        assert found in (one.before, one.fixed), "another command finds everything, unless it was decided"
+        assert found in (one.before, one.fixed), "another command undoes an incomplete fix, and keeps a complete one"
     assert point > 20

@@ -1,4 +1,4 @@
-"""A system call that fails leaves the package and its directory as they were; a sudden death leaves old or new."""
+"""A failing system call leaves the package and its directory unchanged; a killed run leaves the old or new package."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 @dataclass(frozen=True)
 class Case:
-    """One package, how it is fixed, and what the fix makes of it where nothing fails."""
+    """One package, how it is fixed, and the result without faults."""
 
     harness: Harness
     directory: Path
@@ -54,7 +54,7 @@ class Case:
     fixed: dict[str, bytes]
 
     def run(self, **fault: Any) -> Outcome:
-        """Put the package there as it was and run the command line with a fault."""
+        """Restore the original package, and run the command line with a fault."""
         shutil.rmtree(self.directory)
         self.directory.mkdir()
         (self.directory / self.name).write_bytes(self.original)
@@ -64,7 +64,7 @@ class Case:
         return self.harness.run(self.argv, self.directory, **fault)
 
     def files(self) -> dict[str, bytes]:
-        """Every file below the directory, with its content, and every directory, whose name ends with a slash."""
+        """Every file below the directory with its content, and every directory (with a final slash)."""
         found = {}
         for path in self.directory.rglob("*"):
             name = str(path.relative_to(self.directory))
@@ -97,7 +97,7 @@ def real(harness: Harness, directory: Path, format_: Format, mode: str) -> Case:
 
 
 def fails_cleanly(one: Case, outcome: Outcome, *, leftover: bool = False) -> None:
-    """Check what a failure may leave: everything as it was, or everything done."""
+    """Check the state after a failure: everything is unchanged, or everything is done."""
     assert "Traceback" not in outcome.stderr
     found = one.files()
     if leftover:
@@ -115,12 +115,12 @@ def fails_cleanly(one: Case, outcome: Outcome, *, leftover: bool = False) -> Non
 
 
 def every_failure(one: Case, action: int, error: int, *, reads: bool = False, most: int = 0) -> int:
-    """Fail every call in turn until the run completes; return how many there were."""
+    """Make each call fail, one per run, until a run completes; return the number of calls."""
     point = 0
     while True:
         point += 1
         outcome = one.run(action=action, point=point, error=error, reads=reads, most=most)
-        # Where nothing can be deleted any more, the temporary file and the backup stay.
+        # If all later calls fail as well, the temporary file and the backup cannot be deleted.
         fails_cleanly(one, outcome, leftover=action == FAIL_FROM)
         assert outcome.calls is not None
         if outcome.calls < point:
@@ -128,7 +128,7 @@ def every_failure(one: Case, action: int, error: int, *, reads: bool = False, mo
 
 
 def every_death(one: Case, action: int, most: int) -> int:
-    """Kill the run at every writing call in turn until one survives; return how often it was killed."""
+    """Kill a run at each writing call, one per run, until a run survives; return how many were killed."""
     point = 0
     while True:
         point += 1
@@ -137,7 +137,7 @@ def every_death(one: Case, action: int, most: int) -> int:
             return point - 1
         assert outcome.code == -9
         found = one.files()
-        assert found[one.name] in (one.original, one.fixed[one.name]), "old or new, never else"
+        assert found[one.name] in (one.original, one.fixed[one.name]), "it is the old or the new package"
         for name, data in found.items():
             assert name.endswith(".tmp") or data in (one.original, one.fixed.get(name)), name
         assert sum(name.endswith(".tmp") for name in found) <= 1
@@ -154,7 +154,7 @@ def test_a_failing_writing_call_changes_nothing(harness: Harness, tmp_path: Path
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_disk_that_fails_for_good_changes_nothing(harness: Harness, tmp_path: Path, format_: Format) -> None:
+def test_a_disk_that_keeps_failing_changes_nothing(harness: Harness, tmp_path: Path, format_: Format) -> None:
     assert every_failure(crafted(harness, tmp_path, format_, "backup"), FAIL_FROM, ERRORS["EIO"]) >= 10
 
 
@@ -164,20 +164,20 @@ def test_a_failing_read_changes_nothing(harness: Harness, tmp_path: Path, format
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_failing_call_leaves_no_output_behind(harness: Harness, tmp_path: Path, format_: Format) -> None:
+def test_a_failing_call_leaves_no_output(harness: Harness, tmp_path: Path, format_: Format) -> None:
     assert every_failure(crafted(harness, tmp_path, format_, "output"), FAIL, ERRORS["ENOSPC"]) >= 10
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("action", [KILL_BEFORE, KILL_AFTER], ids=["before", "after"])
-def test_a_killed_run_leaves_the_old_file_or_the_new(
+def test_a_killed_run_leaves_the_old_or_new_file(
     harness: Harness, tmp_path: Path, format_: Format, action: int
 ) -> None:
     one = crafted(harness, tmp_path, format_, "backup")
     assert every_death(one, action, most=1024) >= 10
 
 
-def test_without_room_the_message_says_how_much_is_needed(harness: Harness, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_bytes_needed(harness: Harness, tmp_path: Path) -> None:
     one = crafted(harness, tmp_path, ".conda", "in-place")
     outcome = one.run(action=FAIL_FROM, point=3, error=ERRORS["ENOSPC"])
     assert "No space left on device" in outcome.stderr
@@ -200,7 +200,7 @@ def test_long_every_call_of_a_real_package(
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_nothing_but_the_result_is_written(harness: Harness, tmp_path: Path, format_: Format) -> None:
-    """Of all calls anywhere below the temporary directory, those that write concern one file, renamed in the end."""
+    """All writing calls below the temporary directory are for one file, which is renamed at the end."""
     one = crafted(harness, tmp_path, format_, "in-place")
     log = tmp_path / "log"
     one.run(log=log)

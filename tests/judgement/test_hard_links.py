@@ -153,8 +153,8 @@ def test_the_first_link_keeps_the_content(tmp_path: Path, place: str, format_: F
 
 def test_without_libarchive_the_result_is_verified_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "has_libarchive", lambda: False)
-    for place in PLACES:
-        names = [PLACES[place].format(letter) for letter in "abcd"]
+    for place in PLACES.values():
+        names = [place.format(letter) for letter in "abcd"]
         package = a_package(tmp_path, ".conda", PAX, dict.fromkeys(names, STRAY))
         fix(package, in_place=True)
         assert keepers(package, names) == names[:1]

@@ -69,7 +69,7 @@ def test_the_list_holds_what_it_is_for() -> None:
 
 
 @packages
-def test_nothing_is_found_whatever_is_asked_for(package: Package) -> None:
+def test_no_rule_finds_anything_in_a_healthy_package(package: Package) -> None:
     """`--select all` as well: they hold no orphan, nothing optimized, no leftover and no other Python's file."""
     assert not findings(package)
 
@@ -156,7 +156,7 @@ LAYOUTS = [
 
 @pytest.mark.parametrize(("tree", "tag", "version", "build", "abi"), LAYOUTS)
 @with_bytecode
-def test_nothing_goes_in_another_layout(
+def test_nothing_is_dropped_in_other_layouts(
     package: Package, tree: str, tag: str, version: str, build: str, abi: str
 ) -> None:
     move = moved(tree, tag)

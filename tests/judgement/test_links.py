@@ -144,7 +144,7 @@ LONG = [
 
 
 @pytest.mark.parametrize("links", LONG)
-def test_links_take_time_by_the_length_of_their_targets(links: Callable[[int], dict[str, str]]) -> None:
+def test_links_take_time_in_proportion_to_their_targets(links: Callable[[int], dict[str, str]]) -> None:
     def seconds(count: int) -> float:
         files = package(links(count))
         started = time.process_time()

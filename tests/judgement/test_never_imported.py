@@ -208,7 +208,7 @@ def judged(root: Path, depends: tuple[str, ...], files: dict[str, AnyEntry], **i
 @posix
 @settings(max_examples=200, deadline=None)
 @given(packages)
-def test_what_goes_can_never_be_imported(package: Package) -> None:
+def test_a_dropped_file_can_never_be_imported(package: Package) -> None:
     interpreter, files = package
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory, "root")
@@ -298,7 +298,7 @@ def test_a_package_without_python_loses_nothing_that_any_python_imports(files: d
 
 @settings(max_examples=100, deadline=None)
 @given(files=file_trees(), depends=st.sampled_from(["python", "python >=3.9", "python >=3.9,<3.13.0a0", "python ^3.9"]))
-def test_nothing_goes_where_the_python_is_not_known(files: dict[str, AnyEntry], depends: str) -> None:
+def test_nothing_is_dropped_if_the_python_is_not_known(files: dict[str, AnyEntry], depends: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         assert not judged(Path(directory), (depends,), files)
 
@@ -306,7 +306,7 @@ def test_nothing_goes_where_the_python_is_not_known(files: dict[str, AnyEntry], 
 @posix
 @settings(max_examples=100, deadline=None)
 @given(files=file_trees(), depends=st.sampled_from([(), ("python",), ("python >=3.9",)]))
-def test_what_only_the_build_says_judges_versioned_trees_only(files: dict[str, AnyEntry], depends: tuple[str]) -> None:
+def test_weak_evidence_drops_files_in_versioned_trees_only(files: dict[str, AnyEntry], depends: tuple[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory, "root")
         root.mkdir()
@@ -319,6 +319,6 @@ def test_what_only_the_build_says_judges_versioned_trees_only(files: dict[str, A
 
 @settings(max_examples=50, deadline=None)
 @given(files=file_trees())
-def test_nothing_goes_where_the_evidence_contradicts_itself(files: dict[str, AnyEntry]) -> None:
+def test_nothing_is_dropped_if_the_evidence_is_contradictory(files: dict[str, AnyEntry]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         assert not judged(Path(directory), ("python_abi 3.10.* *_cp310", "python_abi 3.11.* *_cp311"), files)

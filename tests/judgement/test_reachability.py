@@ -34,7 +34,7 @@ from ..corpus.entries import AnyEntry, File, Symlink
 from ..corpus.packages import FORMATS, PackageSpec, write_package
 from ..corpus.scenario import conda_forge, for_311
 from ..environment.test_prefix import no_build, unpack, write_record  # noqa: F401
-from .rules.test_rules import cached, contents_with, paths_found
+from .builders import contents_with, in_cache, paths_found
 
 SITE = "lib/python3.11/site-packages"
 OTHER = "lib/python3.10/site-packages"
@@ -74,7 +74,7 @@ LINES = [
 
 @pytest.mark.parametrize(("text", "goes"), LINES)
 @pytest.mark.parametrize("format_", FORMATS)
-def test_what_a_line_of_a_pth_file_leads_to_stays(text: str, goes: bool, format_: Any, tmp_path: Path) -> None:
+def test_a_directory_named_in_a_pth_file_is_kept(text: str, goes: bool, format_: Any, tmp_path: Path) -> None:
     pth = File(text.encode(), prefix_placeholder=PLACEHOLDER)
     path = package_with(tmp_path, {f"{SITE}/road.pth": pth}, format=format_)
     before = path.read_bytes()
@@ -186,7 +186,7 @@ def forecast(*paths: str, links: tuple[str, ...] = (), python: str = "3.11", **o
 
 def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
     pth, legacy = f"{SITE}/road.pth", (f"{SITE}/m.py", f"{SITE}/m.pyc")
-    assert forecast(STRAY, pth) == ("judged from metadata alone: 1 .pth file was not read (what it leads to stays)",)
+    assert forecast(STRAY, pth) == ("judged from metadata alone: 1 .pth file was not read (what it leads to is kept)",)
     assert forecast(*legacy) == (
         "judged from metadata alone: the magic number of 1 .pyc file next to its source was not read",
     )
@@ -194,11 +194,11 @@ def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
     (note,) = forecast(STRAY, pth, *legacy, *two, links=("share/a", "share/b"))
     assert note == (
         "judged from metadata alone: the magic numbers of 2 .pyc files next to their sources were not read; "
-        "2 .pth files were not read (what they lead to stays); "
-        "2 symbolic links were not followed (what they lead to stays)"
+        "2 .pth files were not read (what they lead to is kept); "
+        "2 symbolic links were not followed (what they lead to is kept)"
     )
     (note,) = forecast(STRAY, links=("share/a",))
-    assert note == "judged from metadata alone: 1 symbolic link was not followed (what it leads to stays)"
+    assert note == "judged from metadata alone: 1 symbolic link was not followed (what it leads to is kept)"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
         pytest.param((STRAY, "share/road.pth"), {}, id="no-pth-file-of-a-site-packages"),
         pytest.param((STRAY, f"{SITE}/road.pth"), {"keep": ("*",)}, id="nothing-goes"),
         pytest.param((STRAY, f"{SITE}/road.pth"), {"ignore": frozenset({"foreign-path"})}, id="ignored"),
-        pytest.param((cached(SITE, "m.cpython-310.pyc"), f"{SITE}/road.pth"), {}, id="another-rule"),
+        pytest.param((in_cache(SITE, "m.cpython-310.pyc"), f"{SITE}/road.pth"), {}, id="another-rule"),
         pytest.param((f"{SITE}/tests/m.py", f"{SITE}/tests/m.pyc"), {}, id="test-data"),
         pytest.param((f"{SITE}/m.py", f"{SITE}/m.pyc"), {"ignore": frozenset({"foreign-tag"})}, id="no-magic-wanted"),
         pytest.param((f"{SITE}/m.pyc",), {}, id="no-source"),
@@ -264,7 +264,7 @@ LINE = st.builds(
 @pytest.mark.skipif(os.name != "posix", reason="the trees are those of POSIX systems")
 @settings(max_examples=100, deadline=None)
 @given(lines=st.lists(LINE, max_size=3))
-def test_no_module_goes_that_site_puts_on_the_path(lines: list[str]) -> None:
+def test_no_module_that_site_makes_importable_is_dropped(lines: list[str]) -> None:
     files: dict[str, AnyEntry] = {}
     for directory in (OTHER, f"{OTHER}/q", f"{OTHER}/r", "lib/python3.10", "share/q"):
         files |= modules(directory, "m", tags=("cpython-311",))

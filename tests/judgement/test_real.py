@@ -70,7 +70,7 @@ def test_the_list_holds_what_it_is_for() -> None:
     assert len({name_of(index) for index in REAL}) == len(REAL)
 
 
-def test_every_drop_was_looked_at() -> None:
+def test_every_drop_was_reviewed() -> None:
     seen = {}
     for index in REAL:
         plan = plan_of(index)

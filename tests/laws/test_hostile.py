@@ -1,4 +1,4 @@
-"""Foreign bytes: what must be refused is refused with one line and stays as it was; what is odd comes out sound."""
+"""Hostile packages are refused with one line and left unchanged; odd ones are fixed and readable by every client."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def state(path: Path) -> tuple[bytes, int, int, list[str]]:
-    """A file's bytes, inode and time of change, and what else is in its directory."""
+    """A file's bytes, inode and modification time, and the names in its directory."""
     status = path.stat()
     return path.read_bytes(), status.st_ino, status.st_mtime_ns, sorted(os.listdir(path.parent))
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of the executable over all hostile inputs said: per input its JSON object and its line."""
+    """The output of one run over all hostile packages: the JSON object and the lines for each, and all other lines."""
 
     code: int
     objects: dict[str, Any]
@@ -52,7 +52,7 @@ class Run:
 
 @pytest.fixture(scope="module", params=["check", "fix"])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One run of the executable over every hostile input, each in a directory of its own."""
+    """One run of the executable over every hostile package, each in its own directory."""
     root = tmp_path_factory.mktemp(request.param)
     paths = {}
     for hostile in HOSTILE:
@@ -72,21 +72,21 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return Run(done.returncode, objects, found, rest, [id for id, path in paths.items() if state(path) != before[id]])
 
 
-def test_every_hostile_input_is_refused_and_stays_as_it_was(run: Run) -> None:
+def test_every_hostile_package_is_refused_and_unchanged(run: Run) -> None:
     assert run.code == 3
     assert run.changed == []
-    assert run.rest == [], "nothing but one line a package"
+    assert run.rest == [], "there is only one line for each package"
     assert run.objects.keys() == {hostile.id for hostile in HOSTILE}
 
 
 @hostiles
-def test_the_refusal_is_one_line_that_says_what_is_wrong(run: Run, hostile: Hostile) -> None:
+def test_a_refusal_is_one_line_with_the_reason(run: Run, hostile: Hostile) -> None:
     (line,) = run.lines[hostile.id]
-    # The package's name tells what is wrong with it, too.
-    said = line.split(": ", 2)[2].lower()
-    assert any(reason in said for reason in hostile.reasons), line
+    # Without the package's name, which also contains such words.
+    message = line.split(": ", 2)[2].lower()
+    assert any(reason in message for reason in hostile.reasons), line
     assert line.isprintable()
-    assert len(line) < 2000, "whatever it quotes"
+    assert len(line) < 2000, "quoted input is shortened"
     assert "internal error" not in line
     found = run.objects[hostile.id]
     assert found["status"] == "error"
@@ -95,11 +95,11 @@ def test_the_refusal_is_one_line_that_says_what_is_wrong(run: Run, hostile: Host
 
 
 @hostiles
-def test_a_shallow_check_refuses_what_it_reads(hostile: Hostile, tmp_path: Path) -> None:
+def test_a_shallow_check_refuses_only_what_it_reads(hostile: Hostile, tmp_path: Path) -> None:
     path = hostile.make(tmp_path)
     before = state(path)
     if hostile.payload:
-        check(path)  # a .conda's payload is not looked at: whatever is wrong there, a fix refuses
+        check(path)  # It does not read the payload of a .conda; only a fix does, and refuses it.
     else:
         with pytest.raises(PruneError):
             check(path)
@@ -107,7 +107,7 @@ def test_a_shallow_check_refuses_what_it_reads(hostile: Hostile, tmp_path: Path)
 
 
 @hostiles
-def test_callers_get_the_reason_and_the_package_stays(hostile: Hostile, tmp_path: Path) -> None:
+def test_callers_get_the_reason_and_nothing_changes(hostile: Hostile, tmp_path: Path) -> None:
     path = hostile.make(tmp_path)
     before, names = state(path), sorted(os.listdir(tmp_path))
     with pytest.raises(PruneError) as refused:
@@ -117,7 +117,7 @@ def test_callers_get_the_reason_and_the_package_stays(hostile: Hostile, tmp_path
 
 
 def extracted(root: Path) -> dict[str, bytes]:
-    """Every file and link below a directory, with its content or target."""
+    """The content of every file and the target of every link below a directory."""
     found: dict[str, bytes] = {}
     for directory, names, files in os.walk(os.fsencode(root)):
         for name in [*names, *files]:
@@ -148,7 +148,7 @@ def read_by_libarchive(package: Path) -> dict[str, bytes]:
 
 
 def read_by_everybody(package: Path, directory: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """What each client makes of a package."""
+    """The content that each client reads from a package."""
     rattler_extract(package, directory / "rattler")
     yield "rattler", extracted(directory / "rattler")
     cps_extract(package, directory / "cps")
@@ -157,7 +157,7 @@ def read_by_everybody(package: Path, directory: Path) -> Iterator[tuple[str, dic
 
 
 @odds
-def test_odd_inputs_come_out_read_alike_by_every_client(odd: Odd, tmp_path: Path) -> None:
+def test_fixed_odd_packages_are_the_same_for_every_client(odd: Odd, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     package = odd.make(tmp_path / "in")
     members = {name: raw for group in read_tar_members(package).values() for name, raw in group}
@@ -177,27 +177,27 @@ def test_odd_inputs_come_out_read_alike_by_every_client(odd: Odd, tmp_path: Path
 
 
 @odds
-def test_what_is_odd_about_the_container_is_said(odd: Odd, tmp_path: Path) -> None:
+def test_oddities_of_the_container_are_noted(odd: Odd, tmp_path: Path) -> None:
     package = odd.make(tmp_path)
     notes = " ".join(check(package).notes)
-    said = {
+    expected = {
         "zip-deflated": "deflated",
         "zip-data-descriptors": "data descriptors",
         "zip-comment": "comment",
         "zip-no-metadata": "metadata.json is missing",
     }
-    for id, words in said.items():
+    for id, words in expected.items():
         assert (words in notes) == (odd.id == id), notes
 
 
 def test_the_gallery_of_errors_is_current() -> None:
-    """`python -m tools.error_gallery` writes it anew."""
+    """If not, run `python -m tools.error_gallery`."""
     written = error_gallery.PAGE.read_text(encoding="utf-8")
     current = error_gallery.page()
     if f"Made with {error_gallery.versions()}." in written:
         assert written == current
     else:
-        # Other versions of the libraries use other words for what they find; the inputs are the same.
+        # Other versions of the libraries have other messages, but the inputs are the same.
         def ids(page: str) -> list[str]:
             return [line.partition(":")[0] for line in page.splitlines() if ": " in line and line[0].islower()]
 

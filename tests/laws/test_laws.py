@@ -1,4 +1,4 @@
-"""The laws, over every scenario, format and writer: what holds for any package whatsoever."""
+"""The laws that hold for every package, tested with every scenario, format and writer."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ CASES = [
         format_,
         writer,
         id=f"{scenario.id}-{writer}{format_}",
-        # In every run, each scenario takes two of the combinations in turn; all of them in the long one.
-        marks=() if (place - turn) % len(COMBINATIONS) in (0, 2) else pytest.mark.long,
+        # The short tests take two combinations for each scenario, in turn; the long ones take all.
+        marks=() if (index - turn) % len(COMBINATIONS) in (0, 2) else pytest.mark.long,
     )
     for turn, scenario in enumerate(SCENARIOS)
-    for place, (format_, writer) in enumerate(COMBINATIONS)
+    for index, (format_, writer) in enumerate(COMBINATIONS)
 ]
 
 
@@ -58,7 +58,7 @@ def test_the_laws_hold(scenario: Scenario, format_: Format, writer: Writer, tmp_
     assert state(package) == before, "check writes nothing"
 
     result = fix(package, in_place=True)
-    assert os.listdir(tmp_path) == [package.name], "nothing else is left in the directory"
+    assert os.listdir(tmp_path) == [package.name], "nothing else is in the directory"
     assert [(f.kind, f.path, f.action) for f in result.findings] == [
         (f.kind, f.path, f.action) for f in judged.findings
     ], "check and fix report the same findings"
@@ -77,18 +77,18 @@ def test_the_laws_hold(scenario: Scenario, format_: Format, writer: Writer, tmp_
     members_after = read_tar_members(package)
     assert members_after.keys() == members_before.keys()
     changed: set[str] = set()
-    gone: set[str] = set()
+    removed: set[str] = set()
     for component, members in members_before.items():
         after = dict(members_after[component])
         kept = [name for name, _ in members if name in after]
         assert kept == [name for name, _ in members_after[component]], "the order is kept"
         for name, raw in members:
             if name not in after:
-                gone.add(name.removeprefix("./").rstrip("/"))
+                removed.add(name.removeprefix("./").rstrip("/"))
             elif after[name] != raw:
                 changed.add(name.removeprefix("./"))
-    linked = gone - dropped - set(scenario.emptied)
-    assert dropped | linked == set(scenario.drops), "what goes is what has to"
+    linked = removed - dropped - set(scenario.emptied)
+    assert dropped | linked == set(scenario.drops), "exactly the expected files are removed"
     listings = {"info/paths.json", "info/files", "info/has_prefix", "info/no_link"}
     assert changed - listings == set(scenario.edited) | (changed & set(scenario.promoted))
 

@@ -1,4 +1,4 @@
-"""Every fixed package is read alike by the clients that conda packages have, and installs."""
+"""All clients read the same content from a fixed package, and it can be installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Tree = dict[str, str]
 
 
 def tree(directory: Path) -> Tree:
-    """Return what a directory holds: the SHA-256 of every file by its path."""
+    """Return the SHA-256 of every file in a directory, by path."""
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in directory.rglob("*")
@@ -71,8 +71,8 @@ def by_libarchive(package: Path, directory: Path) -> Tree:
             read(reader)
         return found
     with libarchive.file_reader(str(package)) as outer:
-        parts = {entry.pathname: b"".join(entry.get_blocks()) for entry in outer}
-    for name, packed in parts.items():
+        components = {entry.pathname: b"".join(entry.get_blocks()) for entry in outer}
+    for name, packed in components.items():
         if name.endswith(".tar.zst"):
             with libarchive.memory_reader(packed) as reader:
                 read(reader)
@@ -108,12 +108,12 @@ async def install(package, prefix):
 
 asyncio.run(install(*sys.argv[1:]))
 sys.stdout.flush()
-os._exit(0)  # rattler's runtime may crash while the interpreter ends, after its work is done
+os._exit(0)  # rattler's runtime may crash when the interpreter exits, after its work is done.
 """
 
 
 def install(package: Path, prefix: Path) -> Tree:
-    """Install one package into a prefix, in a process of its own, and return what the prefix holds."""
+    """Install one package into a prefix, in another process, and return the content of the prefix."""
     subprocess.run([sys.executable, "-c", INSTALL, str(package), str(prefix)], check=True, timeout=120)
     return tree(prefix)
 

@@ -1,4 +1,4 @@
-"""Two packages are compared by readers that share no code with what repairs them."""
+"""Two packages are compared by readers that share no code with `fix`."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def test_a_repair_is_explained_by_the_strays(seed: Seed, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.path.name)
-def test_what_was_not_to_go_is_unexpected(seed: Seed, tmp_path: Path) -> None:
+def test_a_drop_that_is_not_stray_is_unexpected(seed: Seed, tmp_path: Path) -> None:
     fix(seed.path, output_dir=tmp_path)
     kept, *others = sorted(strays(seed.path))
     difference = compare(str(seed.path), str(tmp_path / seed.path.name), others)
     assert [(change.what, change.path) for change in difference.unexpected] == [("removed", kept)]
 
 
-def test_a_package_written_again_by_tarfile_is_unexpected(tmp_path: Path) -> None:
+def test_a_package_rewritten_by_tarfile_is_unexpected(tmp_path: Path) -> None:
     old = next(seed.path for seed in CLEAN if seed.path.name.endswith(".tar.bz2"))
     new = tmp_path / old.name
     with tarfile.open(old) as read, tarfile.open(new, "w:bz2", format=tarfile.PAX_FORMAT) as written:

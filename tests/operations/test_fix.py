@@ -1,4 +1,4 @@
-"""The main case, end to end: real packages with the leftovers of pixi #4878 go in, right packages come out."""
+"""`fix` from end to end, on real packages with the stray files of pixi #4878."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ stray_seeds = pytest.mark.parametrize("seed", STRAY, ids=[seed.id for seed in ST
 
 
 def members(path: Path) -> dict[str, bytes]:
-    """Return every member's raw bytes by name, components joined."""
+    """Return the raw bytes of every member of all components, by name."""
     return {name: raw for tars in read_tar_members(path).values() for name, raw in tars}
 
 
 def contents(path: Path) -> dict[str, bytes]:
-    """Return every regular file's content by name, read by the standard library."""
+    """Return the content of every regular file by name, read with the standard library."""
     found: dict[str, bytes] = {}
     for raw in components(path).values():
         with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
@@ -79,7 +79,7 @@ def test_a_clean_package_is_not_written(seed: Seed, tmp_path: Path) -> None:
 
 
 @stray_seeds
-def test_exactly_the_strays_go(seed: Seed, tmp_path: Path) -> None:
+def test_exactly_the_stray_files_are_dropped_by_fix(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     result = fix(package, in_place=True)
     assert result.status == "fixed"
@@ -88,7 +88,7 @@ def test_exactly_the_strays_go(seed: Seed, tmp_path: Path) -> None:
 
 
 @stray_seeds
-def test_what_is_kept_is_byte_for_byte_what_it_was(seed: Seed, tmp_path: Path) -> None:
+def test_kept_members_keep_their_exact_bytes(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     fix(package, in_place=True)
     before, after = members(seed.path), members(package)
@@ -99,7 +99,7 @@ def test_what_is_kept_is_byte_for_byte_what_it_was(seed: Seed, tmp_path: Path) -
 
 
 @stray_seeds
-def test_paths_json_is_true_and_names_exactly_what_is_there(seed: Seed, tmp_path: Path) -> None:
+def test_paths_json_lists_exactly_the_files_in_the_package(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     fix(package, in_place=True)
     files = contents(package)
@@ -128,11 +128,11 @@ def test_paths_json_keeps_its_text(seed: Seed, tmp_path: Path) -> None:
 
 
 @stray_seeds
-def test_no_record_names_a_dropped_file(seed: Seed, tmp_path: Path) -> None:
+def test_no_listing_names_a_dropped_file(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     fix(package, in_place=True)
     files = contents(package)
-    gone = {os.path.basename(path) for path in seed.stray} - {os.path.basename(name) for name in files}
+    removed = {os.path.basename(path) for path in seed.stray} - {os.path.basename(name) for name in files}
     records = [name for name in files if name.endswith("/RECORD")]
     assert records
     for record in records:
@@ -141,12 +141,12 @@ def test_no_record_names_a_dropped_file(seed: Seed, tmp_path: Path) -> None:
             name = line.split(",")[0]
             if name.endswith(".pyc"):
                 assert f"{site_packages}/{name}" in files, f"{record} names {name}"
-    assert gone
+    assert removed
 
 
 @stray_seeds
 def test_the_package_keeps_its_compression(seed: Seed, tmp_path: Path) -> None:
-    """The kept content, compressed here with the original's settings, gives the very bytes that `fix` wrote."""
+    """Compressing the kept content with the settings of the original gives exactly the bytes that `fix` wrote."""
     package = seed.copy(tmp_path)
     result = fix(package, in_place=True)
     assert result.compression is not None
@@ -195,7 +195,7 @@ def test_a_second_fix_writes_nothing(seed: Seed, tmp_path: Path) -> None:
 
 
 @stray_seeds
-def test_a_level_that_is_asked_for_is_used(seed: Seed, tmp_path: Path) -> None:
+def test_the_level_option_is_used(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     result = fix(package, in_place=True, level=1)
     assert result.compression is not None
@@ -243,7 +243,7 @@ def test_a_dry_run_writes_nothing(seed: Seed, tmp_path: Path) -> None:
 
 
 @stray_seeds
-def test_what_a_glob_keeps_is_kept(seed: Seed, tmp_path: Path) -> None:
+def test_files_matching_keep_are_kept(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     fix(package, in_place=True, keep=["lib/python3.10/*"])
     assert {name for name in seed.stray if name.startswith("lib/python3.10/")} <= members(package).keys()
@@ -251,15 +251,15 @@ def test_what_a_glob_keeps_is_kept(seed: Seed, tmp_path: Path) -> None:
 
 
 @stray_seeds
-def test_size_and_hash_are_those_of_the_file_before_and_after(seed: Seed, tmp_path: Path) -> None:
+def test_before_and_after_describe_the_files(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)
     result = fix(package, in_place=True)
-    for said, content in ((result.before, seed.path.read_bytes()), (result.after, package.read_bytes())):
-        assert said == Size(len(content), hashlib.sha256(content).hexdigest())
+    for size, content in ((result.before, seed.path.read_bytes()), (result.after, package.read_bytes())):
+        assert size == Size(len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_a_component_in_which_nothing_changes_keeps_its_compressed_bytes(tmp_path: Path) -> None:
-    """Even those of a writer whose settings nobody can find out."""
+def test_an_unchanged_component_keeps_its_compressed_bytes(tmp_path: Path) -> None:
+    """This holds even if its settings cannot be recovered."""
 
     def untrue(listing: bytes) -> bytes:
         document = json.loads(listing)

@@ -1,4 +1,4 @@
-"""Names from packages never command a terminal or a CI system, whatever the format."""
+"""Names from packages cannot control a terminal or a CI system, in any output format."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ from conda_prune.report.json_report import (
     as_object,
     dumps,
 )
-from conda_prune.report.output import Style, TextReport
+from conda_prune.report.output import Style
 from conda_prune.report.sarif import SarifReport
 from conda_prune.report.show import show_lines, show_object
+from conda_prune.report.text_report import TextReport
 
 from ..corpus.packages import PackageSpec, write_package
 from ..executable import EXECUTABLE
@@ -108,7 +109,7 @@ def printed(report: type[TextReport | GithubReport | JsonReport | JsonLinesRepor
     return stream.getvalue()
 
 
-def test_ordinary_names_stay_as_they_are() -> None:
+def test_ordinary_names_are_not_escaped() -> None:
     for name in ("lib/python3.11/a b.py", "share/man/man3/Foo::Bar.3", "ü/日本.py", "a#b", "## title", "C++"):
         assert escaped(name) == name
 
@@ -134,7 +135,7 @@ def test_escaping_holds_for_any_text(name: str) -> None:
 @pytest.mark.parametrize("command", ["check", "fix"])
 @settings(max_examples=60, deadline=None)
 @given(found=st.lists(results(), max_size=3))
-def test_text_holds_no_raw_control(command: str, found: list[Result]) -> None:
+def test_text_has_no_raw_control_characters(command: str, found: list[Result]) -> None:
     text = printed(TextReport, Style(command, False, False, True, "--keep x"), found)
     assert raw(text) == []
     assert not any(COMMAND.match(line) for line in text.splitlines())
@@ -143,7 +144,7 @@ def test_text_holds_no_raw_control(command: str, found: list[Result]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(found=st.lists(results(), max_size=14))
-def test_github_holds_our_commands_only(found: list[Result]) -> None:
+def test_github_output_has_only_our_commands(found: list[Result]) -> None:
     text = printed(GithubReport, Style("check", False), found)
     assert raw(text) == []
     for line in text.splitlines():
@@ -157,7 +158,7 @@ def test_github_holds_our_commands_only(found: list[Result]) -> None:
     assert "<script>" not in table
 
 
-def test_half_a_character_in_a_path_is_printable() -> None:
+def test_half_a_surrogate_pair_in_a_path_is_printable() -> None:
     from conda_prune.report.sarif import _location
 
     assert _location("\ud800.conda")["artifactLocation"]["uri"].isascii()
@@ -176,7 +177,7 @@ def test_json_and_sarif_are_printable_ascii(found: list[Result]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(found=st.lists(results(), max_size=3), run=names)
-def test_merged_tables_hold_no_raw_control(found: list[Result], run: str) -> None:
+def test_merged_tables_have_no_raw_control_characters(found: list[Result], run: str) -> None:
     lines = "\n".join(dumps(as_object(result)) for result in found)
     table = merged.merge([(run, merged.read_results(lines)), ("other", [])])
     assert len(table.rows) <= len(found)
@@ -188,7 +189,7 @@ def test_merged_tables_hold_no_raw_control(found: list[Result], run: str) -> Non
 
 @settings(max_examples=60, deadline=None)
 @given(result=results(), paths=st.lists(names, max_size=4))
-def test_show_holds_no_raw_control(result: Result, paths: list[str]) -> None:
+def test_show_has_no_raw_control_characters(result: Result, paths: list[str]) -> None:
     files = {path: File(path, size=1) for path in paths}
     package = Package(result.path, Format.CONDA, Identity(0, 0, 0, 0), (), True)
     plan = Plan(package, result.variant or Variant("none"), result.findings, "clean", edits={})
@@ -211,7 +212,7 @@ SPEC = PackageSpec(
 
 
 @pytest.mark.parametrize("name", ["\033[31m\n::error::a.conda", "\u202ea.conda", os.fsdecode(b"\xff.conda")])
-def test_a_real_package_prints_no_raw_control(name: str, tmp_path: Path) -> None:
+def test_a_real_package_prints_no_raw_control_characters(name: str, tmp_path: Path) -> None:
     made = write_package(SPEC, tmp_path)
     path = made.rename(tmp_path / name)
     summary_file = tmp_path / "summary.md"
@@ -237,18 +238,18 @@ def test_a_real_package_prints_no_raw_control(name: str, tmp_path: Path) -> None
             timeout=120,
             check=False,
         )
-        said = (done.stdout + done.stderr).decode("utf-8")
-        assert said, arguments
-        assert raw(said) == [], arguments
-        assert "Traceback" not in said
-        lines = said.splitlines()
+        message = (done.stdout + done.stderr).decode("utf-8")
+        assert message, arguments
+        assert raw(message) == [], arguments
+        assert "Traceback" not in message
+        lines = message.splitlines()
         assert not any(COMMAND.match(line) and not ANNOTATION.fullmatch(line) for line in lines), arguments
     assert raw(summary_file.read_text("utf-8")) == []
     assert raw((tmp_path / "a.sarif").read_text("utf-8")) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="these are no names of files on Windows")
-def test_a_warning_prints_no_raw_control(tmp_path: Path) -> None:
+def test_a_warning_prints_no_raw_control_characters(tmp_path: Path) -> None:
     path = write_package(SPEC, tmp_path).rename(tmp_path / "\033[31m\n::error::a.conda")
     os.link(path, tmp_path / "other")
     done = subprocess.run([EXECUTABLE, "fix", "--in-place", path], capture_output=True, text=True, check=False)
@@ -257,7 +258,7 @@ def test_a_warning_prints_no_raw_control(tmp_path: Path) -> None:
     assert not any(COMMAND.match(line) for line in done.stderr.splitlines())
 
 
-def test_the_fate_of_an_evil_file_is_told(tmp_path: Path) -> None:
+def test_show_lists_a_file_with_a_hostile_name(tmp_path: Path) -> None:
     result, plan, files = show_package(str(write_package(SPEC, tmp_path)), Options())
     dropped = [line for line in show_lines(replace(result), plan, files) if line.startswith("  drop ")]
     assert len(dropped) == 2
@@ -265,7 +266,7 @@ def test_the_fate_of_an_evil_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8"])
-def test_every_line_can_be_printed_on_every_terminal(encoding: str, tmp_path: Path) -> None:
+def test_every_line_can_be_printed_in_every_encoding(encoding: str, tmp_path: Path) -> None:
     path = write_package(SPEC, tmp_path)
     commands: tuple[list[str | Path], ...] = (
         ["check", path],

@@ -1,4 +1,4 @@
-"""`explain`: every kind has a page with all that a maintainer asks, and it is the rule's own docstring."""
+"""`explain`: every kind has a page that answers a maintainer's questions, made from the docstring of its rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTERFACE = (
     "unknown-variant",
 )  # fmt: skip
 NEVER_FIXED = {"misnamed", "sourceless", "embedded", "unknown-variant"}
-"""Kinds about which fix does nothing: there is no safety to argue for."""
+"""Kinds that fix only reports, so their pages need no section on safety."""
 
 
 def test_every_kind_can_be_explained() -> None:
@@ -27,7 +27,7 @@ def test_every_kind_can_be_explained() -> None:
 
 
 @pytest.mark.parametrize("kind", INTERFACE)
-def test_a_page_answers_every_question(kind: str) -> None:
+def test_a_page_has_every_section(kind: str) -> None:
     explanation = explain(kind)
     assert len(explanation.meaning) > 30
     answered = [heading for heading, _ in explanation.sections]
@@ -39,7 +39,7 @@ def test_a_page_answers_every_question(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", INTERFACE)
-def test_prevention_is_told_for_every_build_tool_or_for_all(kind: str) -> None:
+def test_prevention_covers_every_build_tool(kind: str) -> None:
     prevention = dict(explain(kind).sections)[HEADINGS["Prevention"]]
     examples = [line.split()[0] for line in prevention.splitlines() if line.startswith("    ")]
     assert examples in ([], ["rattler-build", "pixi", "conda-build"])
@@ -47,7 +47,7 @@ def test_prevention_is_told_for_every_build_tool_or_for_all(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", INTERFACE)
 @pytest.mark.parametrize("width", [60, 80, 100])
-def test_a_page_holds_the_docstring_and_fits_the_terminal(kind: str, width: int) -> None:
+def test_a_page_is_the_docstring_wrapped_to_the_terminal(kind: str, width: int) -> None:
     lines = explanation_lines(explain(kind), width)
     docstring = inspect.cleandoc(next(rule.find.__doc__ or "" for rule in RULES if rule.kind == kind))
     printed = " ".join(lines).lower().split()
@@ -63,7 +63,7 @@ def test_examples_keep_their_columns() -> None:
     assert row.startswith("    rattler-build   build:")
 
 
-def test_the_command_prints_a_page() -> None:
+def test_explain_prints_a_page() -> None:
     done = run("explain", "foreign-path")
     assert done.returncode == 0
     assert done.stdout.splitlines()[0].startswith("foreign-path ")
@@ -84,7 +84,7 @@ def test_a_page_says_when_a_kind_applies(kind: str, how: str) -> None:
     assert explanation_lines(explain(kind))[0] == f"{kind}   ({how})"
 
 
-def test_the_command_prints_all_pages() -> None:
+def test_explain_all_prints_every_page() -> None:
     done = run("explain", "--all")
     assert done.returncode == 0
     heads = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
@@ -100,7 +100,7 @@ def test_the_command_prints_all_pages() -> None:
         pytest.param(("\033[2J",), id="control-characters"),
     ],
 )
-def test_an_unknown_kind_is_wrong_usage_and_the_kinds_are_listed(arguments: tuple[str, ...]) -> None:
+def test_an_unknown_kind_is_wrong_usage(arguments: tuple[str, ...]) -> None:
     done = run("explain", *arguments)
     assert done.returncode == 2
     assert done.stdout == ""

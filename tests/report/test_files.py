@@ -1,4 +1,4 @@
-"""Files that reports go to: none of them is something that it would be a loss to overwrite."""
+"""Report files: no input, package or index is overwritten."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def output(tmp_path: Path) -> Path:
 
 
 def state(directory: Path) -> dict[str, tuple[bytes, int]]:
-    """Return every file below a directory, with its time of modification."""
+    """Return every file below a directory, with its modification time."""
     return {
         str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mtime_ns)
         for path in directory.rglob("*")
@@ -36,7 +36,7 @@ def state(directory: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def refused(directory: Path, *arguments: object, reason: str) -> None:
-    """Assert that each command is wrong usage for a reason, and that nothing was written."""
+    """Assert that each command is wrong usage for the given reason, and writes nothing."""
     for command in (["check"], ["fix", "--in-place"]):
         before = state(directory)
         done = run(*command, *arguments)
@@ -91,7 +91,7 @@ def test_other_inputs_are_refused(tmp_path: Path, output: Path) -> None:
 def test_indexes_and_records_are_refused(tmp_path: Path, output: Path, name: str) -> None:
     target = (tmp_path / "env" if "/" in name else output / "linux-64") / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    reason = "the records of an environment" if "/" in name else "the name of a channel's index"
+    reason = "the conda-meta directory of an environment" if "/" in name else "the name of a channel's index"
     refused(tmp_path, output, "--format", f"json={target}", reason=reason)
 
 
@@ -100,14 +100,14 @@ def test_two_formats_in_one_file_are_refused(tmp_path: Path, output: Path) -> No
     one, other = tmp_path / "results.json", tmp_path / "a" / ".." / "results.json"
     (tmp_path / "a").mkdir()
     twice = ("--format", f"json={one}", "--format", f"sarif={other}")
-    refused(tmp_path, output, *twice, reason="two formats cannot go to one file")
+    refused(tmp_path, output, *twice, reason="two formats cannot be written to one file")
     assert not one.exists()
     one.write_text("{}")
     os.link(one, tmp_path / "results.sarif")
     twice = ("--format", f"json={one}", "--format", f"sarif={tmp_path / 'results.sarif'}")
     done = run("check", output, *twice)
     assert (done.returncode, one.read_text()) == (2, "")
-    assert "two formats cannot go to one file" in done.stderr
+    assert "two formats cannot be written to one file" in done.stderr
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
@@ -117,8 +117,8 @@ def test_file_of_a_standard_stream_is_refused(tmp_path: Path, output: Path, stre
         others = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: file}
         done = subprocess.run(command, **others, check=False)  # type: ignore[call-overload]
     assert done.returncode == 2
-    said = done.stderr.decode() if stream == "stdout" else (tmp_path / "results").read_text()
-    assert f"standard {'output' if stream == 'stdout' else 'error'} goes to it" in " ".join(said.split())
+    printed = done.stderr.decode() if stream == "stdout" else (tmp_path / "results").read_text()
+    assert f"standard {'output' if stream == 'stdout' else 'error'} is redirected to it" in " ".join(printed.split())
 
 
 def test_file_is_replaced_by_the_report(tmp_path: Path, output: Path) -> None:

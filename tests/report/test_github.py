@@ -1,4 +1,4 @@
-"""`--format github`: annotations that GitHub reads as they are meant, and a table in the step's summary."""
+"""`--format github`: annotations that GitHub parses correctly, and a table in the step summary."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from conda_prune import check, fix
 from conda_prune.model import Result
 from conda_prune.report.github import (
-    SHOWN,
-    SUMMARY_BYTES,
+    MAX_ANNOTATIONS,
+    MAX_SUMMARY,
     GithubReport,
-    markdown,
+    escape_markdown,
     summary,
 )
 from conda_prune.report.output import Style
@@ -24,7 +24,7 @@ from ..seed import CLEAN, SEED, STRAY
 
 
 def unescaped(line: str) -> tuple[str, dict[str, str], str]:
-    """A workflow command as GitHub's runner reads it: level, properties, message."""
+    """Parse a workflow command like the runner of GitHub: level, properties, message."""
     match = re.fullmatch(r"::(\w+)(?: ([^:]*))?::(.*)", line)
     assert match, line
     properties = {}
@@ -82,24 +82,24 @@ def test_a_failure_is_an_error(status: str) -> None:
     assert message == "100% broken\\x0d\\x0a::error::no, it: is"
 
 
-def test_quiet_leaves_the_errors() -> None:
+def test_quiet_prints_only_errors() -> None:
     assert annotated(check(STRAY[0].path), quiet=True) == []
 
 
-@pytest.mark.parametrize("count", [1, SHOWN - 1, SHOWN, SHOWN + 1, 50])
-def test_no_more_than_github_shows_and_none_is_lost(count: int) -> None:
+@pytest.mark.parametrize("count", [1, MAX_ANNOTATIONS - 1, MAX_ANNOTATIONS, MAX_ANNOTATIONS + 1, 50])
+def test_annotations_fit_githubs_limit_and_none_is_lost(count: int) -> None:
     results = [Result(f"{number}.conda", "error", error="why") for number in range(count)]
     found = annotated(*results, Result("w.conda", "findings"))
     errors = [message for level, _, message in found if level == "error"]
-    assert len(errors) == min(count, SHOWN)
+    assert len(errors) == min(count, MAX_ANNOTATIONS)
     assert [level for level, _, _ in found].count("warning") == 1
-    if count > SHOWN:
-        assert errors[-1].startswith(f"{count - SHOWN + 1} more packages")
+    if count > MAX_ANNOTATIONS:
+        assert errors[-1].startswith(f"{count - MAX_ANNOTATIONS + 1} more packages")
     else:
         assert set(errors) == {"why"}
 
 
-def test_the_summary_has_a_row_a_package_that_needs_attention(tmp_path: Path) -> None:
+def test_the_summary_has_a_row_per_package_with_findings(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     path.write_text("before\n", "utf-8")
     broken = tmp_path / "broken.conda"
@@ -115,7 +115,7 @@ def test_the_summary_has_a_row_a_package_that_needs_attention(tmp_path: Path) ->
     assert any("| error |" in row for row in rows)
 
 
-def test_a_summary_is_added_to_what_is_there(tmp_path: Path) -> None:
+def test_a_summary_is_appended(tmp_path: Path) -> None:
     path = tmp_path / "summary.md"
     for _ in range(2):
         run("check", SEED, "--format", "github", GITHUB_STEP_SUMMARY=str(path))
@@ -128,16 +128,16 @@ def test_a_summary_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert done.stderr.startswith("warning: GITHUB_STEP_SUMMARY ")
 
 
-def test_a_summary_fits_what_github_takes() -> None:
+def test_a_summary_fits_githubs_limit() -> None:
     results = [Result(f"{'x' * 200}-{number}.conda", "error", error="y" * 300) for number in range(4000)]
     table = summary(results)
-    assert SUMMARY_BYTES // 2 < len(table.encode()) <= SUMMARY_BYTES
+    assert MAX_SUMMARY // 2 < len(table.encode()) <= MAX_SUMMARY
     shown = table.count("\n| x")
     assert f"{4000 - shown} more packages are not shown." in table
 
 
 @pytest.mark.parametrize("text", ["a|b", "`x`", "<img>", "[a](b)", "a\\|b", "*b*", "a_b_c", "~~x~~", "@user", "#1"])
-def test_names_are_no_markdown(text: str) -> None:
-    shown = markdown(text)
+def test_markdown_in_names_is_escaped(text: str) -> None:
+    shown = escape_markdown(text)
     assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown) == text
     assert re.search(r"(?<!\\)(?:\\\\)*[|`<\[*_~@#]", shown) is None

@@ -1,4 +1,4 @@
-"""`report`: the results of many runs in one table, where no run hides another."""
+"""`report`: the results of many runs in one table. No run hides another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def objects(*results: Result) -> list[dict[str, object]]:
     return [json.loads(dumps(as_object(result))) for result in results]
 
 
-def test_no_results_are_an_empty_table() -> None:
+def test_an_empty_run_is_an_empty_table() -> None:
     table = merge([("empty.jsonl", read_results(""))])
     assert table.rows == ()
     assert as_text(table) == "0 results"
@@ -68,7 +68,7 @@ def test_totals_add_up(tmp_path: Path) -> None:
     assert table.totals[2].startswith("packages before and after: ")
 
 
-def test_json_and_json_lines_are_read_alike(tmp_path: Path) -> None:
+def test_json_and_json_lines_give_the_same_table(tmp_path: Path) -> None:
     tables = []
     for format_ in ("json", "jsonl"):
         path = tmp_path / f"results.{format_}"
@@ -81,7 +81,7 @@ def test_json_and_json_lines_are_read_alike(tmp_path: Path) -> None:
     assert all(seed.path.name in tables[0] for seed in SEEDS)
 
 
-def test_columns_stand_below_each_other() -> None:
+def test_columns_are_aligned() -> None:
     lines = as_text(merge([("a", objects(*(check(seed.path) for seed in SEEDS)))])).splitlines()
     at = lines[0].index("status")
     for line in lines[1 : len(SEEDS) + 1]:
@@ -90,7 +90,7 @@ def test_columns_stand_below_each_other() -> None:
 
 
 class Cells(html.parser.HTMLParser):
-    """Collects the cells of a page's table, and checks that tags are closed."""
+    """Collects the cells of an HTML table, and checks that all tags are closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Cells(html.parser.HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attributes: object) -> None:
-        if tag not in ("meta",):
+        if tag != "meta":
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
@@ -115,7 +115,7 @@ class Cells(html.parser.HTMLParser):
             self.rows[-1][-1] += data
 
 
-def test_every_form_has_the_same_cells() -> None:
+def test_every_format_has_the_same_cells() -> None:
     results = [check(seed.path) for seed in SEEDS]
     table = merge([("a.jsonl", objects(*results)), ("b.jsonl", objects(Result("<x>|.conda", "error", error="a & b")))])
     cells = [list(COLUMNS), *(list(row.cells) for row in table.rows)]
@@ -129,28 +129,26 @@ def test_every_form_has_the_same_cells() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        pytest.param("{", "line 1 is no JSON", id="broken"),
+        pytest.param("{", "line 1 is not JSON", id="broken"),
         pytest.param("\n\n[1, 2", "", id="broken-array"),
-        pytest.param('{"a": 1}', "line 1 is no result", id="another-object"),
-        pytest.param("3", "line 1 is no result", id="a-number"),
+        pytest.param('{"a": 1}', "line 1 is not a result", id="another-object"),
+        pytest.param("3", "line 1 is not a result", id="a-number"),
         pytest.param('{"schema_version": 99}', "schema version 99", id="from-the-future"),
-        pytest.param('{"schema_version": 1, "status": "clean"}', "no complete result", id="incomplete"),
-        pytest.param('{"schema_version": 1, "status": ["x"]}', "no complete result", id="wrong-types"),
+        pytest.param('{"schema_version": 1, "status": "clean"}', "not a complete result", id="incomplete"),
+        pytest.param('{"schema_version": 1, "status": ["x"]}', "not a complete result", id="wrong-types"),
         pytest.param("[" * 100_000, "", id="nested-too-deeply"),
     ],
 )
-def test_what_is_no_result_is_said_with_its_line_and_the_others_are_merged(
-    content: str, said: str, tmp_path: Path
-) -> None:
+def test_an_invalid_file_is_reported_and_the_others_are_merged(content: str, message: str, tmp_path: Path) -> None:
     bad, good = tmp_path / "bad.jsonl", tmp_path / "good.jsonl"
     bad.write_text(content, "utf-8")
     good.write_text(dumps(as_object(Result("x.conda", "clean"))) + "\n", "utf-8")
     done = run("report", bad, tmp_path / "absent", good)
     assert done.returncode == 3
     assert [line.split(": ")[1] for line in done.stderr.splitlines()] == [str(bad), str(tmp_path / "absent")]
-    assert said in done.stderr
+    assert message in done.stderr
     assert "x.conda" in done.stdout
 
 

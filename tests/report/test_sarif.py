@@ -1,4 +1,4 @@
-"""`--format sarif` is SARIF 2.1.0, and holds the findings that are still there."""
+"""`--format sarif` is valid SARIF 2.1.0 and contains the remaining findings."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def log_of(*results: Result, verbose: bool = False) -> Any:
     for result in run_["results"]:
         assert run_["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
         for location in result["locations"]:
-            # What errata 01 adds to the schema.
+            # Errata 01 adds this to the schema.
             assert {"startLine", "charOffset", "byteOffset"} & location["physicalLocation"]["region"].keys()
     return run_
 
 
-def test_the_schema_can_tell_a_wrong_log() -> None:
+def test_the_schema_rejects_a_wrong_log() -> None:
     log = as_log([check(STRAY[0].path)], Style("check"))
     log["runs"][0]["results"][0]["level"] = "catastrophe"
     with pytest.raises(jsonschema.ValidationError):
@@ -59,7 +59,7 @@ def test_findings_are_results() -> None:
     assert seed.path.name in result["message"]["text"]
 
 
-def test_what_was_repaired_is_a_notification_and_no_result(tmp_path: Path) -> None:
+def test_a_repair_is_a_notification_and_not_a_result(tmp_path: Path) -> None:
     found = log_of(fix(STRAY[0].path, output_dir=tmp_path))
     assert found["results"] == []
     note, *_ = found["invocations"][0]["toolExecutionNotifications"]
@@ -67,7 +67,7 @@ def test_what_was_repaired_is_a_notification_and_no_result(tmp_path: Path) -> No
     assert note["message"]["text"].startswith("fixed ")
 
 
-def test_a_failure_is_a_notification_and_the_run_no_success() -> None:
+def test_a_failure_is_a_notification_and_the_run_failed() -> None:
     found = log_of(Result("x.conda", "error", error="it is damaged"), check(STRAY[0].path))
     assert len(found["results"]) == 1
     assert found["invocations"][0]["executionSuccessful"] is False
@@ -95,13 +95,13 @@ def test_paths_become_uris(path: str, uri: str) -> None:
     assert unquote(uri, errors="surrogateescape").endswith(path)
 
 
-def test_a_name_is_no_link() -> None:
+def test_a_name_never_becomes_a_link() -> None:
     found = log_of(Result("x.conda", "error", error="[click](https://example.org)"))
     text = found["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
     assert text == "\\[click\\](https://example.org)"
 
 
-def test_fingerprints_tell_packages_apart_and_stay(tmp_path: Path) -> None:
+def test_fingerprints_identify_a_package_across_runs(tmp_path: Path) -> None:
     found = log_of(*(check(seed.path) for seed in STRAY))
     prints = [result["partialFingerprints"]["package/kind/v1"] for result in found["results"]]
     assert len(set(prints)) == len(prints) == len(STRAY)
@@ -118,7 +118,7 @@ def test_every_scenario_makes_a_log(scenario: Scenario, tmp_path: Path) -> None:
     assert sum(entry["properties"]["files"] for entry in found["results"]) == len(result.findings)
 
 
-def test_the_command_writes_it_beside_the_text(tmp_path: Path) -> None:
+def test_sarif_is_written_in_addition_to_text(tmp_path: Path) -> None:
     path = tmp_path / "results.sarif"
     done = run("check", SEED, "--format", f"sarif={path}")
     assert done.returncode == 1

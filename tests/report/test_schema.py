@@ -1,4 +1,4 @@
-"""The JSON output is what its schema says, in every state that a package can come to."""
+"""The JSON output matches its schema for every possible result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SCHEMA = json.loads(schema_text())
 
 
 def closed(schema: Any) -> Any:
-    """The schema, with every key that it does not name forbidden: programs must accept more, we must not print more."""
+    """The schema, made strict. Programs must accept unknown keys, but we must not print any."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -54,7 +54,7 @@ def validate_result(result: Result) -> dict[str, Any]:
     return object_
 
 
-def test_the_schema_is_valid_and_has_the_version_of_the_output() -> None:
+def test_the_schema_is_valid_and_has_the_current_version() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$defs"]["result"]["properties"]["schema_version"]["const"] == SCHEMA_VERSION
 
@@ -69,7 +69,7 @@ def test_every_key_is_explained() -> None:
         check_described(definition, name)
 
 
-def test_the_command_prints_it() -> None:
+def test_schema_prints_the_schema() -> None:
     done = run("schema")
     assert done.returncode == 0
     assert done.stdout == schema_text()
@@ -86,7 +86,7 @@ def test_the_command_prints_it() -> None:
         pytest.param({"surprise": 1}, id="unknown-key"),
     ],
 )
-def test_it_can_tell_a_wrong_object(change: dict[str, object]) -> None:
+def test_the_schema_rejects_a_wrong_object(change: dict[str, object]) -> None:
     object_ = as_object(check(STRAY[0].path))
     validate(object_)
     with pytest.raises(jsonschema.ValidationError):
@@ -121,7 +121,7 @@ def test_results_of_check_and_fix_validate(scenario: Scenario, format_: str, tmp
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: f"{hostile.id}{hostile.format}")
-def test_an_error_is_an_object_too(hostile: Hostile, tmp_path: Path) -> None:
+def test_an_error_is_an_object(hostile: Hostile, tmp_path: Path) -> None:
     path = hostile.make(tmp_path)
     try:
         validate_result(fix(path, in_place=True))
@@ -130,18 +130,18 @@ def test_an_error_is_an_object_too(hostile: Hostile, tmp_path: Path) -> None:
         assert object_["package"] is object_["before"] is object_["after"] is None
 
 
-def test_an_index_is_an_object_too() -> None:
+def test_an_index_is_an_object() -> None:
     records = (IndexRecord("a.conda", "0" * 64, "f" * 64), IndexRecord("b.conda", "", "f" * 64))
     object_ = validate_result(Result("output/linux-64/repodata.json", "indexed", records=records))
     assert [record["before"] for record in object_["records"]] == ["0" * 64, None]
 
 
-def test_a_sha256_is_null_where_the_file_was_not_read_whole() -> None:
+def test_an_unknown_sha256_is_null() -> None:
     shallow = validate_result(check(STRAY[0].path))
     assert shallow["before"] == {"size": STRAY[0].path.stat().st_size, "sha256": None}
 
 
-def test_names_that_are_no_utf_8_validate() -> None:
+def test_names_that_are_not_utf_8_validate() -> None:
     result = check(STRAY[0].path)
     odd = tuple(finding._replace(path="lib/\udcff\x1b\x7f\u202e") for finding in result.findings)
     text = dumps(validate_result(replace(result, findings=odd, path="\udcff.conda")))
@@ -149,7 +149,7 @@ def test_names_that_are_no_utf_8_validate() -> None:
     assert text.isprintable()
 
 
-def test_the_commands_print_what_validates(tmp_path: Path) -> None:
+def test_the_output_of_every_command_validates(tmp_path: Path) -> None:
     broken = tmp_path / "broken.conda"
     broken.write_bytes(b"PK not a zip")
     array = json.loads(run("check", SEED, broken, "--format", "json").stdout)

@@ -1,4 +1,4 @@
-"""`show`: the variant, each piece of evidence, and every file with what becomes of it and why."""
+"""`show`: the variant, each piece of evidence, and what `fix` would do with every file and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.operations.show import show_package
-from conda_prune.report.show import fates as fates_of
+from conda_prune.report.show import file_outcomes
 
 from ..corpus.packages import read_tar_members, write_package
 from ..corpus.scenario import Scenario
@@ -25,20 +25,20 @@ def shown(path: Path, *arguments: str) -> dict[str, object]:
     return value
 
 
-def fates(path: Path, *arguments: str) -> dict[str, dict[str, object]]:
+def outcomes(path: Path, *arguments: str) -> dict[str, dict[str, object]]:
     files = shown(path, *arguments)["files"]
     assert isinstance(files, list)
     return {file["path"]: file for file in files}
 
 
-def test_of_a_clean_package_every_file_is_kept() -> None:
-    assert {file["action"] for file in fates(CLEAN[0].path, "--deep").values()} == {"keep"}
+def test_every_file_of_a_clean_package_is_kept() -> None:
+    assert {file["action"] for file in outcomes(CLEAN[0].path, "--deep").values()} == {"keep"}
 
 
 @pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.id)
 @pytest.mark.parametrize("deep", [(), ("--deep",)], ids=["listing", "payload"])
 def test_exactly_the_stray_files_are_dropped(seed: Seed, deep: tuple[str, ...]) -> None:
-    found = fates(seed.path, *deep)
+    found = outcomes(seed.path, *deep)
     assert sorted(path for path, file in found.items() if file["action"] == "drop") == sorted(seed.stray)
     for path in seed.stray:
         assert found[path]["kind"] == "foreign-path"
@@ -49,22 +49,22 @@ def test_exactly_the_stray_files_are_dropped(seed: Seed, deep: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.id)
-def test_every_member_is_there(seed: Seed) -> None:
+def test_every_member_is_listed(seed: Seed) -> None:
     names = {
         name.removeprefix("./").rstrip("/") for members in read_tar_members(seed.path).values() for name, _ in members
     }
-    assert set(fates(seed.path, "--deep")) == names
+    assert set(outcomes(seed.path, "--deep")) == names
 
 
-def test_files_that_follow_are_told_apart() -> None:
-    found = fates(STRAY[-1].path, "--deep")
+def test_edited_files_are_distinguished_from_dropped_ones() -> None:
+    found = outcomes(STRAY[-1].path, "--deep")
     edited = {path for path, file in found.items() if file["action"] == "edit"}
     assert "info/paths.json" in edited
     assert all(path == "info/paths.json" or path.endswith("/RECORD") for path in edited)
     assert all(found[path]["reason"] for path in edited)
 
 
-def test_the_text_says_variant_evidence_and_trees() -> None:
+def test_the_text_has_variant_evidence_and_trees() -> None:
     lines = run("show", STRAY[0].path).stdout.splitlines()
     assert lines[0] == STRAY[0].path.name
     facts = [line.split(maxsplit=1) for line in lines[1:] if line.startswith("  ") and line[2] != " "]
@@ -108,31 +108,31 @@ def test_what_is_inferred_from_the_build_is_shown(tmp_path: Path) -> None:
     variant = shown(path)["variant"]
     assert isinstance(variant, dict)
     assert (variant["kind"], variant["inferred"]) == ("exact", ["version"])
-    reason = fates(path)["share/tool/__pycache__/run.cpython-312.pyc"]
+    reason = outcomes(path)["share/tool/__pycache__/run.cpython-312.pyc"]
     assert (reason["action"], reason["kind"]) == ("keep", "unknown-variant")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
-def test_it_says_of_every_scenario_what_fix_will_do(scenario: Scenario, tmp_path: Path) -> None:
+def test_show_predicts_what_fix_does_in_every_scenario(scenario: Scenario, tmp_path: Path) -> None:
     path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
     before = read_tar_members(path)
     _, plan, files = show_package(str(path), Options())
-    told = {fate.path: fate.action for fate in fates_of(plan, files)}
+    outcomes_by_path = {outcome.path: outcome.action for outcome in file_outcomes(plan, files)}
     fix_package(str(path), Options(), FixOptions())
     after = read_tar_members(path)
     for component, members in before.items():
         left = dict(after[component])
         for name, raw in members:
-            fate = told[name.removeprefix("./").rstrip("/")]
+            outcome = outcomes_by_path[name.removeprefix("./").rstrip("/")]
             if name not in left:
-                assert fate == "drop", name
+                assert outcome == "drop", name
             elif left[name] != raw:
-                assert fate in ("edit", "restamp"), name
+                assert outcome in ("edit", "restamp"), name
             else:
-                assert fate in ("keep", "correct"), name
+                assert outcome in ("keep", "correct"), name
 
 
-def test_a_file_that_is_none_is_said_in_one_line_and_in_json(tmp_path: Path) -> None:
+def test_a_missing_package_is_one_error_in_text_and_json(tmp_path: Path) -> None:
     done = run("show", tmp_path / "absent.conda", "--format", "json")
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Text for people: aligned, sorted, honest, and on the right stream."""
+"""Text output: sorted, measured, and on the right stream; and the blocks of lines that annotations consist of."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ from ..seed import (
 
 def test_a_clean_package_is_only_counted() -> None:
     done = run("check", CLEAN[0].path)
-    assert done.stdout == "1 package: 1 clean\n"
+    assert done.stdout == "1 package: nothing to repair.\n"
     assert CLEAN[0].path.name in run("check", "-v", CLEAN[0].path).stdout
 
 
-def test_a_clean_package_is_not_said_to_have_lost_nothing(tmp_path: Path) -> None:
+def test_fix_reports_a_clean_package_as_unchanged(tmp_path: Path) -> None:
     done = run("fix", CLEAN[0].path, "-o", tmp_path)
     assert re.search(r"[−-]0|0 B|0 files", done.stdout) is None
 
 
 @pytest.mark.parametrize("seed", STRAY, ids=lambda seed: seed.id)
-def test_a_block_says_what_where_and_how_to_repair_it(seed: Seed) -> None:
+def test_a_block_has_findings_location_and_command(seed: Seed) -> None:
     result = check(seed.path)
     head, kind, fix_line, *notes = text.check_lines(result)
     assert head.startswith(f"{seed.path.name}   Python {seed.facts['python']} (python_abi ")
@@ -60,7 +60,7 @@ def test_a_block_says_what_where_and_how_to_repair_it(seed: Seed) -> None:
     assert all(line.startswith("  note ") for line in notes)
 
 
-def test_no_number_is_told_that_was_not_measured() -> None:
+def test_only_measured_numbers_are_printed() -> None:
     for line in text.check_lines(check(STRAY[0].path)):
         assert "→" not in line
         assert "would shrink" not in line
@@ -69,11 +69,11 @@ def test_no_number_is_told_that_was_not_measured() -> None:
 @pytest.mark.parametrize(
     "extra", [(), ("--extend-select", "foreign-tree"), ("--keep", "a b*", "--ignore", "foreign-tag")]
 )
-def test_the_command_that_is_proposed_does_what_was_found(extra: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_proposed_command_repairs_what_was_found(extra: tuple[str, ...], tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     done = run("check", package, *extra)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  to fix ")]
-    words = shlex.split(line.removeprefix("  to fix").split("   (")[0])
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("To repair:")]
+    words = shlex.split(line.removeprefix("To repair:"))
     assert words[0] == "conda-prune"
     assert run(*words[1:]).returncode == 0
     assert run("check", package, *extra).returncode == 0
@@ -99,12 +99,12 @@ def test_a_path_that_cannot_be_pasted_is_not_proposed(name: str) -> None:
         pytest.param("/opt/env/conda-meta/a-1-0.json", None, id="installed"),
     ],
 )
-def test_what_is_no_archive_has_advice_of_its_own(path: str, advice: str | None) -> None:
+def test_a_prefix_gets_its_own_advice(path: str, advice: str | None) -> None:
     found = [line for line in text.check_lines(Result(path, "findings")) if "to fix" in line]
     assert [line.split(maxsplit=2)[2] for line in found] == ([advice] if advice else [])
 
 
-def test_columns_stand_below_each_other() -> None:
+def test_columns_are_aligned() -> None:
     findings = [
         Finding(kind, f"{kind}/{number}", size, "", Action.DROP)
         for kind, count, size in (("foreign-extension", 1, 5), ("foreign-path", 2610, 1 << 20), ("orphan", 1, 0))
@@ -118,7 +118,7 @@ def test_columns_stand_below_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "expected"),
     [
         (0, "0 B"),
         (1023, "1023 B"),
@@ -128,30 +128,30 @@ def test_columns_stand_below_each_other() -> None:
         (1 << 41, "2048.0 GiB"),
     ],
 )
-def test_sizes(size: int, said: str) -> None:
-    assert size_text(size) == said
+def test_sizes(size: int, expected: str) -> None:
+    assert size_text(size) == expected
 
 
-def test_the_output_is_the_same_every_time_and_sorted() -> None:
+def test_the_output_is_sorted_and_reproducible() -> None:
     first = run("check", SEED).stdout
     assert run("check", SEED).stdout == first
     heads = [line.split()[0] for line in first.splitlines() if line.startswith("pyproject")]
     assert heads == sorted(seed.path.name for seed in STRAY)
 
 
-def test_a_dry_run_says_what_would_go_and_no_sizes(tmp_path: Path) -> None:
+def test_a_dry_run_lists_drops_without_new_sizes(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     done = run("fix", "-n", package)
     assert done.returncode == 1
-    assert done.stdout.startswith(f"would    {package.name}   −{len(STRAY[0].stray)} files\n  foreign-path")
+    assert done.stdout.startswith(f"would    {package.name}   {len(STRAY[0].stray)} stray files, ")
     assert "→" not in done.stdout
 
 
-def test_a_fix_says_the_sizes_that_came_out(tmp_path: Path) -> None:
+def test_a_fix_prints_the_real_sizes(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     before = package.stat().st_size
     (line, *_) = run("fix", "--in-place", package).stdout.splitlines()
-    assert f"   {size_text(before)} → {size_text(package.stat().st_size)}   " in line
+    assert f"   {size_text(before)} → {size_text(package.stat().st_size)}, −" in line
 
 
 def test_the_summary_adds_up(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_the_summary_adds_up(tmp_path: Path) -> None:
     )
 
 
-def test_an_index_says_old_and_new_hash() -> None:
+def test_an_index_line_has_the_old_and_new_hash() -> None:
     record = IndexRecord("a-1-0.conda", "0" * 64, "f" * 64)
     lines = text.fix_lines(Result("output/linux-64/repodata.json", "indexed", records=(record,)))
     assert lines[0] == "index    output/linux-64/repodata.json   1 record refreshed"
@@ -184,7 +184,7 @@ def test_results_go_to_stdout_and_failures_to_stderr(tmp_path: Path) -> None:
         assert STRAY[0].path.name in done.stdout
 
 
-def test_text_is_printed_where_every_format_goes_to_a_file(tmp_path: Path) -> None:
+def test_text_is_printed_if_all_formats_go_to_files(tmp_path: Path) -> None:
     arguments = [word for format_ in FORMATS for word in ("--format", f"{format_}={tmp_path / format_}")]
     done = run("check", STRAY[0].path, *arguments)
     assert done.stdout == run("check", STRAY[0].path).stdout == (tmp_path / "text").read_text("utf-8")
@@ -202,26 +202,26 @@ def test_text_is_printed_where_every_format_goes_to_a_file(tmp_path: Path) -> No
         pytest.param(("json=/dev/null", "sarif=/dev/../dev/null"), id="two-to-one-file"),
     ],
 )
-def test_formats_that_cannot_be(formats: tuple[str, ...]) -> None:
+def test_conflicting_formats_are_refused(formats: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="--format"):
         Output(Style("check"), formats)
 
 
-def test_a_wrong_format_leaves_the_files_of_the_others_alone(tmp_path: Path) -> None:
+def test_a_wrong_format_does_not_touch_the_other_files(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text("[]", "utf-8")
     assert run("check", STRAY[0].path, "--format", f"json={path}", "--format", "yaml").returncode == 2
     assert path.read_text("utf-8") == "[]"
 
 
-def test_text_and_annotations_may_share_stdout() -> None:
+def test_text_and_annotations_can_share_stdout() -> None:
     done = run("check", STRAY[0].path, "--format", "text", "--format", "github", GITHUB_STEP_SUMMARY="")
     lines = done.stdout.splitlines()
     assert lines[0].startswith(STRAY[0].path.name)
     assert any(line.startswith("::warning ") for line in lines)
 
 
-def test_a_full_device_is_no_success() -> None:
+def test_a_full_device_is_a_failure() -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
     with open("/dev/full", "w") as full:
@@ -233,7 +233,7 @@ def test_a_full_device_is_no_success() -> None:
     assert done.stderr
 
 
-def test_a_reader_that_went_is_no_success_and_no_traceback() -> None:
+def test_a_closed_pipe_is_a_failure_without_a_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([EXECUTABLE, "check", str(SEED)], stdout=writer, stderr=subprocess.PIPE, check=False)
@@ -243,7 +243,7 @@ def test_a_reader_that_went_is_no_success_and_no_traceback() -> None:
 
 
 def on_terminal(script: str, **environment: str) -> bytes:
-    """Return what a script writes to standard error where that is a terminal."""
+    """Return what a script writes to standard error if that is a terminal."""
     parent, child = pty.openpty()
     clean = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
     process = subprocess.Popen(
@@ -254,7 +254,7 @@ def on_terminal(script: str, **environment: str) -> bytes:
         env={**clean, **environment},
     )
     os.close(child)
-    said = b""
+    printed = b""
     while True:
         try:
             if not select.select([parent], [], [], 60)[0]:
@@ -266,30 +266,30 @@ def on_terminal(script: str, **environment: str) -> bytes:
             break
         if not piece:
             break
-        said += piece
+        printed += piece
     os.close(parent)
-    assert process.wait() == 0, said
-    return said
+    assert process.wait() == 0, printed
+    return printed
 
 
 WORK = """
 import time
-from conda_prune.report.progress import Meter
-with Meter("/tmp/\\033[2Jname.conda", quiet={quiet}) as meter:
-    meter.expect(100)
-    meter(10)
+from conda_prune.report.progress import ProgressBar
+with ProgressBar("/tmp/\\033[2Jname.conda", quiet={quiet}) as bar:
+    bar.expect(100)
+    bar(10)
     time.sleep({seconds})
-    meter(40)
-    meter(80)
+    bar(40)
+    bar(80)
 """
 
 
-def test_a_bar_is_drawn_on_a_terminal_when_work_lasts() -> None:
-    said = on_terminal(WORK.format(quiet=False, seconds=1.2))
-    assert b"name.conda" in said
-    assert b"100%" in said
-    assert b"\033[2Jname" not in said
-    assert said.rstrip().endswith(b"\033[2K"), "the bar is gone when the work is done"
+def test_a_bar_is_drawn_on_a_terminal_after_a_second() -> None:
+    printed = on_terminal(WORK.format(quiet=False, seconds=1.2))
+    assert b"name.conda" in printed
+    assert b"100%" in printed
+    assert b"\033[2Jname" not in printed
+    assert printed.rstrip().endswith(b"\033[2K"), "the bar is erased when the work is done"
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_no_bar_is_drawn_otherwise(quiet: bool, seconds: float, environment: dic
     assert on_terminal(WORK.format(quiet=quiet, seconds=seconds), **environment) == b""
 
 
-def test_no_bar_is_drawn_where_there_is_no_terminal() -> None:
+def test_no_bar_is_drawn_without_a_terminal() -> None:
     script = WORK.format(quiet=False, seconds=1.2)
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
@@ -313,21 +313,21 @@ def test_no_bar_is_drawn_where_there_is_no_terminal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "colours"),
+    ("environment", "colors"),
     [
         pytest.param({}, True, id="terminal"),
         pytest.param({"NO_COLOR": "1"}, False, id="no-color"),
-        pytest.param({"NO_COLOR": ""}, True, id="empty-no-color-says-nothing"),
+        pytest.param({"NO_COLOR": ""}, True, id="empty-no-color"),
         pytest.param({"TERM": "dumb"}, False, id="dumb"),
     ],
 )
-def test_errors_are_in_colour_on_a_terminal(environment: dict[str, str], colours: bool) -> None:
+def test_errors_are_colored_on_a_terminal(environment: dict[str, str], colors: bool) -> None:
     script = """
 import sys
 from conda_prune.cli import run
 sys.argv[1:] = ["check", "absent.conda"]
 run()
 """
-    said = on_terminal(script, **{"TERM": "xterm", "FORCE_COLOR": "", **environment})
-    assert b"error:" in said
-    assert (b"\033[31m" in said) is colours
+    printed = on_terminal(script, **{"TERM": "xterm", "FORCE_COLOR": "", **environment})
+    assert b"error:" in printed
+    assert (b"\033[31m" in printed) is colors

@@ -1,4 +1,4 @@
-"""A repaired package has the mode, the owner and the access control list of the original, and never gives away more."""
+"""A repaired package has the mode, owner and access control list of the original, and never gives more rights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conda_prune import PruneError, fix
 from ..corpus.crafted import BASE
 from ..corpus.packages import FORMATS, Format, write_package
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "setxattr"), reason="attributes are set through Linux's calls")
+pytestmark = pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux's calls for attributes")
 
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 NOBODY = 0xFFFFFFFF
@@ -28,14 +28,14 @@ Entry = tuple[int, int, int]
 
 
 def access_list(*entries: Entry) -> bytes:
-    """Return entries of tag, permissions and user or group as Linux stores them (linux/posix_acl_xattr.h)."""
+    """Return entries (tag, permissions, user or group) as Linux stores them (linux/posix_acl_xattr.h)."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 GENEROUS = access_list(
     (USER_OBJECT, 6, NOBODY), (USER, 6, 1234), (GROUP_OBJECT, 4, NOBODY), (MASK, 6, NOBODY), (OTHER, 0, NOBODY)
 )
-"""Another user may write; the file's group may only read, though the mode's bits for it say 6: they are the mask."""
+"""Another user may write, and the file's group may only read. The group bits of the mode are the mask, which is 6."""
 OF_DIRECTORY = access_list(
     (USER_OBJECT, 7, NOBODY), (USER, 7, 4321), (GROUP_OBJECT, 7, NOBODY), (MASK, 7, NOBODY), (OTHER, 7, NOBODY)
 )
@@ -57,7 +57,7 @@ def mode_of(path: Path) -> int:
 
 
 def fixed(package: Path, mode: str) -> Path:
-    """Fix a package in place, with a copied backup, or to a directory, and return the result."""
+    """Fix a package in place or into a directory, and return the result."""
     if mode == "output":
         (package.parent / "out").mkdir(exist_ok=True)
         fix(package, output_dir=package.parent / "out")
@@ -87,13 +87,13 @@ def test_the_default_list_of_a_directory_is_not_inherited(tmp_path: Path, mode: 
         directory.mkdir(exist_ok=True)
         give_list(directory, DEFAULT, OF_DIRECTORY)
     (tmp_path / "witness").touch()
-    assert list_of(tmp_path / "witness") is not None, "what is made here gets a list"
+    assert list_of(tmp_path / "witness") is not None, "a new file here gets a list"
     assert list_of(package) is None
     result = fixed(package, mode)
     assert (list_of(result), mode_of(result)) == (None, 0o640)
 
 
-def test_a_list_of_its_own_wins_over_the_default(tmp_path: Path) -> None:
+def test_the_list_of_the_package_wins_over_the_default(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path, format=".conda")
     give_list(package, ACCESS, GENEROUS)
     give_list(tmp_path, DEFAULT, OF_DIRECTORY)
@@ -124,10 +124,10 @@ def test_a_copied_backup_keeps_the_list(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("value", [GENEROUS, b"a list that nobody can parse"], ids=["list", "nonsense"])
-def test_without_its_list_a_file_gives_its_group_no_more(
+def test_without_its_list_a_file_gives_no_more_rights(
     tmp_path: Path, value: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a list, the mode's bits for the group are the mask, which may say more than the group's own entry."""
+    """With a list, the group bits of the mode are the mask, which may allow more than the group's own entry."""
 
     def refuses(*arguments: object) -> None:
         raise OSError(errno.ENOTSUP, "Operation not supported")
@@ -141,8 +141,8 @@ def test_without_its_list_a_file_gives_its_group_no_more(
     assert mode_of(result) & 0o070 == (0o040 if value == GENEROUS else 0)
 
 
-def test_attributes_that_vouch_for_the_content_are_left_behind(tmp_path: Path) -> None:
-    """What the content may do, or that it is what somebody measured, holds for the old content only."""
+def test_attributes_that_sign_the_content_are_not_copied(tmp_path: Path) -> None:
+    """Privileges and measurements apply to the old content only."""
     package = write_package(BASE, tmp_path, format=".conda")
     capability = struct.pack("<IIIII", 0x02000001, 0x400, 0, 0, 0)  # linux/capability.h: struct vfs_cap_data
     try:
@@ -155,10 +155,10 @@ def test_attributes_that_vouch_for_the_content_are_left_behind(tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP, errno.EINVAL])
 @pytest.mark.parametrize("call", ["fchmod", "fchown"])
-def test_a_file_system_without_modes_or_owners_will_do(
+def test_a_file_system_without_modes_or_owners_is_enough(
     tmp_path: Path, call: str, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As vfat and CIFS answer."""
+    """These are the errors of vfat and CIFS."""
 
     def refuses(*arguments: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -197,9 +197,9 @@ fix_package(sys.argv[1], Options(), FixOptions(output_dir=sys.argv[2]))
 """
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("group", [0, 4321], ids=["another-group", "a-group-of-the-user"])
-def test_set_id_bits_are_not_for_another_owner(group: int) -> None:
+def test_set_id_bits_are_not_kept_for_another_owner(group: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)  # pytest's own directories are private
         directory.chmod(0o755)

@@ -1,4 +1,4 @@
-"""`--backup` keeps the original under a name of its own, or nothing is done at all."""
+"""`--backup` keeps the original under another name, or nothing is done."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..corpus.crafted import BASE
 from ..corpus.packages import FORMATS, Format, write_package
 from ..executable import run
 
-posix = pytest.mark.skipif(os.name == "nt", reason="links and pipes are POSIX's")
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX links and pipes")
 
 
 def facts(path: Path) -> tuple[int, ...]:
-    """Return which file has a name, how many names it has, and when it was last changed in any way."""
+    """Return which file a path leads to, how many names it has, and when it was last changed."""
     status = path.lstat()
     return status.st_mode, status.st_ino, status.st_nlink, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -71,7 +71,7 @@ def test_a_bad_suffix_is_refused_before_the_package_is_opened() -> None:
 
 @pytest.mark.parametrize("suffix", [".orig", "~", ".bak-2025", " (copy)", "-é", ".conda.orig", "orig"])
 @pytest.mark.parametrize("format_", FORMATS)
-def test_other_suffixes_are_kept_as_they_are(tmp_path: Path, suffix: str, format_: Format) -> None:
+def test_other_suffixes_are_used_unchanged(tmp_path: Path, suffix: str, format_: Format) -> None:
     package = write_package(BASE, tmp_path, format=format_)
     before = package.read_bytes()
     fix(package, backup=suffix, in_place=True)
@@ -119,32 +119,32 @@ def other_content_of_that_size(backup: Path, package: Path) -> None:
 
 
 ODD_BACKUPS: list[tuple[Callable[[Path, Path], None], str]] = [
-    (link_to_package, "exists already, and is a symbolic link"),
-    (link_to_copy, "exists already, and is a symbolic link"),
-    (dangling_link, "exists already, and is a symbolic link"),
-    (directory, "exists already, and is a directory"),
-    (pipe, "exists already, and is a named pipe"),
-    (other_content, "exists already, with other content"),
-    (other_content_of_that_size, "exists already, with other content"),
+    (link_to_package, "already exists, and is a symbolic link"),
+    (link_to_copy, "already exists, and is a symbolic link"),
+    (dangling_link, "already exists, and is a symbolic link"),
+    (directory, "already exists, and is a directory"),
+    (pipe, "already exists, and is a named pipe"),
+    (other_content, "already exists, with other content"),
+    (other_content_of_that_size, "already exists, with other content"),
 ]
 
 
 @posix
-@pytest.mark.parametrize(("make", "says"), ODD_BACKUPS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(("make", "message"), ODD_BACKUPS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("format_", FORMATS)
-def test_nothing_else_is_taken_for_a_backup(
-    tmp_path: Path, make: Callable[[Path, Path], None], says: str, format_: Format
+def test_nothing_else_is_accepted_as_a_backup(
+    tmp_path: Path, make: Callable[[Path, Path], None], message: str, format_: Format
 ) -> None:
     package = write_package(BASE, tmp_path, format=format_)
     backup = package.with_name(package.name + ".orig")
     make(backup, package)
     before, target, content = facts(package), facts(backup), package.read_bytes()
     listing = sorted(os.listdir(tmp_path))
-    with pytest.raises(CannotWrite, match=says):
+    with pytest.raises(CannotWrite, match=message):
         fix(package, backup=".orig", in_place=True)
     done = run("fix", tmp_path, "--in-place", "--backup", ".orig")
     assert done.returncode == 3
-    assert says in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert (facts(package), package.read_bytes()) == (before, content)
     assert (facts(backup), sorted(os.listdir(tmp_path))) == (target, listing)
@@ -152,7 +152,7 @@ def test_nothing_else_is_taken_for_a_backup(
 
 @posix
 def test_an_odd_backup_is_found_before_the_payload_is_read(tmp_path: Path) -> None:
-    """The payload is damaged, and nothing says so: the work ended before it was read."""
+    """The payload is damaged, but that is not reported, because the work ends before it is read."""
     package = write_package(BASE, tmp_path, format=".conda")
     content = bytearray(package.read_bytes())
     at = content.index(b"\x28\xb5\x2f\xfd")
@@ -175,7 +175,7 @@ def test_a_backup_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
 @posix
 @pytest.mark.parametrize("format_", FORMATS)
 def test_another_name_of_the_package_keeps_the_original(tmp_path: Path, format_: Format) -> None:
-    """As a run leaves it that is killed between the backup and the replacement."""
+    """A run that is killed between the backup and the replacement leaves this."""
     package = write_package(BASE, tmp_path, format=format_)
     before = package.read_bytes()
     backup = package.with_name(package.name + ".orig")
@@ -186,7 +186,7 @@ def test_another_name_of_the_package_keeps_the_original(tmp_path: Path, format_:
 
 
 @posix
-def test_the_backup_of_a_linked_package_is_beside_its_file(tmp_path: Path) -> None:
+def test_the_backup_of_a_linked_package_is_next_to_it(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     package = write_package(BASE, tmp_path / "store", format=".conda")
     before = package.read_bytes()
@@ -197,7 +197,7 @@ def test_the_backup_of_a_linked_package_is_beside_its_file(tmp_path: Path) -> No
     assert check(package).status == "clean"
 
 
-def test_a_suffix_in_the_configuration_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suffix_in_the_configuration_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = write_package(BASE, tmp_path, format=".conda")
     (tmp_path / "pyproject.toml").write_text('[tool.conda-prune]\nbackup = ".orig.conda"\n')
     monkeypatch.chdir(tmp_path)

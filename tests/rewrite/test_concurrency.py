@@ -1,4 +1,4 @@
-"""Many at once: runs on one package take turns, readers see the old or the new, and a change meanwhile is noticed."""
+"""Runs on one package take turns, readers see the old or the new package, and concurrent changes are detected."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from conda_prune.model import Limits
 from ..corpus.crafted import BASE
 from ..corpus.packages import FORMATS, Format, write_package
 
-posix = pytest.mark.skipif(os.name == "nt", reason="runs on one package take turns by flock")
+posix = pytest.mark.skipif(os.name == "nt", reason="needs flock")
 
 
 def rounds(connection: Connection, package: str) -> None:
-    """Fix the package whenever the other end says so, and answer with what became of it."""
+    """Fix the package at each request from the connection, and answer with the status."""
     while connection.recv():
         try:
             connection.send(fix(package, in_place=True).status)
@@ -58,7 +58,7 @@ def test_eight_processes_fix_one_package(tmp_path: Path, format_: Format, count:
             pipe.send(True)
         outcomes = sorted(pipe.recv() for pipe in pipes)
         assert set(outcomes) <= {"clean", "fixed"}
-        assert outcomes.count("fixed") == 1, "one wins, the others see it clean"
+        assert outcomes.count("fixed") == 1, "one run fixes it, the others find it clean"
         assert package.read_bytes() == alone.read_bytes()
         assert os.listdir(package.parent) == [package.name]
     for pipe in pipes:
@@ -99,7 +99,7 @@ def test_a_reader_sees_the_old_package_or_the_new(tmp_path: Path, format_: Forma
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_package_replaced_while_it_is_read_is_judged_anew(
+def test_a_package_replaced_while_read_is_judged_again(
     tmp_path: Path, format_: Format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = write_package(BASE, tmp_path, format=format_)
@@ -113,19 +113,19 @@ def test_a_package_replaced_while_it_is_read_is_judged_anew(
     opened: list[bool] = []
 
     def replacing(archive: Archive) -> None:
-        # Between the reading and the replacement, once, as another run would.
+        # Replace the package once, between reading and replacing, as another run may do.
         if not opened:
             opened.append(True)
             os.replace(fixed, package)
         real(archive)
 
     monkeypatch.setattr(Archive, "check_unwritten", replacing)
-    assert fix(package, in_place=True).status == "clean", "what the other run left"
+    assert fix(package, in_place=True).status == "clean", "the result of the other run"
     assert sorted(os.listdir(tmp_path)) == ["clean", package.name, "fixed"]
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_package_that_changes_for_good_is_given_up(
+def test_a_package_that_keeps_changing_is_given_up(
     tmp_path: Path, format_: Format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = write_package(BASE, tmp_path, format=format_)
@@ -144,13 +144,13 @@ def test_a_package_that_changes_for_good_is_given_up(
         attempts.clear()
         with pytest.raises(Changed, match="changed while"):
             work(package)
-        assert len(attempts) == 2, "it starts again once"
+        assert len(attempts) == 2, "it is tried twice"
     assert os.listdir(tmp_path) == [package.name]
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_package_written_while_it_is_fixed_is_never_mixed(tmp_path: Path, format_: Format) -> None:
-    """A writer that is at work in place, without a rename: what comes out is its bytes or a fix of one version."""
+def test_a_package_written_while_fixed_is_never_mixed(tmp_path: Path, format_: Format) -> None:
+    """Another program writes in place, without a rename. The result is its bytes, or a fix of one version of them."""
     package = write_package(BASE, tmp_path, format=format_)
     good = package.read_bytes()
     fix(package, in_place=True)
@@ -184,14 +184,14 @@ def test_a_package_written_while_it_is_fixed_is_never_mixed(tmp_path: Path, form
     assert set(outcomes) <= {"fixed", "clean", "Changed", "Damaged", "Unsupported", "NotAPackage", "BadMetadata"}
 
 
-def test_damage_by_a_writer_is_told_apart_from_a_damaged_package(tmp_path: Path) -> None:
+def test_damage_by_another_writer_is_reported_as_a_change(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path, format=".conda")
     content = package.read_bytes()
 
     def reads() -> None:
         with Archive(str(package), Limits()) as archive:
             package.write_bytes(content[:-9])
-            archive.check_crc(archive.parts[0])
+            archive.check_crc(archive.components[0])
             archive.whole.read(len(content) - 9, 9)
 
     with pytest.raises(Changed, match="changed while it was being read"):

@@ -1,4 +1,4 @@
-"""Why an entry of a directory could not be removed or replaced is known before it is tried."""
+"""Obstacles to removing or replacing an entry of a directory are found before it is tried."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from conda_prune.rewrite.directory import Directory, make_directory
 from ..corpus.crafted import BASE
 from ..corpus.packages import write_package
 
-posix = pytest.mark.skipif(os.name == "nt", reason="modes and links are POSIX's")
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes and links")
 
 
 @pytest.fixture(params=[pytest.param(True, id="descriptors"), pytest.param(False, id="paths")])
-def ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a test with descriptors of directories, and as systems without them do."""
+def lookups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with descriptors of directories, and with whole paths."""
     if not request.param:
         monkeypatch.setattr(directories, "BY_DESCRIPTOR", False)
 
 
-@pytest.mark.usefixtures("ways")
-def test_nothing_is_in_the_way_of_an_ordinary_file(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("lookups")
+def test_an_ordinary_file_has_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with Directory.open(str(tmp_path)) as directory:
         assert (directory.obstacle("file"), directory.obstacle("missing")) == ("", "")
 
 
 @posix
-@pytest.mark.usefixtures("ways")
-def test_a_read_only_directory_is_in_the_way(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("lookups")
+def test_a_read_only_directory_is_an_obstacle(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir(mode=0o555)
     with Directory.open(str(tmp_path / "sub")) as directory:
         assert directory.obstacle("file") == "its directory is read-only (mode 0555)"
 
 
 @posix
-@pytest.mark.usefixtures("ways")
+@pytest.mark.usefixtures("lookups")
 def test_a_link_is_not_entered(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "link").symlink_to("sub")
@@ -59,15 +59,15 @@ def test_a_link_is_not_entered(tmp_path: Path) -> None:
 
 
 @posix
-@pytest.mark.usefixtures("ways")
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("lookups")
+def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         Directory.open(str(tmp_path / "file"))
 
 
 @posix
-def test_names_mean_the_directory_that_was_opened(tmp_path: Path) -> None:
+def test_names_are_looked_up_in_the_opened_directory(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     with Directory.open(str(tmp_path / "sub")) as directory:
         assert directory.is_still_at_its_path()
@@ -90,8 +90,8 @@ def test_a_closed_directory_is_not_used(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.usefixtures("ways")
-def test_missing_directories_are_made_and_named(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("lookups")
+def test_missing_directories_are_made_and_returned(tmp_path: Path) -> None:
     made: list[tuple[Directory, str]] = []
     with ExitStack() as opened:
         directory = make_directory(str(tmp_path / "a" / "b"), made, opened)
@@ -103,7 +103,7 @@ def test_missing_directories_are_made_and_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def frozen(tmp_path: Path) -> Iterator[Path]:
-    """A directory in which files can be made that not even root may remove."""
+    """A directory for files that not even root may remove."""
     yield tmp_path
     subprocess.run(["chattr", "-R", "-ia", str(tmp_path)], capture_output=True)
 
@@ -117,16 +117,16 @@ def freeze(path: Path, flag: str) -> None:
         pytest.skip(f"no flags can be set on files here: {done.stderr}")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the flags are those of Linux's file systems")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the flags of Linux's file systems")
 @pytest.mark.parametrize("flag", ["+i", "+a"])
 @pytest.mark.parametrize("what", ["file", "directory"])
-def test_flags_are_in_the_way(frozen: Path, flag: str, what: str) -> None:
+def test_immutable_flags_are_obstacles(frozen: Path, flag: str, what: str) -> None:
     package = write_package(BASE, frozen, format=".conda")
     freeze(package if what == "file" else frozen, flag)
-    says = "it is" if what == "file" else "its directory is"
+    start = "it is" if what == "file" else "its directory is"
     with Directory.open(str(frozen)) as directory:
-        assert directory.obstacle(package.name) == f"{says} immutable or append-only"
-    with pytest.raises(CannotWrite, match=f"{says} immutable or append-only; make it writable, or use -o DIR"):
+        assert directory.obstacle(package.name) == f"{start} immutable or append-only"
+    with pytest.raises(CannotWrite, match=f"{start} immutable or append-only; make it writable, or use -o DIR"):
         fix(package, in_place=True)
     assert os.listdir(frozen) == [package.name]
 
@@ -140,8 +140,8 @@ with Directory.open(sys.argv[1]) as directory:
 """
 
 
-@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root can become somebody else")
-def test_a_sticky_directory_is_in_the_way_of_others() -> None:
+@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root can become another user")
+def test_a_sticky_directory_is_an_obstacle_for_others() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o1777)

@@ -1,4 +1,4 @@
-"""`-o DIR` replaces the entry of a package's name in DIR, whatever a link there leads to, and nothing else."""
+"""`-o DIR` replaces the entry with the package's name in DIR, even if it is a link, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..corpus.crafted import BASE
 from ..corpus.packages import FORMATS, Format, write_package
 from ..executable import run
 
-posix = pytest.mark.skipif(os.name == "nt", reason="links and pipes are POSIX's")
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX links and pipes")
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_another_name_of_the_package_is_replaced(tmp_path: Path, output: Path) -
 
 @posix
 def test_the_package_itself_is_never_the_result(tmp_path: Path, output: Path) -> None:
-    """Whether it is named where it is stored, through a link to it, or through a link to its directory."""
+    """It may be named directly, through a link to it, or through a link to its directory."""
     package = a_package(tmp_path)
     before = package.read_bytes()
     (output / package.name).symlink_to(package)
@@ -102,14 +102,14 @@ def test_the_package_itself_is_never_the_result(tmp_path: Path, output: Path) ->
         (output / package.name, tmp_path / "also-in"),
         (output / package.name, output),
     ):
-        with pytest.raises(CannotWrite, match="holds the package itself"):
+        with pytest.raises(CannotWrite, match="contains the package itself"):
             fix(named, output_dir=directory)
     assert package.read_bytes() == before
     assert (output / package.name).is_symlink()
 
 
 @posix
-def test_in_place_a_link_stays_and_its_file_is_repaired(tmp_path: Path, output: Path) -> None:
+def test_in_place_a_link_is_kept_and_its_file_repaired(tmp_path: Path, output: Path) -> None:
     package = a_package(tmp_path)
     (output / package.name).symlink_to(package)
     assert run("fix", output, "--in-place").returncode == 0
@@ -119,19 +119,19 @@ def test_in_place_a_link_stays_and_its_file_is_repaired(tmp_path: Path, output: 
 
 @posix
 @pytest.mark.parametrize("what", ["directory", "pipe"])
-def test_what_is_not_a_file_is_not_replaced(tmp_path: Path, output: Path, what: str) -> None:
+def test_a_directory_or_pipe_is_not_replaced(tmp_path: Path, output: Path, what: str) -> None:
     package = a_package(tmp_path)
-    there = output / package.name
-    there.mkdir() if what == "directory" else os.mkfifo(there)
+    entry = output / package.name
+    entry.mkdir() if what == "directory" else os.mkfifo(entry)
     with pytest.raises(CannotWrite, match=f"{package.name} is a (named )?{what}"):
         fix(package, output_dir=output)
     assert os.listdir(output) == [package.name]
-    assert not stat.S_ISREG(there.lstat().st_mode)
+    assert not stat.S_ISREG(entry.lstat().st_mode)
 
 
 @posix
 @pytest.mark.parametrize("clean", [False, True], ids=["repaired", "copied"])
-def test_a_read_only_package_is_written_as_often_as_wanted(tmp_path: Path, output: Path, clean: bool) -> None:
+def test_a_read_only_package_can_be_written_repeatedly(tmp_path: Path, output: Path, clean: bool) -> None:
     package = a_package(tmp_path, clean=clean)
     package.chmod(0o444)
     for _ in range(3):
@@ -151,7 +151,7 @@ def test_a_read_only_directory_is_refused(tmp_path: Path, output: Path) -> None:
 
 
 @posix
-def test_a_directory_that_may_not_be_listed_will_do(tmp_path: Path, output: Path) -> None:
+def test_a_directory_that_cannot_be_listed_is_enough(tmp_path: Path, output: Path) -> None:
     package = a_package(tmp_path)
     output.chmod(0o300)
     try:

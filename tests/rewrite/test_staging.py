@@ -1,4 +1,4 @@
-"""A file is replaced whole or not at all, with its mode and attributes, whatever else is at work on it."""
+"""A file is replaced completely or not at all, with its mode and attributes, even while others work on it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..corpus.crafted import BASE
 from ..corpus.packages import write_package
 
 OLD, NEW = b"old content", b"new content"
-posix = pytest.mark.skipif(os.name == "nt", reason="modes, owners and links are POSIX's")
+posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes, owners and links")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def names(target: Path) -> list[str]:
     return sorted(os.listdir(target.parent))
 
 
-def test_what_is_not_committed_leaves_nothing(target: Path) -> None:
+def test_nothing_is_left_without_a_commit(target: Path) -> None:
     before = identity(target)
     with Staging(str(target), str(target)) as staging:
         staging.file.write(NEW)
@@ -75,7 +75,7 @@ def test_an_error_leaves_nothing(target: Path) -> None:
     assert (names(target), target.read_bytes()) == ([target.name], OLD)
 
 
-def test_what_is_committed_replaces_the_target(target: Path) -> None:
+def test_a_commit_replaces_the_target(target: Path) -> None:
     assert replace(target) == ()
     assert (names(target), target.read_bytes()) == ([target.name], NEW)
 
@@ -89,8 +89,8 @@ def test_the_mode_is_kept_exactly(target: Path, mode: int) -> None:
 
 
 @posix
-@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root gives files away")
-def test_the_owner_is_kept_where_that_is_allowed(target: Path) -> None:
+@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root can change the owner")
+def test_the_owner_is_kept_if_allowed(target: Path) -> None:
     os.chown(target, 1234, 5678)
     replace(target)
     assert (target.stat().st_uid, target.stat().st_gid) == (1234, 5678)
@@ -106,19 +106,19 @@ def test_extended_attributes_are_kept(target: Path) -> None:
     assert os.getxattr(target, "user.origin") == b"here"
 
 
-def test_the_time_of_change_is_now(target: Path) -> None:
+def test_the_modification_time_is_now(target: Path) -> None:
     os.utime(target, (1, 1))
     replace(target)
-    assert target.stat().st_mtime > 1_000_000_000, "indexers look at it"
+    assert target.stat().st_mtime > 1_000_000_000, "indexers compare this time"
 
 
-@pytest.mark.parametrize("change", ["written", "replaced", "gone"])
-def test_a_target_that_somebody_changed_is_left_alone(target: Path, change: str) -> None:
+@pytest.mark.parametrize("change", ["written", "replaced", "removed"])
+def test_a_target_that_another_program_changed_is_left_alone(target: Path, change: str) -> None:
     expected = identity(target)
     with Staging(str(target), str(target)) as staging:
         staging.file.write(NEW)
         staging.finish()
-        if change == "gone":
+        if change == "removed":
             target.unlink()
         else:
             if change == "replaced":
@@ -126,13 +126,13 @@ def test_a_target_that_somebody_changed_is_left_alone(target: Path, change: str)
             target.write_bytes(b"theirs, and longer")
         with pytest.raises(Changed):
             staging.commit(expected)
-    assert names(target) == ([] if change == "gone" else [target.name])
-    assert change == "gone" or target.read_bytes() == b"theirs, and longer"
+    assert names(target) == ([] if change == "removed" else [target.name])
+    assert change == "removed" or target.read_bytes() == b"theirs, and longer"
 
 
 def test_a_backup_keeps_the_old_content_and_its_inode(target: Path) -> None:
     inode = target.stat().st_ino
-    assert replace(target, backup=".orig") == (), "the backup is not the other name that is warned about"
+    assert replace(target, backup=".orig") == (), "there is no warning about the backup itself"
     backup = target.with_name(target.name + ".orig")
     assert (backup.read_bytes(), backup.stat().st_ino, target.read_bytes()) == (OLD, inode, NEW)
 
@@ -140,20 +140,20 @@ def test_a_backup_keeps_the_old_content_and_its_inode(target: Path) -> None:
 def test_a_backup_is_never_overwritten(target: Path) -> None:
     backup = target.with_name(target.name + ".orig")
     backup.write_bytes(b"precious")
-    with pytest.raises(CannotWrite, match="exists already"):
+    with pytest.raises(CannotWrite, match="already exists"):
         replace(target, backup=".orig")
     assert (backup.read_bytes(), target.read_bytes()) == (b"precious", OLD)
     assert names(target) == [target.name, backup.name]
 
 
-def test_a_backup_that_holds_the_target_already_will_do(target: Path) -> None:
+def test_an_existing_backup_of_the_target_is_used(target: Path) -> None:
     backup = target.with_name(target.name + ".orig")
     backup.write_bytes(OLD)
     replace(target, backup=".orig")
     assert (backup.read_bytes(), target.read_bytes()) == (OLD, NEW)
 
 
-def test_a_backup_goes_when_the_replacement_fails(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backup_is_removed_if_the_replacement_fails(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(source: str, destination: str, **directories: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -176,7 +176,7 @@ def test_without_hard_links_the_backup_is_a_copy(target: Path, monkeypatch: pyte
 
 
 @posix
-def test_a_hard_link_is_broken_and_said_so(target: Path) -> None:
+def test_a_hard_link_is_broken_with_a_warning(target: Path) -> None:
     other = target.with_name("other")
     os.link(target, other)
     (warning,) = replace(target)
@@ -185,7 +185,7 @@ def test_a_hard_link_is_broken_and_said_so(target: Path) -> None:
 
 
 @posix
-def test_a_link_stays_and_its_file_is_replaced(target: Path) -> None:
+def test_a_link_is_kept_and_its_file_is_replaced(target: Path) -> None:
     first, second = target.with_name("first.conda"), target.parent.parent / "second.conda"
     first.symlink_to(target.name)
     second.symlink_to(first)
@@ -201,7 +201,7 @@ def test_a_link_stays_and_its_file_is_replaced(target: Path) -> None:
 
 @posix
 @pytest.mark.parametrize("what", ["file", "directory"])
-def test_what_is_read_only_is_refused_before_anything_is_written(target: Path, what: str) -> None:
+def test_read_only_is_refused_before_anything_is_written(target: Path, what: str) -> None:
     read_only = target if what == "file" else target.parent
     mode = stat.S_IMODE(read_only.stat().st_mode)
     read_only.chmod(mode & ~0o222)
@@ -222,7 +222,7 @@ def test_an_output_directory_is_made(tmp_path: Path, target: Path) -> None:
     assert made.read_bytes() == NEW
 
 
-def test_an_output_directory_goes_with_what_fails(tmp_path: Path, target: Path) -> None:
+def test_a_new_output_directory_is_removed_after_a_failure(tmp_path: Path, target: Path) -> None:
     (tmp_path / "mine").mkdir()
     for made in ("a/b", "mine/b"):
         with Staging(str(tmp_path / made / "package.conda"), str(target)) as staging:
@@ -231,13 +231,13 @@ def test_an_output_directory_goes_with_what_fails(tmp_path: Path, target: Path) 
     assert os.listdir(tmp_path / "mine") == []
 
 
-def test_an_output_directory_that_holds_something_by_now_stays(tmp_path: Path, target: Path) -> None:
+def test_an_output_directory_that_is_not_empty_is_kept(tmp_path: Path, target: Path) -> None:
     with Staging(str(tmp_path / "a" / "b" / "package.conda"), str(target)):
         (tmp_path / "a" / "other").touch()
     assert os.listdir(tmp_path / "a") == ["other"]
 
 
-def test_an_output_directory_that_a_failing_run_takes_away_is_made_again(
+def test_an_output_directory_removed_by_another_run_is_remade(
     tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = tmp_path / "a" / "b" / "package.conda"
@@ -257,10 +257,8 @@ def test_an_output_directory_that_a_failing_run_takes_away_is_made_again(
     assert made.read_bytes() == NEW
 
 
-def test_what_is_not_found_in_a_directory_that_is_there_is_an_error_in_words(
-    target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file system may say so of what it does not offer; it is not tried again for ever."""
+def test_a_file_that_cannot_be_created_is_reported(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems report "not found" for what they do not support. It must not be tried again forever."""
 
     def fails(path: str, dir_fd: int | None = None) -> int:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
@@ -271,7 +269,7 @@ def test_what_is_not_found_in_a_directory_that_is_there_is_an_error_in_words(
     assert names(target) == [target.name]
 
 
-def test_a_directory_that_cannot_be_made_is_an_error_in_words(tmp_path: Path, target: Path) -> None:
+def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path, target: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(CannotWrite, match="cannot be made"):
         Staging(str(tmp_path / "file" / "below" / "x.conda"), str(target)).__enter__()
@@ -294,21 +292,21 @@ def abandoned(target: Path) -> Path:
 
 
 @posix
-def test_what_a_killed_run_left_is_removed_by_the_next(target: Path) -> None:
+def test_the_leftover_of_a_killed_run_is_removed(target: Path) -> None:
     abandoned(target)
     replace(target)
     assert (names(target), target.read_bytes()) == ([target.name], NEW)
 
 
 @posix
-def test_what_a_killed_run_left_can_be_removed_alone(target: Path) -> None:
+def test_a_leftover_can_be_removed_by_itself(target: Path) -> None:
     abandoned(target)
     remove_leftover(str(target))
     assert names(target) == [target.name]
 
 
 @posix
-def test_a_living_run_keeps_its_file(target: Path) -> None:
+def test_a_running_process_keeps_its_file(target: Path) -> None:
     with Staging(str(target), str(target)) as staging:
         remove_leftover(str(target))
         assert os.path.exists(staging.path)
@@ -339,7 +337,7 @@ def test_a_second_run_waits_for_the_first(target: Path) -> None:
 
 
 @posix
-def test_something_else_under_the_temporary_name_is_an_error_in_words(target: Path) -> None:
+def test_another_file_with_the_temporary_name_is_reported(target: Path) -> None:
     os.symlink("/etc/passwd", temporary_of(str(target)))
     with pytest.raises(CannotWrite, match="a file cannot be made"):
         replace(target)
@@ -347,7 +345,7 @@ def test_something_else_under_the_temporary_name_is_an_error_in_words(target: Pa
 
 
 class Elsewhere:
-    """What other systems do, put in the place of this one's."""
+    """Behavior of other systems, to replace that of this one."""
 
     @staticmethod
     def without_locks(descriptor: int, *, wait: bool) -> bool:
@@ -355,16 +353,16 @@ class Elsewhere:
 
     @staticmethod
     def opened(path: str) -> bool:
-        """Whether this process has the file open, as Windows would know."""
+        """Whether this process has the file open, which Windows checks."""
         descriptors = Path("/proc/self/fd")
         return any(os.path.realpath(entry) == os.path.realpath(path) for entry in descriptors.iterdir())
 
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows: open files can be neither replaced, nor renamed, nor deleted; no locks, no positioned reads."""
+    """Act like Windows: open files cannot be replaced, renamed or deleted; no locks; no positioned reads."""
     if not os.path.isdir("/proc/self/fd"):
-        pytest.skip("only /proc tells which files are open")
+        pytest.skip("needs /proc to know which files are open")
     real_replace, real_unlink = os.replace, os.unlink
 
     def replaces(source: str, destination: str, **directories: None) -> None:
@@ -387,7 +385,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("windows")
-def test_it_works_where_open_files_cannot_be_replaced(target: Path) -> None:
+def test_staging_works_if_open_files_cannot_be_replaced(target: Path) -> None:
     replace(target, backup=".orig")
     assert target.read_bytes() == NEW
     with Staging(str(target), str(target)) as staging:
@@ -397,7 +395,7 @@ def test_it_works_where_open_files_cannot_be_replaced(target: Path) -> None:
 
 @pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
-def test_a_package_is_fixed_where_open_files_cannot_be_replaced(tmp_path: Path, format_: str) -> None:
+def test_a_package_is_fixed_if_open_files_cannot_be_replaced(tmp_path: Path, format_: str) -> None:
     package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
     assert fix(package, in_place=True).status == "fixed"
     assert fix(package, in_place=True).status == "clean"
@@ -405,17 +403,17 @@ def test_a_package_is_fixed_where_open_files_cannot_be_replaced(tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("windows")
-def test_a_leftover_is_removed_where_there_are_no_locks(target: Path) -> None:
+def test_a_leftover_is_removed_without_locks_on_windows(target: Path) -> None:
     Path(temporary_of(str(target))).write_bytes(b"half")
     replace(target)
     assert (names(target), target.read_bytes()) == ([target.name], NEW)
 
 
 @posix
-def test_without_locks_a_leftover_is_asked_about(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_a_leftover_is_reported(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = abandoned(target)
     monkeypatch.setattr(system, "_lock", Elsewhere.without_locks)
-    with pytest.raises(CannotWrite, match="another run is at work on it, or was killed and left") as caught:
+    with pytest.raises(CannotWrite, match="another run is working on it, or was killed and left") as caught:
         replace(target)
     assert str(left) in str(caught.value)
     assert target.read_bytes() == OLD
@@ -436,7 +434,7 @@ def test_a_directory_that_cannot_be_synced_is_a_warning(target: Path, monkeypatc
 
 @posix
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
-def test_a_file_system_without_directory_syncs_will_do(
+def test_a_file_system_without_directory_syncs_is_enough(
     target: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fails(descriptor: int) -> None:
@@ -475,8 +473,8 @@ def test_an_output_directory_may_be_on_another_file_system(tmp_path: Path, forma
 
 @posix
 @pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
-def test_a_file_that_may_not_grow_that_large_is_an_error_in_words(tmp_path: Path, format_: str) -> None:
-    """A real failure of the system's own, without any injection: a limit on the size of files."""
+def test_a_limit_on_the_size_of_files_is_reported(tmp_path: Path, format_: str) -> None:
+    """A real failure of the system, not an injected one: a limit on the size of files."""
     package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
     before = package.read_bytes()
     code = (
@@ -519,8 +517,8 @@ print(code, same, os.listdir(room) == [os.path.basename(package)])
 
 @posix
 @pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
-def test_as_much_room_as_the_package_takes_is_enough_and_less_changes_nothing(tmp_path: Path, format_: str) -> None:
-    """On a file system of its own that is really full, where the system lets us mount one."""
+def test_space_for_one_package_is_enough(tmp_path: Path, format_: str) -> None:
+    """This uses a real file system that is full, if one can be mounted here."""
     noise = random.Random(1).randbytes(300_000)
     spec = replace_spec(BASE, files={**BASE.files, "share/noise": noise})
     package = write_package(spec, tmp_path, format=format_)  # type: ignore[arg-type]
@@ -538,7 +536,7 @@ def test_as_much_room_as_the_package_takes_is_enough_and_less_changes_nothing(tm
 
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare(1)")
-    assert fixed_with(0)[0] == "0 False True", "one package's size of temporary space is enough"
+    assert fixed_with(0)[0] == "0 False True", "temporary space of the size of one package is enough"
     for spare in (-20_000, -150_000, -290_000):
         outcome, stderr = fixed_with(spare)
         assert outcome == "3 True True"
@@ -547,7 +545,7 @@ def test_as_much_room_as_the_package_takes_is_enough_and_less_changes_nothing(tm
 
 
 @pytest.mark.usefixtures("windows")
-def test_a_run_that_has_its_file_open_is_waited_for(target: Path) -> None:
+def test_a_run_that_has_its_file_open_is_awaited(target: Path) -> None:
     with Path(temporary_of(str(target))).open("wb") as at_work:
         threading.Timer(0.3, at_work.close).start()
         replace(target)
@@ -564,13 +562,13 @@ def test_a_run_that_has_its_file_open_keeps_it(target: Path) -> None:
 
 
 class Denied(PermissionError):
-    """What Windows says of a file that is not ours to remove, as opposed to one that is open."""
+    """Windows' error for a file that we may not remove, as opposed to one that is open."""
 
     winerror = 5
 
 
 @pytest.mark.usefixtures("windows")
-def test_a_leftover_of_somebody_else_is_an_error_in_words(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_leftover_of_another_user_is_reported(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denies(path: str, *, dir_fd: None = None) -> None:
         raise Denied(errno.EACCES, "Access is denied")
 
@@ -583,7 +581,7 @@ def test_a_leftover_of_somebody_else_is_an_error_in_words(target: Path, monkeypa
 
 
 @posix
-def test_a_lock_that_fails_is_an_error_in_words(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_fails_is_reported(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     def fails(descriptor: int, operation: int) -> None:
@@ -595,14 +593,14 @@ def test_a_lock_that_fails_is_an_error_in_words(target: Path, monkeypatch: pytes
     assert (names(target), target.read_bytes()) == ([target.name], OLD)
     Path(temporary_of(str(target))).touch()
     remove_leftover(str(target))
-    assert len(names(target)) == 2, "what cannot be locked may be at work"
+    assert len(names(target)) == 2, "a file that cannot be locked may be in use"
 
 
 @pytest.mark.parametrize("also", [(), ("fchown",), ("listxattr",), ("sched_getaffinity",)], ids=str)
-def test_it_works_where_the_system_offers_less(
+def test_staging_works_on_systems_with_fewer_calls(
     target: Path, also: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows has neither locks, owners nor limits, macOS no attributes by that name."""
+    """Windows has no locks, owners or limits, and macOS has no calls for attributes by these names."""
     for name in ("fcntl", "resource"):
         monkeypatch.setitem(sys.modules, name, None)
     for name in also:
@@ -615,7 +613,7 @@ def test_it_works_where_the_system_offers_less(
 
 @posix
 @pytest.mark.parametrize("refused", ["listxattr", "getxattr", "setxattr"])
-def test_attributes_that_cannot_be_kept_are_no_reason_to_fail(
+def test_attributes_that_cannot_be_kept_are_not_an_error(
     target: Path, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*arguments: object) -> None:
@@ -629,7 +627,7 @@ def test_attributes_that_cannot_be_kept_are_no_reason_to_fail(
 
 
 @pytest.mark.parametrize("replaces_open_files", [True, False])
-def test_a_temporary_file_that_somebody_removed_is_no_error(
+def test_a_removed_temporary_file_is_not_an_error(
     target: Path, replaces_open_files: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(system, "REPLACES_OPEN_FILES", replaces_open_files)
@@ -639,19 +637,17 @@ def test_a_temporary_file_that_somebody_removed_is_no_error(
 
 
 @posix
-def test_the_command_that_reaches_the_disk_is_used_where_there_is_one(
-    target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_sync_is_used_if_there_is_one(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
-    asked: list[int] = []
+    commands: list[int] = []
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
-    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: asked.append(command))
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: commands.append(command))
     replace(target)
-    assert asked == [51]
+    assert commands == [51]
 
 
-def test_windows_syncs_names_by_itself(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directories_are_not_synced_on_windows(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: object) -> int:
         raise PermissionError(errno.EACCES, "a directory cannot be opened")
 
@@ -662,7 +658,7 @@ def test_windows_syncs_names_by_itself(target: Path, monkeypatch: pytest.MonkeyP
 
 
 @posix
-def test_a_file_that_cannot_be_cut_is_an_error_in_words(target: Path) -> None:
+def test_a_file_that_cannot_be_truncated_is_reported(target: Path) -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -677,10 +673,8 @@ def test_a_file_that_cannot_be_cut_is_an_error_in_words(target: Path) -> None:
 
 
 @posix
-def test_a_file_that_was_taken_for_abandoned_before_it_was_locked_is_made_again(
-    target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another run cleans up between the two calls that make a file and lock it."""
+def test_a_new_file_removed_before_it_was_locked_is_remade(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run cleans up between the calls that create a file and lock it."""
     real = system._lock
     removed: list[str] = []
 

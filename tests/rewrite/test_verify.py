@@ -1,4 +1,4 @@
-"""The finished file is read back by a foreign reader, and whatever is not as planned keeps it from being used."""
+"""The finished file is read back by an independent reader, and is not used unless it is as planned."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from conda_prune.archive.container import Archive
 from conda_prune.archive.reader import read_package
 from conda_prune.compression.recompress import recompress
 from conda_prune.errors import NotVerified
-from conda_prune.model import Format, Limits
+from conda_prune.model import Limits
 from conda_prune.rewrite import rewriter, verify
 from conda_prune.rewrite.splices import expected_members, splices_of
-from conda_prune.rewrite.verify import INSTALL_HINT, Expected
+from conda_prune.rewrite.verify import INSTALL_HINT, ExpectedPackage
 
 from ..corpus.crafted import (
     BASE,
@@ -54,22 +54,21 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(params=["libarchive", "stdlib"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each of the two foreign readers in turn."""
+    """Each of the two independent readers."""
     monkeypatch.setattr(verify, "has_libarchive", lambda: request.param == "libarchive")
     return str(request.param)
 
 
-def plan_of(package: Path) -> tuple[Format, dict[str, list[Expected]], tuple[str, ...]]:
-    """What the verification of this package must be told to accept it."""
+def contents_of(package: Path) -> ExpectedPackage:
+    """What the package has, as the verification expects it."""
     with Archive(str(package), Limits()) as archive:
-        found = read_package(archive, lambda name: 0, payload=True)
-        expected = {component.name: list(expected_members(component, {})) for component in found.components}
-        return archive.format, expected, archive.entry_names
+        components = read_package(archive, lambda name: 0, payload=True).components
+        members = {component.name: list(expected_members(component, {})) for component in components}
+        return ExpectedPackage(archive.format, members, {}, archive.entry_names)
 
 
 def verified(package: Path, original: Path) -> None:
-    format_, expected, entries = plan_of(original)
-    verify.verify(str(package), str(original), format_, expected, {}, entries)
+    verify.verify(str(package), str(original), contents_of(original))
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -123,7 +122,7 @@ SABOTAGE: dict[str, tuple[str, Make]] = {
 
 
 @pytest.mark.parametrize(("format_", "make"), SABOTAGE.values(), ids=SABOTAGE)
-def test_a_sabotaged_result_is_caught(reader: str, format_: Any, make: Make, tmp_path: Path) -> None:
+def test_a_sabotaged_result_is_detected(reader: str, format_: Any, make: Make, tmp_path: Path) -> None:
     (tmp_path / "sound").mkdir()
     sound = write_package(BASE, tmp_path / "sound", format=format_)
     if format_ == ".conda":
@@ -143,7 +142,7 @@ def test_a_result_that_does_not_verify_is_never_used(
     real = splices_of
 
     def one_too_many(component: Any, edits: Any) -> Any:
-        # A defect as it could be: the last splice reaches one block too far.
+        # A plausible bug: the last splice is one block too long.
         *others, last = real(component, edits)
         return (*others, last._replace(stop=last.stop + 512))
 
@@ -154,7 +153,7 @@ def test_a_result_that_does_not_verify_is_never_used(
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_kept_compressed_parts_that_do_not_fit_are_compressed_anew(
+def test_copied_blocks_that_do_not_fit_are_compressed_again(
     format_: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = write_package(BASE, tmp_path, format=format_)
@@ -177,7 +176,7 @@ def test_kept_compressed_parts_that_do_not_fit_are_compressed_anew(
     assert set(plains) == {False, True}
 
 
-def test_a_result_that_is_spoiled_both_ways_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_that_is_wrong_twice_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = write_package(BASE, tmp_path)
     before = package.read_bytes()
     real = recompress
@@ -195,7 +194,7 @@ def test_a_result_that_is_spoiled_both_ways_is_never_used(tmp_path: Path, monkey
     assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
 
 
-def test_without_libarchive_the_standard_library_verifies_and_one_line_says_so(tmp_path: Path) -> None:
+def test_without_libarchive_the_standard_library_verifies(tmp_path: Path) -> None:
     packages = []
     for format_ in FORMATS:
         (tmp_path / format_).mkdir()
@@ -215,11 +214,11 @@ def test_without_libarchive_the_standard_library_verifies_and_one_line_says_so(t
 
 
 @pytest.mark.skipif(ctypes.util.find_library("archive") is None, reason="this system has no libarchive")
-def test_with_libarchive_nothing_is_said(tmp_path: Path) -> None:
+def test_with_libarchive_there_is_no_warning(tmp_path: Path) -> None:
     assert fix(write_package(BASE, tmp_path), in_place=True).warnings == ()
 
 
-def test_no_memory_is_no_wrong_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_not_a_wrong_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*arguments: object) -> Any:
         raise MemoryError
 
@@ -232,16 +231,16 @@ def test_no_memory_is_no_wrong_result(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_other_bytes_around_the_same_members_are_caught(reader: str, format_: Any, tmp_path: Path) -> None:
-    """Headers and padding have no reader that would miss them; the CRC-32 of the whole tar has them, too."""
+def test_other_bytes_between_the_same_members_are_detected(reader: str, format_: Any, tmp_path: Path) -> None:
+    """Readers ignore some bytes of headers and padding, but the CRC-32 of the tar covers them."""
     package = write_package(BASE, tmp_path, format=format_)
-    parts, expected, entries = plan_of(package)
-    component = next(iter(expected))
-    with pytest.raises(NotVerified, match=f"the bytes of the result's {component} component are not those"):
-        verify.verify(str(package), "a", parts, expected, {component: 1}, entries)
+    expected = contents_of(package)
+    component = next(iter(expected.members))
+    with pytest.raises(NotVerified, match=f"the {component} component of the result does not have the expected bytes"):
+        verify.verify(str(package), "a", replace(expected, crcs={component: 1}))
 
 
-def test_what_a_callback_from_c_swallowed_is_told_in_the_end() -> None:
+def test_a_swallowed_exception_is_raised_at_the_end() -> None:
     def blocks() -> Iterator[bytes]:
         yield b"some"
         raise NotVerified("the reason")
@@ -253,17 +252,17 @@ def test_what_a_callback_from_c_swallowed_is_told_in_the_end() -> None:
         stream.drain()
 
 
-def test_what_is_left_behind_the_end_of_a_tar_is_read_too() -> None:
+def test_data_after_the_end_of_a_tar_is_read() -> None:
     blocks = iter([b"one", b"two"])
     verify._Blocks(blocks).drain()
     assert next(blocks, None) is None
 
 
 def test_an_interrupted_verification_ends_by_itself(tmp_path: Path) -> None:
-    """The thread that verifies outlives the interruption for one member at most."""
+    """The thread that verifies continues for at most one member after the interruption."""
     package = write_package(BASE, tmp_path)
-    format_, expected, entries = plan_of(package)
-    told: list[int] = []
+    expected = contents_of(package)
+    verified_sizes: list[int] = []
 
     class Arrived(BaseException):
         pass
@@ -272,7 +271,7 @@ def test_an_interrupted_verification_ends_by_itself(tmp_path: Path) -> None:
         raise Arrived
 
     def progress(done: int) -> None:
-        told.append(done)
+        verified_sizes.append(done)
         os.kill(os.getpid(), signal.SIGTERM)
         interrupted.wait(60)
 
@@ -280,7 +279,7 @@ def test_an_interrupted_verification_ends_by_itself(tmp_path: Path) -> None:
     previous = signal.signal(signal.SIGTERM, arrives)
     try:
         with pytest.raises(Arrived):
-            verify.verify(str(package), "a", format_, expected, {}, entries, progress)
+            verify.verify(str(package), "a", expected, progress)
     finally:
         signal.signal(signal.SIGTERM, previous)
         interrupted.set()
@@ -288,11 +287,11 @@ def test_an_interrupted_verification_ends_by_itself(tmp_path: Path) -> None:
         if thread.name.startswith("conda-prune verify"):
             thread.join(60)
             assert not thread.is_alive()
-    assert len(told) == 1 < sum(map(len, expected.values()))
+    assert len(verified_sizes) == 1 < sum(len(list(members)) for members in expected.members.values())
 
 
-def test_what_libarchive_warns_of_is_not_printed(tmp_path: Path) -> None:
-    """Such as a name in a PAX header that is no UTF-8: a line that names no package, where nothing is wrong."""
+def test_warnings_of_libarchive_are_not_printed(tmp_path: Path) -> None:
+    """For example, a name in a PAX header that is not UTF-8. The warning would not even name the package."""
     named = pax_header(b"16 path=share/\xe9\n") + tar_member("x", b"x")
     package = from_tar(lambda members: tar_of([*members, named]), ".conda")(tmp_path)
     done = subprocess.run(

@@ -1,5 +1,19 @@
-"""bz2: read one stream completely, and write it again with blocks of the old one.
+"""bz2: reads one stream completely, and writes it again with splices, copying the blocks that contain none.
 
-`stream.py` reads and writes with Python's bz2; `bits.py` knows the format bit by bit; `reader.py` decompresses blocks
-in parallel; `blocks.py` decides what is copied; `reuse.py` carries that out with `writer.py`.
+A bz2 block holds up to 900 kB of content and decompresses by itself: nothing in it refers to another block. So any
+block without a splice can be copied. The difficulty is finding and moving blocks: they start at any bit, and nothing
+states their length. `bits.py` explains how that is done, and how a false block is detected.
+
+It is safe because each block is decompressed, which checks its CRC, before anything is copied, and because the CRCs of
+the blocks found must combine to the one in the stream's footer. If anything does not fit, everything is compressed
+again. Like every result, the new stream is also decompressed and compared before it is used.
+
+| file | what it does |
+|---|---|
+| `stream.py` | reads and writes a whole stream in one thread, with Python's bz2 |
+| `bits.py` | the format bit by bit: finds, decompresses and makes blocks |
+| `reader.py` | decompresses the blocks of a stream in parallel |
+| `blocks.py` | decides what is copied; sees only numbers |
+| `reuse.py` | carries that out |
+| `writer.py` | writes blocks and new content as one stream |
 """

@@ -1,7 +1,7 @@
 """Decides which blocks of a bz2 stream are copied and which content is compressed again. Pure: it sees only numbers.
 
-A block depends on no other block. So a block without a splice is copied, even if all blocks around it change. Of the
-others, the content that remains is compressed.
+No block depends on another. So a block without a splice is copied, even if all blocks around it change. Of a block with
+a splice, the content that remains is compressed again.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ Range: TypeAlias = Copy | Compress | Insert
 
 
 def block_ranges(start: int, stop: int, splices: Sequence[Splice]) -> list[Range]:
-    """Return what becomes of the block whose content is `start` to `stop` of the stream: nothing if it is removed.
+    """Return what becomes of the block with the content `start` to `stop`; an empty list if it is removed.
 
-    `splices` are all of the stream's, sorted and without overlap. Content that is inserted at a block's start belongs
-    to that block, and leaves it whole.
+    `splices` are those of the whole stream; they are sorted and do not overlap. Content inserted at the start of a
+    block counts as part of that block's result, but the block itself is still copied.
     """
     first = bisect_left(splices, start, key=attrgetter("start"))
     at = min(max(start, splices[first - 1].stop), stop) if first else start
@@ -62,7 +62,7 @@ def block_ranges(start: int, stop: int, splices: Sequence[Splice]) -> list[Range
 
 
 def inserted_at_end(size: int, splices: Sequence[Splice]) -> bytes:
-    """Return what is inserted after the stream's last byte; raise ValueError if a splice is not within the stream."""
+    """Return what is inserted after the last byte; raise ValueError if a splice lies outside the stream."""
     if splices and splices[-1].stop > size:
         raise ValueError("a splice reaches beyond the end of its stream")
     return b"".join(splice.new for splice in splices if splice.start == size)

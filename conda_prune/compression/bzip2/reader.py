@@ -1,7 +1,7 @@
-"""Decompresses a bz2 stream block by block on several threads, and describes the blocks on the way.
+"""Decompresses a bz2 stream block by block on several threads, and describes the blocks.
 
-Measured on two busy cores: 1.0 s instead of 1.6 s for 47 MB of content. With the descriptions, blocks can be copied
-later without decompressing them again.
+Measured on two busy cores: 1.0 s instead of 1.6 s for 47 MB of content. Thanks to the descriptions, blocks can later be
+copied without decompressing them again.
 """
 
 from __future__ import annotations
@@ -28,42 +28,43 @@ from .bits import (
 
 
 def decompress(source: ByteRange, threads: int) -> Generator[Piece, None, None]:
-    """Yield what `stream.decompress` yields, and raise what it raises, but use `threads` cores.
+    """Yield the content that `stream.decompress` yields, or raise what it raises, but use `threads` cores.
 
-    The last piece of each block has its description. If blocks cannot be told apart, the rest follows without.
+    The last piece of each block carries the block's description. If the blocks cannot be identified, the remaining
+    pieces have no descriptions.
     """
-    given = 0
+    done = 0
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="conda-prune bz2") as pool:
         try:
             for _, block, content in read_blocks(source, bzip2.read_level(source), pool, 2 * max(1, threads)):
                 for at in range(0, len(content), CHUNK):
                     piece = content[at : at + CHUNK]
                     yield Piece(piece, block if at + CHUNK >= len(content) else None)
-                given += len(content)
+                done += len(content)
             return
         except CannotReuse:
             pass
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-    # Something was not as expected: damage, or a false magic number. Every block given until then was intact. Read it
-    # all again in one thread, which finds out what is wrong, if anything is, and leave out what was given.
+    # Something is unusual: damage, or a false magic number. Every block that was yielded is intact. Read everything
+    # again in one thread, skip what was yielded already, and let that reader raise the right error if there is one.
     for content in bzip2.decompress(source):
-        if len(content) > given:
-            yield Piece(content[given:])
-        given = max(0, given - len(content))
+        if len(content) > done:
+            yield Piece(content[done:])
+        done = max(0, done - len(content))
 
 
 def read_blocks(
     source: ByteRange, level: int, pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[tuple[Bits, BlockInfo, bytes]]:
-    """Yield every block with its content in order, up to `ahead` blocks being decompressed at the same time.
+    """Yield every block with its content, in order; up to `ahead` blocks are being decompressed at a time.
 
-    Raises CannotReuse as soon as something is found not to be a block. Before the last blocks are yielded, the CRCs of
-    all of them were compared with the stream's combined CRC.
+    Raises CannotReuse as soon as something turns out not to be a block. The combined CRC of all blocks is compared with
+    the stream's before the last blocks are yielded.
     """
     working: deque[tuple[int, Bits, Future[BlockContent]]] = deque()
 
-    def first() -> tuple[Bits, BlockInfo, bytes]:
+    def finish_oldest() -> tuple[Bits, BlockInfo, bytes]:
         start, block, decompressing = working.popleft()
         content = decompressing.result().all()
         return block, BlockInfo(start, start + block.length, block.crc, len(content), zlib.crc32(content)), content
@@ -81,9 +82,9 @@ def read_blocks(
             crc = combine_crc(crc, block.crc)
             working.append((start, block, pool.submit(decompress_block, block, level)))
             if len(working) > ahead:
-                yield first()
+                yield finish_oldest()
         start = stop
     if crc != combined:
         raise CannotReuse("the blocks found do not have the stream's combined CRC")
     while working:
-        yield first()
+        yield finish_oldest()

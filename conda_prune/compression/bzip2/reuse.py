@@ -1,8 +1,8 @@
 """Writes a bz2 stream with splices applied, and copies the blocks that contain none, bit by bit.
 
 `blocks.block_ranges` says what becomes of each block, and this module does it. If the blocks are known from reading the
-package, only those with a splice are decompressed here; otherwise all are, once. New content is compressed in pieces of
-a full block each, several at a time, so where the pieces end hardly costs anything.
+package, only those with a splice are decompressed again; otherwise all are, once. New content is compressed in pieces
+that fill a block each, several at a time. So it takes almost no more bytes than if it were compressed at once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .reader import read_blocks
 from .writer import StreamWriter
 
 _Block: TypeAlias = tuple[Bits | None, BlockInfo, bytes | None]
-"""A block's bits, unless nothing of it is needed; its description; and its content, if part of that is needed."""
+"""A block's bits (None if nothing of it is kept), its description, and its content (None if it is not needed)."""
 
 
 def rewrite(
@@ -42,9 +42,10 @@ def rewrite(
     budget: ThreadBudget,
     progress: Callable[[int], None],
 ) -> Reused:
-    """Write the stream with the splices applied to `out`. What is copied was decompressed once; the result was not.
+    """Write the stream with the splices applied to `out`.
 
-    Raises CannotReuse if all of it must be compressed again; then what `out` holds is worthless.
+    Each copied block was decompressed once, here or while the package was read; the result was not. Raises CannotReuse
+    if everything must be compressed again: discard what was written.
     """
     level = bzip2.read_level(stream.source)
     known = bool(stream.blocks) and sum(block.size for block in stream.blocks) == stream.size
@@ -78,10 +79,10 @@ def _write(block: _Block, start: int, splices: Sequence[Splice], writer: StreamW
     bits, info, content = block
     for range_ in block_ranges(start, start + info.size, splices):
         if isinstance(range_, Copy):
-            assert bits is not None
+            assert bits is not None  # noqa: S101 (for mypy: there is something to copy)
             writer.copy(bits, info)
         elif isinstance(range_, Compress):
-            assert content is not None
+            assert content is not None  # noqa: S101 (for mypy: there is something to compress)
             writer.compress(content[range_.start : range_.stop])
         else:
             writer.compress(range_.new)
@@ -90,10 +91,10 @@ def _write(block: _Block, start: int, splices: Sequence[Splice], writer: StreamW
 def _needed(
     stream: Stream, splices: Sequence[Splice], level: int, pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[_Block]:
-    """Yield every block, and read and decompress only what is needed, up to `ahead` blocks at the same time."""
+    """Yield every block, but read and decompress only what is needed, up to `ahead` blocks at a time."""
     working: deque[tuple[Bits | None, BlockInfo, Future[BlockContent] | None]] = deque()
 
-    def first() -> _Block:
+    def finish_oldest() -> _Block:
         bits, info, decompressing = working.popleft()
         return bits, info, decompressing.result().all() if decompressing else None
 
@@ -109,6 +110,6 @@ def _needed(
                 raise CannotReuse("a block changed after it was read")
         working.append((bits, info, pool.submit(decompress_block, bits, level) if bits and compress else None))
         if len(working) > ahead:
-            yield first()
+            yield finish_oldest()
     while working:
-        yield first()
+        yield finish_oldest()

@@ -1,6 +1,6 @@
-"""One bz2 stream, read completely or refused, and written by Python's bz2 in one thread.
+"""Reads one bz2 stream completely or refuses it, and writes one, in one thread and with Python's bz2.
 
-One stream only: of two that follow each other, rattler reads the first and reports success.
+A file with two concatenated streams is refused: rattler reads only the first one and reports success.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import IO
 from ...errors import Damaged, NotAPackage, Unsupported
 from ..byte_range import CHUNK, ByteRange
 
-_AGAIN = "build or download it again"
+_HINT = "build or download it again"
 
 
 def read_level(source: ByteRange) -> int:
-    """Return the level that the header states, the block size in 100 kB; raise NotAPackage if there is no header."""
+    """Return the level that the header states (the block size in 100 kB); raise NotAPackage if there is no header."""
     head = source.read(0, 4)
     if head[:3] != b"BZh" or not b"1" <= head[3:4] <= b"9":
         raise NotAPackage("it is not bz2-compressed, as a .tar.bz2 must be (CEP 35)", "check how it was downloaded")
@@ -35,11 +35,11 @@ def decompress(source: ByteRange) -> Generator[bytes, None, None]:
                 packed = source.read(at, 1 << 18)
                 at += len(packed)
                 if not packed:
-                    raise Damaged("the bz2 stream is truncated", _AGAIN)
+                    raise Damaged("the bz2 stream is truncated", _HINT)
             if piece := decompressor.decompress(packed, CHUNK):
                 yield piece
     except OSError as error:
-        raise Damaged(f"the bz2 data is damaged: {error}", _AGAIN) from error
+        raise Damaged(f"the bz2 data is damaged: {error}", _HINT) from error
     rest = len(decompressor.unused_data) + source.size - at
     if rest:
         raise Unsupported(

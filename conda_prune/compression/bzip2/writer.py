@@ -1,6 +1,6 @@
 """Writes one bz2 stream from blocks that are copied and content that is compressed on several threads.
 
-Parts are written in order, at whatever bit the one before ended.
+Parts are written in order. Each starts at the bit where the part before it ends.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from .bits import (
 
 
 class StreamWriter:
-    """Writes a stream to `out`; at most `most` parts of it wait for the parts before them.
+    """Writes a stream to `out`. At most `depth` parts wait for the parts before them.
 
-    `crc` is the CRC-32 of the content so far, `reused` the bytes of content that were copied compressed.
+    `crc` is the CRC-32 of the content so far, `reused` the bytes of content whose blocks were copied.
     """
 
-    def __init__(self, out: IO[bytes], level: int, pool: ThreadPoolExecutor, most: int) -> None:
+    def __init__(self, out: IO[bytes], level: int, pool: ThreadPoolExecutor, depth: int) -> None:
         self.crc = self.reused = 0
         self._out = out
         self._level = level
         self._pool = pool
-        self._most = most
-        # What a block holds if no byte is repeated four times. Pieces of this size fill a block each, so they can be
-        # compressed separately and the blocks are as large as they would be in one go, or nearly.
+        self._depth = depth
+        # A block holds this many bytes if no byte occurs four times in a row. Pieces of this size fill a block each, so
+        # the blocks are about as large as if the pieces were compressed together.
         self._piece = level * 100_000 - 19
         self._content = bytearray()
         self._waiting: deque[Future[Bits]] = deque()
         self._blocks_crc = 0
-        # Bits that are not written yet, after a leading one: without it, leading zeros would be lost.
+        # The bits that are not written yet, after a leading 1 bit, without which leading zeros would be lost.
         self._bits = int.from_bytes(b"\1BZh%d" % level, "big")
         self._drain()
 
@@ -58,7 +58,7 @@ class StreamWriter:
         self._compress_from(self._piece)
 
     def finish(self) -> None:
-        """Write everything that waits, and the footer."""
+        """Write everything that is waiting, and the footer."""
         self._compress_from(1)
         while self._waiting:
             self._write(self._waiting.popleft().result())
@@ -67,7 +67,7 @@ class StreamWriter:
         self._drain()
 
     def _compress_from(self, least: int) -> None:
-        """Send content to be compressed, a piece at a time, as long as there are at least `least` bytes of it."""
+        """Submit content for compression, piece by piece, while at least `least` bytes of it are there."""
         while len(self._content) >= least:
             piece = bytes(self._content[: self._piece])
             del self._content[: self._piece]
@@ -75,7 +75,7 @@ class StreamWriter:
 
     def _append(self, part: Future[Bits]) -> None:
         self._waiting.append(part)
-        while self._waiting and (len(self._waiting) > self._most or self._waiting[0].done()):
+        while self._waiting and (len(self._waiting) > self._depth or self._waiting[0].done()):
             self._write(self._waiting.popleft().result())
 
     def _write(self, part: Bits) -> None:
@@ -87,20 +87,20 @@ class StreamWriter:
         self._bits = self._bits << length | value
 
     def _drain(self) -> None:
-        """Write the whole bytes, and keep the up to seven bits that remain."""
+        """Write all whole bytes, and keep the remaining bits, at most seven."""
         length = self._bits.bit_length() - 1
         part = length & 7
         value = self._bits >> part
-        # The marking one is alone in the first byte.
+        # The leading 1 bit makes up the first byte, which is left out.
         self._out.write(value.to_bytes((length >> 3) + 1, "big")[1:])
         self._bits = 1 << part | self._bits & (1 << part) - 1
 
 
 def crc_after(crc: int, block: BlockInfo) -> int:
-    """Return the CRC-32 of some content followed by a block's, from the two CRCs alone.
+    """Return the CRC-32 of some content followed by the block's content, from their two CRCs.
 
-    A CRC is linear but for its starting value: the CRC of the content followed by zeros, plus that of the block, less
-    that of as many zeros. Zeros are fast to digest, and the block need not be decompressed for it.
+    Apart from its starting value, a CRC is linear. With + for XOR: crc(A B) = crc(A zeros) + crc(B) + crc(zeros), with
+    as many zeros as B has bytes. So the block does not have to be decompressed, and digesting zeros is fast.
     """
     zeros = bytes(block.size)
     return zlib.crc32(zeros, crc) ^ zlib.crc32(zeros) ^ block.crc

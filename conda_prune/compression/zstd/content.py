@@ -1,4 +1,4 @@
-"""The new frame's content so far, as far as the rest of the work needs it: its digests and its last window."""
+"""What the rest of the work needs of the new frame's content so far: its size, its digests and its last window."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import zstandard
 
 
 class WrittenContent:
-    """Counts and digests content, and holds the last `window` bytes of it, hardly more.
+    """Counts and digests content, and holds the last `window` bytes of it, or a little more.
 
-    `size` and `held` are bytes; `crc` is the CRC-32, which the result is verified with.
+    `size` is the bytes of content so far, `held` the bytes in memory, and `crc` the CRC-32 that the result must have.
     """
 
     def __init__(self, window: int, checksum: bool) -> None:
@@ -30,12 +30,12 @@ class WrittenContent:
             self._xxh64.compress(piece)
         self._pieces.append(piece)
         self.held += len(piece)
-        # Whole pieces are dropped, so what is held exceeds the window by less than the oldest piece.
+        # Only whole pieces are dropped, so more than a window may be held, but by less than the oldest piece.
         while self.held - len(self._pieces[0]) >= self._window:
             self.held -= len(self._pieces.popleft())
 
     def tail(self, size: int) -> bytes:
-        """Return the last `size` bytes, at most a window, or all there are."""
+        """Return the last `size` bytes, at most a window, or all bytes if there are fewer."""
         pieces: list[bytes] = []
         for piece in reversed(self._pieces):
             pieces.append(piece[max(0, len(piece) - size) :])
@@ -50,10 +50,10 @@ class WrittenContent:
 
 
 def _xxh64() -> zstandard.ZstdCompressionObj:
-    """Return a compressor for the sake of its checksum: the low four bytes of the XXH64 of the content.
+    """Return a compressor that is used only for its checksum: the low four bytes of the XXH64 of the content.
 
-    Python has no XXH64. A compressor computes one, and with the smallest tables and a target length that makes the
-    fastest strategy skip nearly everything, it does next to nothing else.
+    Python has no XXH64, but a compressor computes one. These parameters keep the rest of its work small: the smallest
+    tables, and a target length with which the fastest strategy skips nearly everything.
     """
     parameters = zstandard.ZstdCompressionParameters(
         window_log=10, hash_log=6, chain_log=6, search_log=1, min_match=7, target_length=1 << 17, strategy=1,

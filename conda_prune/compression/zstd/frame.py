@@ -1,9 +1,9 @@
-"""One zstd frame, read completely or refused, and written so that every conda client can read it (RFC 8878).
+"""Reads one zstd frame completely or refuses it, and writes frames that every conda client can read (RFC 8878).
 
 A frame is a header (window, content size, checksum flag), blocks, and a 4-byte checksum if the flag is set. A block has
-a 3-byte header: last flag (1 bit), type (2 bits), size (21 bits). libzstd's streaming readers end without an error
-where their input ends. So the blocks are walked first, by their headers alone, and must fill the stream exactly: one
-frame, nothing before, between or after.
+a 3-byte header: last-block flag (1 bit), type (2 bits), size (21 bits). libzstd's streaming readers return a truncated
+frame without an error. So this module first walks over all block headers, which must fill the stream exactly: one
+frame, with nothing before or after it. That costs one read of three bytes per block.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from ..byte_range import CHUNK, ByteRange, ByteRangeReader
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 WINDOW_DESCRIPTOR = 5
-"""Offset of the byte that states the window, in the header of a frame that is not a single segment."""
+"""Offset in the header of the byte that states the window. Single-segment frames do not have it."""
 MAX_WINDOW = 1 << 27
-"""Bytes of window that every client of conda packages accepts."""
+"""The largest window, in bytes, that every conda client accepts."""
 _LARGEST_WINDOW = 1 << 31
 """The largest window, in bytes, that libzstd accepts if it is asked to."""
 
 RLE = 1
-"""The type of a block that is one byte, to be repeated as often as its size says. Others are as long as it says."""
+"""Type of a block that holds one byte, to be repeated `size` times. All other blocks hold `size` bytes."""
 MAX_BLOCK = 1 << 17
-"""Bytes of content that a block has at most."""
+"""The most bytes of content that a block may have."""
 _RESERVED = 3
 _MAX_HEADER = 18
-_AGAIN = "build or download it again"
+_HINT = "build or download it again"
 
 
 class FrameHeader(NamedTuple):
-    """What a frame's header says, and its length in bytes (`header`). `content_size` is None if it is not stated.
+    """What a frame's header says; `header_size` is its own length. All sizes are bytes.
 
-    A streaming reader holds `window` bytes. If the frame is a single segment, that is all of the content.
+    `window` is what a streaming reader must keep in memory; for a single segment, it is the whole content.
+    `content_size` is None if the header does not state it.
     """
 
-    header: int
+    header_size: int
     window: int
     single_segment: bool
     content_size: int | None
@@ -53,36 +54,36 @@ class FrameHeader(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One block: its header is at `start`, the next block at `stop` (offsets in the compressed stream)."""
+    """One block: the bytes `start` to `stop` of the compressed stream, block header included."""
 
     start: int
     stop: int
 
 
 def read_frame(source: ByteRange) -> FrameHeader:
-    """Return the header of the frame; raise Damaged or Unsupported if libzstd could not read what follows."""
+    """Return the frame's header; raise Damaged if it is invalid, Unsupported for a skippable frame or a dictionary."""
     raw = source.read(0, _MAX_HEADER)
     if raw[:4] != MAGIC:
         if raw[1:4] == b"\x2a\x4d\x18" and raw[0] & 0xF0 == 0x50:
             raise Unsupported("a skippable zstd frame comes before the data", "build the package again")
-        raise Damaged("the data is not zstd-compressed", _AGAIN)
+        raise Damaged("the data is not zstd-compressed", _HINT)
     try:
         parameters = zstandard.get_frame_parameters(raw)
-        header = zstandard.frame_header_size(raw)
+        header_size = zstandard.frame_header_size(raw)
     except zstandard.ZstdError as error:
-        raise Damaged(f"the zstd frame header is damaged: {error}", _AGAIN) from error
+        raise Damaged(f"the zstd frame header is damaged: {error}", _HINT) from error
     if parameters.dict_id:
         raise Unsupported("the zstd data needs a dictionary", "build the package again without one")
     single = bool(raw[4] & 0x20)
     window = parameters.window_size
     stated = parameters.content_size != zstandard.CONTENTSIZE_UNKNOWN
     return FrameHeader(
-        header, window, single, parameters.content_size if stated else None, bool(parameters.has_checksum)
+        header_size, window, single, parameters.content_size if stated else None, bool(parameters.has_checksum)
     )
 
 
 def check_window(frame: FrameHeader, limit: int = MAX_WINDOW) -> None:
-    """Raise LimitExceeded if a reader has to hold more than `limit` bytes."""
+    """Raise LimitExceeded if a reader would have to keep more than `limit` bytes in memory."""
     if frame.window > limit:
         accepted = ", which is what conda clients accept" if limit == MAX_WINDOW else ""
         raise LimitExceeded(
@@ -92,27 +93,27 @@ def check_window(frame: FrameHeader, limit: int = MAX_WINDOW) -> None:
 
 
 def decompressor() -> zstandard.ZstdDecompressor:
-    """Return a decompressor that accepts every window: callers check it first, against their own limit."""
+    """Return a decompressor that accepts every window. Callers check the window first, against their own limit."""
     return zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
 
 
 def walk_blocks(source: ByteRange, frame: FrameHeader) -> Iterator[Block]:
     """Yield the frame's blocks in order; raise Damaged if it is truncated, Unsupported if anything follows it."""
-    at = frame.header
+    at = frame.header_size
     last = False
     while not last:
         bits = int.from_bytes(source.read(at, 3), "little")
         last, kind, size = bool(bits & 1), bits >> 1 & 3, bits >> 3
         if kind == _RESERVED or size > min(MAX_BLOCK, frame.window):
-            raise Damaged("a zstd block header is damaged", _AGAIN)
+            raise Damaged("a zstd block header is damaged", _HINT)
         stop = at + 3 + (1 if kind == RLE else size)
         if stop > source.size:
-            raise Damaged("the zstd frame is truncated", _AGAIN)
+            raise Damaged("the zstd frame is truncated", _HINT)
         yield Block(at, stop)
         at = stop
     at += 4 * frame.checksum
     if at > source.size:
-        raise Damaged("the zstd frame is truncated", _AGAIN)
+        raise Damaged("the zstd frame is truncated", _HINT)
     if at < source.size:
         raise Unsupported(
             f"{source.size - at} bytes follow the zstd frame; clients would read them differently",
@@ -123,7 +124,7 @@ def walk_blocks(source: ByteRange, frame: FrameHeader) -> Iterator[Block]:
 def decompress(source: ByteRange) -> Generator[bytes, None, None]:
     """Yield the whole content in pieces of up to 1 MiB; raise Damaged unless it is complete and intact.
 
-    Callers check the window first: a reader holds that much.
+    Callers check the window first, because that much is kept in memory.
     """
     frame = read_frame(source)
     for _ in walk_blocks(source, frame):
@@ -137,16 +138,16 @@ def decompress(source: ByteRange) -> Generator[bytes, None, None]:
             size += len(piece)
             yield piece
     except zstandard.ZstdError as error:
-        raise Damaged(f"the zstd data is damaged: {error}", _AGAIN) from error
+        raise Damaged(f"the zstd data is damaged: {error}", _HINT) from error
     if frame.content_size is not None and size != frame.content_size:
-        raise Damaged(f"the zstd frame holds {size} bytes and claims {frame.content_size}", _AGAIN)
+        raise Damaged(f"the zstd frame has {size} bytes of content, but says that it has {frame.content_size}", _HINT)
 
 
 def parameters(settings: CompressionSettings, size: int, threads: int = 1) -> zstandard.ZstdCompressionParameters:
     """Return libzstd's parameters for `size` bytes of content.
 
-    `threads` counts only in the multi-threaded mode, and does not change the output there: any number gives the same
-    bytes. But the mode does, so a single thread is asked for as one thread or none.
+    libzstd's modes give different bytes: multi-threaded mode (1 or more threads), and single-threaded mode (0). Within
+    multi-threaded mode, any number of `threads` gives the same bytes. In the other mode, `threads` is ignored.
     """
     return zstandard.ZstdCompressionParameters.from_level(
         settings.level,
@@ -172,7 +173,7 @@ def compress(pieces: Iterable[bytes], size: int, settings: CompressionSettings, 
 
 
 def with_last_flag(blocks: bytes, at: int, last: bool) -> bytes:
-    """Return blocks with the last flag set or cleared in the block header at `at`."""
+    """Return the blocks with the last-block flag set or cleared in the block header at offset `at`."""
     if bool(blocks[at] & 1) == last:
         return blocks
     changed = bytearray(blocks)

@@ -1,10 +1,17 @@
-"""Finds out whether a block uses repeat offsets or entropy tables of earlier blocks, without decoding it by hand.
+"""Finds out whether a block uses repeat offsets or entropy tables of earlier blocks, by decoding it twice.
 
-The block is given to two decoders that hold the same window but have nothing else in common: one is in the state at the
-start of a frame; the other has read a block that leaves offsets and tables which no real block would leave. If both
-produce the block's content, it depends on neither state, and so it fits after any blocks that end with this window.
+Parsing the block would answer this too, but takes a zstd decoder written in Python. Instead, libzstd decodes the block
+from two different states. Both decoders hold the same window of content; they differ in everything else:
 
-One decoder is not enough. A frame starts with the offsets 1, 4 and 8, which blocks of packages do use.
+* One is at the start of a frame: repeat offsets 1, 4 and 8, and no tables. A block that reuses a table fails.
+* The other has read a block that left unusual offsets and tables. A block that uses them gives other content, or fails.
+
+If both produce the block's content, it used neither state, so it can follow any block as long as the window's content
+is the same. One decoder would not be enough: blocks of packages do use the offsets that a frame starts with.
+
+A block may leave inherited offsets or tables unused, and a later block may use them. So several blocks are tried in a
+row; after them, everything inherited has very likely been replaced. If it has not, the result is wrong, which is
+noticed when it is read back, and everything is compressed again.
 """
 
 from __future__ import annotations
@@ -18,22 +25,23 @@ import zstandard
 from . import frame as zstd
 
 _RAW = 1 << 16
-"""Bytes of content in a raw block: the window is passed to the decoder in uncompressed blocks."""
+"""Bytes of content in a raw block. A decoder gets its window as uncompressed blocks of this size."""
 
 
 def is_independent(descriptor: bytes, window: bytes, blocks: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Return whether blocks, given with their content, need nothing from before but the `window` that precedes them.
+    """Return whether consecutive blocks need nothing from before them but the content of the `window`.
 
-    `descriptor` is the byte of the frame header that states the window's size. Of no blocks, nothing is known: False.
+    Each block is given with the content that it must decode to. `descriptor` is the byte of the frame header that
+    states the window's size. Without any blocks, the answer is False: nothing is known.
     """
-    states = (b"", foreign_decoder_state())
+    states = (b"", unusual_decoder_state())
     return bool(blocks) and all(decodes_identically(descriptor, state, window, blocks) for state in states)
 
 
 def decodes_identically(descriptor: bytes, state: bytes, window: bytes, blocks: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Return whether a decoder that has read the blocks in `state`, then `window`, produces each block's content.
+    """Return whether a decoder that has read the block `state` (or nothing), then `window`, decodes the blocks right.
 
-    Raw blocks change neither repeat offsets nor tables, so the window leaves the decoder's state as it was.
+    The window goes in as raw blocks, which change neither repeat offsets nor tables.
     """
     decoder = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj()
     try:
@@ -49,13 +57,13 @@ def decodes_identically(descriptor: bytes, state: bytes, window: bytes, blocks: 
 
 
 @cache
-def foreign_decoder_state() -> bytes:
-    """Return a block after which a decoder has repeat offsets and tables that no other block would leave.
+def unusual_decoder_state() -> bytes:
+    """Return a block that leaves repeat offsets and tables in a decoder that no block of a package would use.
 
-    Noise with a few long repetitions at unusual distances: the block has matches, so it sets all three offsets, and
+    Its content is noise with four long repetitions at odd distances. Their matches replace all three offsets and set
     tables that suit nothing else.
     """
-    chance = random.Random(48)
+    chance = random.Random(48)  # noqa: S311 (the same bytes in every run)
     content = chance.randbytes(3000)
     for start in (100, 777, 1300, 2100):
         content += content[start : start + 150] + chance.randbytes(51 + start % 37)

@@ -1,7 +1,7 @@
 """Decompresses the old frame block by block, in order, and can look ahead.
 
-Blocks are found by their headers. To learn how much content each has, they are given to one decompressor one by one, or
-a few at a time where only their common size matters.
+Block headers state the compressed size, not the size of the content. To learn that, each block is passed to the
+decompressor separately, or a few at once where only their total matters.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..byte_range import ByteRange
 from . import frame as zstd
 
 GROUP = 8
-"""Blocks that are handled together: with up to 128 KiB of content each, they never exceed 1 MiB."""
-_TRIED = 8
-"""Blocks that must be independent together: a block that inherits offsets or tables uses them within the next few."""
+"""Blocks that are handled together. With up to 128 KiB of content each, they never exceed 1 MiB."""
+_TRIAL = 8
+"""Blocks in a trial. If a block leaves inherited offsets or tables unused, one of the next few blocks uses them."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRun:
-    """Consecutive blocks at `start` to `stop` of the compressed stream, with `length` bytes of content.
+    """Consecutive blocks in the bytes `start` to `stop` of the compressed stream, with `length` bytes of content.
 
-    `last` is where the last block's header is: only the frame's last block may be flagged as such.
+    `last` is the offset of the last block's header, whose last-block flag may have to change.
     """
 
     start: int
@@ -36,7 +36,7 @@ class BlockRun:
 
 
 class FrameReader:
-    """Reads the blocks of one frame once. `progress` is called with the bytes of content decompressed.
+    """Reads the blocks of one frame, once. `progress` is called with the bytes of content that were decompressed.
 
     Raises Damaged where libzstd cannot decompress, or if the file changed since it was measured.
     """
@@ -47,11 +47,11 @@ class FrameReader:
         self._progress = progress
         self._blocks = zstd.walk_blocks(source, frame)
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj()
-        self._decompress(source.read(0, frame.header))
+        self._decompress(source.read(0, frame.header_size))
         self._ahead: deque[tuple[BlockRun, bytes]] = deque()
 
     def next_length(self, room: int) -> int:
-        """Return how much content the next run has: more than `room` bytes only if its one block has more."""
+        """Return how many bytes of content the next run has. A run of several blocks fits in `room` bytes."""
         if not self._ahead:
             self._ahead.append(self._pull(min(GROUP, room // zstd.MAX_BLOCK)))
         return self._ahead[0][0].length
@@ -61,19 +61,20 @@ class FrameReader:
         return self._ahead.popleft()
 
     def upcoming(self, room: int, least: int) -> list[tuple[bytes, bytes]]:
-        """Return the next blocks with their content, and stay where we are.
+        """Return the next blocks with their content, without moving on.
 
-        Enough for a trial, and all that start within the next `least` bytes; none that ends after `room` bytes.
+        These are enough for a trial and include all that start within the next `least` bytes of content, but none that
+        ends after `room` bytes.
         """
         end = sum(run.length for run, _ in self._ahead)
-        while end < room and (len(self._ahead) < _TRIED or end < least):
+        while end < room and (len(self._ahead) < _TRIAL or end < least):
             self._ahead.append(self._pull(1))
             end += self._ahead[-1][0].length
         blocks: list[tuple[bytes, bytes]] = []
         end = 0
         for run, content in self._ahead:
             start, end = end, end + run.length
-            if end > room or (len(blocks) >= _TRIED and start >= least):
+            if end > room or (len(blocks) >= _TRIAL and start >= least):
                 break
             blocks.append((self._source.read(run.start, run.stop - run.start), content))
         return blocks
@@ -87,7 +88,7 @@ class FrameReader:
             self._decompress(self._source.read(self._source.size - 4, 4))
 
     def _pull(self, count: int) -> tuple[BlockRun, bytes]:
-        """Return the next `count` blocks, at least one. Blocks without content are passed over."""
+        """Return the next `count` blocks, at least one. Blocks without content are skipped."""
         content = b""
         while not content:
             blocks: list[zstd.Block] = []

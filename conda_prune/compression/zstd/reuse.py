@@ -1,8 +1,17 @@
 """Writes a zstd frame with splices applied, and copies the blocks that depend on no splice.
 
-`blocks.decide` says what to do with each block, and this module does it. The calling thread decompresses and decides;
-ranges of new content are compressed on threads of a pool; another thread writes the parts in order (architecture.md
-has the picture). Nothing here is trusted: the finished package is decompressed and compared with what it must be.
+`blocks.decide` says what to do with each block, and this module does it. For every block of the old frame, in order:
+
+1. Decompress it, which also shows how much content it has, and apply the splices.
+2. `Copy`: pass on where its compressed bytes are. Its content is only used for the CRC-32, and as the window that later
+   trials and compressors need.
+3. `Compress`: pass its new content to a compressor. Consecutive blocks share one compressor, a *range*.
+
+The calling thread does these three steps, threads of a pool compress the ranges, and one more thread writes everything
+in order, so compressing goes on while later blocks are still being decompressed. `docs/architecture.md` has a picture.
+
+Copied blocks are not checked here. `__init__.py` explains why they fit, and the finished package is decompressed and
+compared before it is used.
 """
 
 from __future__ import annotations
@@ -15,7 +24,7 @@ from ...model import Splice
 from ..splicer import Splicer, new_size
 from ..stream import (
     CannotReuse,
-    NothingToKeep,
+    NothingToReuse,
     Reused,
     Stream,
 )
@@ -26,8 +35,8 @@ from .blocks import (
     JobLayout,
     ReusableRange,
     decide,
+    history_size,
     job_layout,
-    prefix_size,
     reusable_ranges,
 )
 from .compressor import MAX_RANGES, PendingRange, RangeCompressor
@@ -37,8 +46,8 @@ from .reader import FrameReader
 from .writer import FramePart, FrameWriter
 
 _PARTS = 1 << 12
-"""Parts that wait to be written: runs of old blocks, a few numbers each, and ranges. As many as a slow compressor may
-lag behind decompression."""
+"""Parts that may wait to be written: this is how far compressing may lag behind decompressing. A run of old blocks is
+only a few numbers, and the number of ranges has its own limit."""
 
 
 def rewrite(
@@ -50,18 +59,20 @@ def rewrite(
 ) -> Reused:
     """Write the frame with the splices applied to `out`. Copied blocks are not checked.
 
-    Raises NothingToKeep if all of it must be compressed again, and CannotReuse if that turns out late; then what `out`
-    holds is worthless. After an exception, threads may still be busy with jobs that libzstd does not give up.
+    Raises NothingToReuse, before anything is written, if everything must be compressed again. Raises CannotReuse if
+    this turns out later: discard what was written. After an exception, threads may still be busy, because libzstd
+    finishes the jobs that it has begun.
     """
     frame = zstd.read_frame(stream.source)
     size = new_size(stream.size, splices)
     layout = job_layout(frame, stream.settings, stream.size)
     ranges = reusable_ranges(splices, stream.size, layout)
     if frame.window > zstd.MAX_WINDOW:
-        raise NothingToKeep("conda clients do not accept its window")
+        raise NothingToReuse("conda clients do not accept its window")
     if not ranges or frame.single_segment or (size <= frame.window and frame.content_size is not None):
-        # A writer that knows the size would make the window of such content smaller.
-        raise NothingToKeep("every block depends on content that changes")
+        # A single segment has no window field that could be kept. And a frame that states its size, but has a window
+        # larger than its content, is not what a writer would make of the new content.
+        raise NothingToReuse("every block depends on content that changes")
     parts: Pipe[FramePart] = Pipe(_PARTS)
     writer = FrameWriter(stream.source, frame, size, out)
     pool = ThreadPoolExecutor(MAX_RANGES + 1, thread_name_prefix="conda-prune zstd")
@@ -76,11 +87,11 @@ def rewrite(
         parts.close(error)
         failure = writing.exception()
         if isinstance(error, PipeClosed) and failure is not None:
-            # The writer gave up first, so its reason is the reason.
+            # The writer failed first; PipeClosed is only how this thread learned of it.
             raise failure from error
         raise
     finally:
-        # Not awaited: libzstd finishes the jobs that it has begun, which took 17 seconds at level 19.
+        # Do not wait: libzstd finishes the jobs that it has begun, which took 17 seconds at level 19.
         pool.shutdown(wait=False)
     writing.result()
     if rewriter.content.size != size:
@@ -91,7 +102,7 @@ def rewrite(
 class FrameRewriter:
     """Carries out what `decide` says: takes old blocks, applies splices, and sends the new frame's parts to the writer.
 
-    `content` is the new content so far.
+    `content` is the new content so far. It takes six parameters because it connects the five objects of a rewrite.
     """
 
     def __init__(
@@ -138,16 +149,16 @@ class FrameRewriter:
     def _next_end(self, at: int, room: int) -> int:
         return at + self._reader.next_length(room)
 
-    def _is_independent(self, at: int, stop: int, beyond: int) -> bool:
-        blocks = self._reader.upcoming(stop - at, beyond - at)
+    def _is_independent(self, at: int, stop: int, until: int) -> bool:
+        blocks = self._reader.upcoming(stop - at, until - at)
         return is_independent(self._descriptor, self.content.tail(self._window), blocks)
 
     def _compress(self, piece: bytes, goal: int, reach: int) -> None:
-        """Add new content to the open range, or open one that goes on to about `goal` in the old content."""
+        """Add new content to the open range. If none is open, open one that ends at about `goal` in the old content."""
         if self._range is None:
             length = len(piece) + self._splicer.expected(goal)
-            prefix = self.content.tail(prefix_size(reach, length))
-            self._range = self._compressor.start(prefix, length, self._size - self._splicer.old)
+            history = self.content.tail(history_size(reach, length))
+            self._range = self._compressor.start(history, length, self._size - self._splicer.old)
             self._parts.put(self._range)
         self._range.put(piece)
         self.content.append(piece)

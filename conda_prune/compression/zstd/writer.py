@@ -1,6 +1,6 @@
 """Writes a zstd frame from parts: runs of old blocks, which are copied, and ranges that are still being compressed.
 
-The result is one frame with the old one's window, checksum flag and order of content. Nothing is decoded here.
+The result is a single frame with the old frame's window and checksum flag. Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from .compressor import PendingRange
 from .reader import BlockRun
 
 FramePart: TypeAlias = "BlockRun | PendingRange | bytes"
-"""Old blocks, new blocks, and at the end the checksum: none or four bytes."""
+"""Old blocks, new blocks, or at the end the checksum: four bytes, or none."""
 
 
 class FrameWriter:
-    """Writes a frame with `size` bytes of content to `out`; `source` is the old frame."""
+    """Writes a frame with `size` bytes of content to `out`; `source` holds the old frame."""
 
     def __init__(self, source: ByteRange, frame: zstd.FrameHeader, size: int, out: IO[bytes]) -> None:
         self._source = source
         self._out = out
-        self._header = frame_header(source.read(0, frame.header), size)
+        self._header = frame_header(source.read(0, frame.header_size), size)
         self._held: tuple[bytes, int] | None = None
 
     def write(self, parts: Pipe[FramePart]) -> None:
-        """Write all parts. However this ends, nothing that produces parts is left waiting.
+        """Write all parts. However this ends, no producer of parts is left waiting.
 
-        Raises CannotReuse for a frame without blocks, and whatever producing or writing a part raised.
+        Raises CannotReuse if there are no blocks, and any exception that producing or writing a part raised.
         """
         checksum = b""
         try:
@@ -59,7 +59,7 @@ class FrameWriter:
             pending.release()
 
     def _append(self, data: bytes, last: int) -> None:
-        """Hold the blocks until it is known whether they are the frame's last, and write those held before."""
+        """Write the blocks that were held back, and hold these back until it is known whether they are the last."""
         if self._held is not None:
             self._out.write(self._held[0])
         self._held = zstd.with_last_flag(data, last, last=False), last
@@ -68,8 +68,8 @@ class FrameWriter:
 def frame_header(old: bytes, size: int) -> bytes:
     """Return a frame header with the window and checksum flag of `old` and a content size of `size` bytes.
 
-    RFC 8878, 3.1.1.1: the descriptor's upper two bits say how many bytes the size takes, and sizes in two bytes are
-    stored less 256. The size field of a single byte exists only in single-segment frames, which are never reused.
+    RFC 8878, 3.1.1.1: the upper two bits of the descriptor give the width of the size field, and a two-byte field holds
+    the size minus 256. A one-byte field exists only in single-segment frames, which are never reused.
     """
     flag, field = 3, size.to_bytes(8, "little")
     if 256 <= size < 65536 + 256:

@@ -1,4 +1,4 @@
-"""Small bz2 streams of every kind, valid but strange ones among them, and their contents."""
+"""Small bz2 streams of every kind, including valid but strange ones, with their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ END = f"{0x177245385090:048b}"
 
 
 def text(size: int, seed: int = 0) -> bytes:
-    """Words, with the runs of equal bytes that tar files are full of."""
+    """Words, and the runs of equal bytes that are common in tar files."""
     chance = random.Random(seed)
     words = [chance.randbytes(chance.randint(2, 9)) for _ in range(500)] + [bytes(n) for n in (4, 5, 255, 259, 300)]
     content = b""
@@ -28,7 +28,7 @@ def text(size: int, seed: int = 0) -> bytes:
 
 
 def noise(size: int, seed: int = 3) -> bytes:
-    """Random bytes, alternately even and odd: none is repeated, so a block holds exactly as many as it can."""
+    """Random bytes, alternately even and odd. None is repeated, so every block is exactly full."""
     content = bytearray(random.Random(seed).randbytes(size))
     content[::2] = content[::2].translate(bytes(i & 0xFE for i in range(256)))
     content[1::2] = content[1::2].translate(bytes(i | 1 for i in range(256)))
@@ -41,7 +41,7 @@ def original(content: bytes, level: int = 1) -> Original:
 
 
 def block_starts(content: bytes, level: int) -> tuple[int, ...]:
-    """Where blocks start, found without parsing: a compressor has output when one is full."""
+    """Where blocks start, found without parsing: a compressor returns output when a block is full."""
     starts = [0]
     compressor = bz2.BZ2Compressor(level)
     for at in range(0, len(content), 500):
@@ -69,21 +69,22 @@ def originals() -> dict[str, Original]:
         "tiny": original(b"abc"),
         "nothing": original(b""),
         "false magic": false_magic(),
-        "randomised": randomised(),
+        "randomized": randomized(),
     }
 
 
 def stream_of(block: str, crc: int) -> bytes:
-    """A stream of level 1 with one block, given as the bits after its CRC."""
+    """A stream of level 1 with one block; `block` is the bits after the block's CRC."""
     bits = f"{int.from_bytes(b'BZh1', 'big'):032b}{MAGIC}{crc:032b}{block}{END}{crc:032b}"
     bits += "0" * (-len(bits) % 8)
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
 def false_magic() -> Original:
-    """A valid stream whose only block has a block's magic number among its codes.
+    """A valid stream with the magic number of a block inside its only block.
 
-    All 256 bytes and one code length (9 bits) for all 258 symbols: so the bits are free, if every ninth is zero.
+    The block uses all 256 byte values, and the same code length (9 bits) for all 258 symbols. So its bits can be chosen
+    freely, as long as every ninth is zero.
     """
     chance = random.Random(4)
     aligned = "000000011"[:9][:5] + MAGIC[:4] + MAGIC[4:] + "0"
@@ -101,39 +102,39 @@ def false_magic() -> Original:
 
 
 def unblocked(symbols: list[int], origin: int) -> bytes:
-    """What the symbols of a block mean: runs and moves to the front undone, then the sorting, then the first runs."""
-    front, column, run, place = list(range(256)), bytearray(), 0, 1
+    """The content of a block: undo zero runs and move-to-front, the sorting, and the first run-length coding."""
+    front, column, run, weight = list(range(256)), bytearray(), 0, 1
     for symbol in symbols:
         if symbol < 2:
-            run, place = run + place * (symbol + 1), place * 2
+            run, weight = run + weight * (symbol + 1), weight * 2
             continue
         column += bytes([front[0]]) * run
-        run, place = 0, 1
+        run, weight = 0, 1
         front.insert(0, front.pop(symbol - 1))
         column.append(front[0])
     column += bytes([front[0]]) * run
     order = sorted(range(len(column)), key=column.__getitem__)
-    at, found = order[origin], bytearray()
+    at, sorted_back = order[origin], bytearray()
     for _ in column:
-        found.append(column[at])
+        sorted_back.append(column[at])
         at = order[at]
     content, at = bytearray(), 0
-    while at < len(found):
-        content.append(found[at])
-        if len(content) >= 4 and at >= 3 and len(set(found[at - 3 : at + 1])) == 1:
+    while at < len(sorted_back):
+        content.append(sorted_back[at])
+        if len(content) >= 4 and at >= 3 and len(set(sorted_back[at - 3 : at + 1])) == 1:
             raise AssertionError("choose another seed: this one has runs")
         at += 1
     return bytes(content)
 
 
 def block_crc(content: bytes) -> int:
-    """The CRC of bzip2, which is zlib's with every byte and the result read backwards."""
-    turned = content.translate(bytes(int(f"{i:08b}"[::-1], 2) for i in range(256)))
-    return int(f"{zlib.crc32(turned):032b}"[::-1], 2)
+    """The CRC of bzip2: that of zlib, with the bits of every byte and of the result reversed."""
+    reversed_ = content.translate(bytes(int(f"{i:08b}"[::-1], 2) for i in range(256)))
+    return int(f"{zlib.crc32(reversed_):032b}"[::-1], 2)
 
 
-def randomised() -> Original:
-    """A stream whose block is marked as randomised, which changes nothing in one so short."""
+def randomized() -> Original:
+    """A stream whose block is marked as randomized, which changes nothing in such a short block."""
     content = b"short enough for the first 617 bytes not to be touched" * 9
     bits = f"{int.from_bytes(bz2.compress(content, 1), 'big'):0{8 * len(bz2.compress(content, 1))}b}"
     assert bits[112] == "0"
@@ -144,9 +145,9 @@ def randomised() -> Original:
 
 
 def symbols_like_a_magic_number(size: int) -> bytes:
-    """Content whose blocks have a block's magic number in their table of used bytes.
+    """Content whose blocks have the magic number of a block in their table of used bytes.
 
-    The table has a bit for each byte value, in groups of sixteen: the content's bytes choose the bits.
+    The table has one bit for each byte value, in groups of sixteen, so the bytes of the content determine the bits.
     """
     groups = (0x3141, 0x5926, 0x5359)
     used = [16 * group + at for group, bits in enumerate(groups) for at in range(16) if bits >> (15 - at) & 1]

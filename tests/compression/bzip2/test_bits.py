@@ -1,4 +1,4 @@
-"""Blocks are found at any bit, and are only taken for blocks if they are."""
+"""Blocks are found at any bit, and false blocks are detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a block is decided by numbers alone."""
+"""`blocks.py` decides from numbers alone which blocks are copied."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DECISIONS = [
     pytest.param([Splice(120, 130, b"new")], [Compress(0, 20), NEW, Compress(30, 100)], id="middle replaced"),
     pytest.param([Splice(100, 100, b"new")], [NEW, Copy()], id="insertion at its start"),
     pytest.param([Splice(200, 200, b"new")], [Copy()], id="insertion after its end"),
-    pytest.param([Splice(50, 150, b"new")], [Compress(50, 100)], id="replaced from before: the block before has it"),
+    pytest.param([Splice(50, 150, b"new")], [Compress(50, 100)], id="replaced with the end of the block before"),
     pytest.param([Splice(110, 120), Splice(120, 190)], [Compress(0, 10), Compress(90, 100)], id="two splices"),
 ]
 

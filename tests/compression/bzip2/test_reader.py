@@ -1,4 +1,4 @@
-"""Reading a bz2 stream on several threads gives and refuses what reading it in one does."""
+"""Reading a bz2 stream on several threads gives the same content and the same errors as on one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_parallel_reading_gives_the_content(tmp_path: Path, name: str, threads: 
 
 @pytest.mark.parametrize("name", ["noise", "text", "tiny", "nothing"])
 @pytest.mark.parametrize("harm", ["cut", "flipped", "followed", "two streams", "wrong footer"])
-def test_parallel_reading_refuses_what_serial_reading_refuses(tmp_path: Path, name: str, harm: str) -> None:
+def test_parallel_reading_raises_the_same_errors(tmp_path: Path, name: str, harm: str) -> None:
     packed = bytearray(originals()[name].packed)
     if harm == "cut":
         del packed[-5:]

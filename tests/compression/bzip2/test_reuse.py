@@ -49,18 +49,18 @@ LONG = bool(os.environ.get("CONDA_PRUNE_LONG"))
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[str, list[Splice]]:
-    """One of the streams, and splices anywhere, often near the ends of blocks and of the stream."""
+    """One of the streams, with splices anywhere, but often near the ends of blocks and of the stream."""
     name = draw(st.sampled_from(sorted(originals())))
     old = originals()[name]
     new = st.one_of(
         st.just(b""), st.binary(max_size=40), st.integers(0, 250_000).map(text), st.integers(0, 700).map(bytes)
     )
     shifts = st.one_of(st.integers(-5, 5), st.integers(-600, 600))
-    return name, draw(splice_lists(len(old.content), old.places, shifts, new))
+    return name, draw(splice_lists(len(old.content), old.boundaries, shifts, new))
 
 
 def read(packed: bytes) -> bytes:
-    """The content of what must be a single stream."""
+    """The content of data that must be a single stream."""
     decompressor = bz2.BZ2Decompressor()
     content = decompressor.decompress(packed)
     assert decompressor.eof
@@ -73,7 +73,7 @@ def known_blocks(source: ByteRange, threads: int) -> tuple[BlockInfo, ...]:
 
 
 def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int = 2) -> tuple[Rewritten, bytes]:
-    """Rewrite with known and with unknown blocks; check the laws, and that both results are the same."""
+    """Rewrite with known and with unknown blocks, and check the laws and that both results are the same."""
     source = open_range(directory, old.packed)
     with source.file:
         results = [
@@ -119,11 +119,11 @@ def test_every_level_keeps_its_untouched_blocks(tmp_path: Path, level: int) -> N
         assert f"{int.from_bytes(own, 'big'):b}"[32:-90] in bits
 
 
-@pytest.mark.parametrize("place", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK])
-def test_an_insertion_between_blocks_changes_no_block(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("offset", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 3 * BLOCK])
+def test_an_insertion_between_blocks_changes_no_block(tmp_path: Path, offset: int) -> None:
     old = originals()["full blocks"]
-    done, _ = rewrite(tmp_path, old, [Splice(place, place, b"between")])
-    assert done.reused == (3 if place % BLOCK == 0 else 2) * BLOCK
+    done, _ = rewrite(tmp_path, old, [Splice(offset, offset, b"between")])
+    assert done.reused == (3 if offset % BLOCK == 0 else 2) * BLOCK
 
 
 def test_no_splices_give_the_same_bytes(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_no_splices_give_the_same_bytes(tmp_path: Path) -> None:
         assert (done.recompressed, packed) == (0, old.packed)
 
 
-@pytest.mark.parametrize("name", ["false magic", "randomised"])
+@pytest.mark.parametrize("name", ["false magic", "randomized"])
 def test_strange_blocks_are_compressed_again(tmp_path: Path, name: str) -> None:
     done, packed = rewrite(tmp_path, originals()[name], [Splice(0, 1)])
     assert done.reused == 0
@@ -147,12 +147,12 @@ def test_the_number_of_threads_does_not_change_the_bytes(tmp_path: Path, threads
     assert rewrite(tmp_path, old, splices, threads)[1] == rewrite(tmp_path, old, splices)[1]
 
 
-def test_foreign_readers_read_the_result(tmp_path: Path) -> None:
+def test_other_readers_read_the_result(tmp_path: Path) -> None:
     old = originals()["level 5"]
     splices = [Splice(1_200_000, 1_250_000, b"new"), Splice(1_299_000, 1_299_001)]
     done, packed = rewrite(tmp_path, old, splices)
     assert done.reused
-    laws.check_foreign_readers(packed, expected(old.content, splices), "bzip2", "bzip2")
+    laws.check_other_readers(packed, expected(old.content, splices), "bzip2", "bzip2")
 
 
 def test_rattler_unpacks_a_package_with_the_result(tmp_path: Path) -> None:
@@ -192,27 +192,29 @@ def test_old_data_may_look_like_the_start_of_a_block(tmp_path: Path) -> None:
 
 
 def test_indistinguishable_blocks_are_all_compressed_again(tmp_path: Path) -> None:
-    """That turns out when part of the new file was written already."""
+    """This is only detected after part of the new file is written."""
     files = {"a": File(noise(400_000)), "z": File(symbols_like_a_magic_number(1000) * 300)}
     package = write_package(replace(BASE, files={**BASE.files, **files}), tmp_path, format=".tar.bz2", level=1)
-    told: list[int] = []
-    result = fix_package(str(package), Options(None, frozenset(), frozenset(), ()), FixOptions(), progress=Told(told))
+    progress: list[int] = []
+    result = fix_package(
+        str(package), Options(None, frozenset(), frozenset(), ()), FixOptions(), progress=Recorder(progress)
+    )
     assert (result.status, result.compression and result.compression.reused_bytes) == ("fixed", 0)
-    assert min(told) < 0 < sum(told), "progress was taken back"
+    assert min(progress) < 0 < sum(progress), "progress is taken back"
     assert fix(package, in_place=True).status == "clean"
 
 
-class Told:
+class Recorder:
     """Records progress."""
 
-    def __init__(self, told: list[int]) -> None:
-        self.told = told
+    def __init__(self, progress: list[int]) -> None:
+        self.progress = progress
 
     def expect(self, total: int) -> None:
         pass
 
     def __call__(self, done: int) -> None:
-        self.told.append(done)
+        self.progress.append(done)
 
 
 @pytest.mark.parametrize("wrong", [-1, 1])

@@ -1,4 +1,4 @@
-"""Small zstd frames of every kind that exists in real packages, and their contents."""
+"""Small zstd frames of every kind that exists in real packages, with their content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KIB = 1 << 10
 
 @cache
 def mixed(size: int, seed: int = 0) -> bytes:
-    """Content like a package's: text, binary tables, noise and zeros, in stretches of different lengths."""
+    """Content like that of a package: runs of text, binary tables, noise and zeros of different lengths."""
     chance = random.Random(seed)
     words = [chance.randbytes(chance.randint(2, 9)) for _ in range(400)]
     content = bytearray()
@@ -44,7 +44,7 @@ def mixed(size: int, seed: int = 0) -> bytes:
 
 
 def text(size: int) -> bytes:
-    """Words: every block refers to those before it and uses their tables."""
+    """Words: every block refers to earlier blocks and uses their tables."""
     chance = random.Random(5)
     words = [chance.randbytes(chance.randint(2, 9)) for _ in range(3000)]
     return b" ".join(chance.choices(words, k=size // 4))[:size]
@@ -61,9 +61,9 @@ def frame(
     job_size: int = 0,
     flushes: tuple[int, ...] = (),
 ) -> bytes:
-    """A frame that libzstd writes; with a small window, jobs have 1 MiB at every level.
+    """A frame written by libzstd. With a small window, jobs have 1 MiB at every level.
 
-    It takes many parameters, because every one of libzstd's that packages use changes where blocks end.
+    It has so many parameters because each of them changes where blocks end, and packages use all of them.
     """
     parameters = zstandard.ZstdCompressionParameters.from_level(
         level,
@@ -94,8 +94,8 @@ def original(
 ) -> Original:
     packed = frame(content, level, threads, window_log, **options)  # type: ignore[arg-type]
     threaded = bool(threads) if claim is None else claim
-    recipe = CompressionSettings("zstd", level, source, threaded, bool(options.get("checksum")))
-    return Original(packed, content, recipe, tuple(range(0, len(content) + 1, MIB // 2)))
+    settings = CompressionSettings("zstd", level, source, threaded, bool(options.get("checksum")))
+    return Original(packed, content, settings, tuple(range(0, len(content) + 1, MIB // 2)))
 
 
 CONTENT = 3 * MIB + 54_321
@@ -103,7 +103,7 @@ CONTENT = 3 * MIB + 54_321
 
 @cache
 def originals() -> dict[str, Original]:
-    """Every kind of frame that packages have, in small."""
+    """Every kind of frame that packages have, but small."""
     content = mixed(CONTENT)
     noise = random.Random(1).randbytes(2 * MIB + 77)
     found = {f"threaded {level}": original(level, 2, content, 18, "reproduced") for level in (-7, 1, 3, 9, 12, 15)}
@@ -143,14 +143,14 @@ def originals() -> dict[str, Original]:
 
 
 def wider(old: Original) -> Original:
-    """The same frame with an eighth more window: valid, but libzstd does not write such frames."""
+    """The same frame with a window that is an eighth larger: valid, but libzstd does not write such frames."""
     packed = bytearray(old.packed)
     packed[5] += 1
-    return Original(bytes(packed), old.content, old.settings, old.places)
+    return Original(bytes(packed), old.content, old.settings, old.boundaries)
 
 
 def blocks(packed: bytes) -> list[tuple[int, int, bytes]]:
-    """The blocks that are not empty, without last flags, and where their content starts and stops."""
+    """The blocks that are not empty: where their content starts and stops, and their bytes without last-block flags."""
     at = zstandard.frame_header_size(packed)
     decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj()
     decompressor.decompress(packed[:at])
@@ -168,7 +168,7 @@ def blocks(packed: bytes) -> list[tuple[int, int, bytes]]:
 
 
 def read(packed: bytes) -> bytes | None:
-    """A frame's content according to libzstd, None if it cannot be decompressed."""
+    """The content of a frame, decompressed by libzstd, or None if that fails."""
     try:
         return zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj().decompress(packed)
     except zstandard.ZstdError:
@@ -176,7 +176,7 @@ def read(packed: bytes) -> bytes | None:
 
 
 def split_blocks(data: bytes) -> list[bytes]:
-    """Blocks, one by one."""
+    """The blocks in `data`, one by one."""
     found = []
     at = 0
     while at < len(data):

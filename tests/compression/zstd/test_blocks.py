@@ -1,4 +1,4 @@
-"""Which blocks are copied is decided by numbers alone."""
+"""`blocks.py` decides from numbers alone which blocks are copied."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def test_libzstd_cuts_jobs_where_they_are_expected(level: int, window_log: int) 
     job=st.integers(1, 60),
     reach=st.integers(1, 60),
 )
-def test_reusable_ranges_neither_contain_nor_see_splices(size: int, splices: list[int], job: int, reach: int) -> None:
-    bounds = sorted(min(place, size) for place in splices)
+def test_reusable_ranges_do_not_depend_on_splices(size: int, splices: list[int], job: int, reach: int) -> None:
+    bounds = sorted(min(offset, size) for offset in splices)
     made = [Splice(start, stop) for start, stop in zip(bounds[::2], bounds[1::2], strict=False)]
     for window in (0, reach, job):
         at = 0
@@ -105,10 +105,10 @@ def test_reusable_ranges_neither_contain_nor_see_splices(size: int, splices: lis
             if found.job is not None:
                 assert found.job % job == 0
                 assert at <= found.job < found.stop
-                assert all(place <= found.job - reach for place in before)
+                assert all(offset <= found.job - reach for offset in before)
             if found.search:
                 assert at <= found.clear < found.stop
-                assert all(place <= found.clear - window for place in before)
+                assert all(offset <= found.clear - window for offset in before)
             assert found.job is not None or found.search
             at = found.stop
 
@@ -121,7 +121,7 @@ LAYOUT = JobLayout(2 * MIB, MIB // 8, MIB // 2)
 def decided(
     splices: list[Splice], size: int, independent: set[int], layout: JobLayout = LAYOUT
 ) -> list[tuple[str, int, int]]:
-    """What becomes of `size` blocks, some of which are independent: runs of blocks, numbered from 0."""
+    """What `decide` does with `size` blocks, some of which are independent, as runs of blocks numbered from 0."""
     runs: list[tuple[str, int, int]] = []
     at = 0
 
@@ -129,9 +129,9 @@ def decided(
         assert start == at, "the blocks before were taken"
         return min(start + BLOCK, size * BLOCK)
 
-    def is_independent(start: int, stop: int, beyond: int) -> bool:
+    def is_independent(start: int, stop: int, until: int) -> bool:
         assert start == at
-        assert start <= beyond <= stop
+        assert start <= until <= stop
         return start // BLOCK in independent
 
     ranges = reusable_ranges(splices, size * BLOCK, layout)
@@ -192,7 +192,7 @@ def test_blocks_are_copied_or_compressed(
 
 
 def test_a_job_is_not_copied_where_no_block_ends() -> None:
-    """Then the settings are wrong about the jobs."""
+    """The prediction of the jobs must be wrong then."""
     ends = iter([100, 300, 500])
 
     def next_end(start: int, room: int) -> int:
@@ -207,7 +207,7 @@ def test_blocks_are_not_tried_too_often(independent: bool) -> None:
     """Blocks may be as small as a byte, and each trial copies a window."""
     tried: list[int] = []
 
-    def is_independent(at: int, stop: int, beyond: int) -> bool:
+    def is_independent(at: int, stop: int, until: int) -> bool:
         tried.append(at)
         return independent and at > MIB
 

@@ -1,4 +1,4 @@
-"""New blocks fit after any others, and are as good as those of the whole frame."""
+"""New blocks fit after any other blocks, and use all the history that they are given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conda_prune.compression.threads import ThreadBudget
 from conda_prune.compression.zstd import frame as zstd
 from conda_prune.compression.zstd.compressor import CompressedBlocks, RangeCompressor, regroup
 from conda_prune.compression.zstd.frame import FrameHeader
-from conda_prune.compression.zstd.independence import foreign_decoder_state
+from conda_prune.compression.zstd.independence import unusual_decoder_state
 from conda_prune.compression.zstd.reader import GROUP
 from conda_prune.model import CompressionSettings
 
@@ -29,7 +29,7 @@ from .frames import (
 
 
 def compressed(level: int, threads: int, window_log: int, before: bytes, content: bytes) -> list[CompressedBlocks]:
-    """The blocks that are written for content that follows other content."""
+    """The new blocks for `content` that follows the content `before`."""
     header = FrameHeader(10, 1 << window_log, False, 8 * MIB, False)
     settings = CompressionSettings("zstd", level, "reproduced", True)
     with ThreadPoolExecutor() as pool:
@@ -51,7 +51,7 @@ def compressed(level: int, threads: int, window_log: int, before: bytes, content
 def test_new_blocks_fit_after_any_others(level: int, window_log: int, before: int, length: int) -> None:
     old, content = text(before), text(before + length)[before:]
     new = b"".join(packed.data for packed in compressed(level, 2, window_log, old, content))
-    for state in (b"", foreign_decoder_state()):
+    for state in (b"", unusual_decoder_state()):
         reader = zstandard.ZstdDecompressor().decompressobj()
         reader.decompress(zstd.MAGIC + b"\0" + bytes([window_log - 10 << 3]) + state)
         for at in range(0, before, 1 << 16):
@@ -62,7 +62,7 @@ def test_new_blocks_fit_after_any_others(level: int, window_log: int, before: in
 
 @pytest.mark.parametrize("level", [-5, 1, 3, 9, 16, 19])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_range_refers_to_all_preceding_content_it_is_given(level: int, threads: int) -> None:
+def test_a_range_refers_to_all_of_its_history(level: int, threads: int) -> None:
     old = random.Random(1).randbytes(64 * KIB)
     new = compressed(level, threads, 20, old, (old * 2)[:100_000])
     assert sum(len(packed.data) for packed in new) < 100
@@ -71,8 +71,8 @@ def test_a_range_refers_to_all_preceding_content_it_is_given(level: int, threads
 @given(sizes=st.lists(st.integers(1, 200_000), max_size=30), cuts=st.lists(st.integers(0, 700_000), max_size=12))
 @example(sizes=[100_000] * 17, cuts=[])
 @example(sizes=[1001, 5, 2002], cuts=[])
-def test_blocks_are_regrouped_wherever_the_output_is_cut(sizes: list[int], cuts: list[int]) -> None:
-    """Repeated bytes, raw and empty blocks: empty ones are left out, and no block is flagged as the last."""
+def test_blocks_are_regrouped_wherever_the_output_is_split(sizes: list[int], cuts: list[int]) -> None:
+    """There are RLE, raw and empty blocks. Empty ones are left out, and no block is flagged as the last."""
     made = [
         (min(size, 128 * KIB) << 3 | zstd.RLE << 1 | size & 1).to_bytes(3, "little") + b"x"
         if size % 3 == 0

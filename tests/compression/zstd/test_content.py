@@ -1,4 +1,4 @@
-"""The new content so far is counted, digested, and held as far as a window reaches."""
+"""The new content so far is counted and digested, and its last window is held."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .frames import frame
 @example(sizes=[1, 1023], asked=1024)
 @example(sizes=[1, 1024], asked=1024)
 @given(sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=20), asked=st.integers(0, 1024))
-def test_the_window_is_held_and_hardly_more(sizes: list[int], asked: int) -> None:
+def test_little_more_than_the_window_is_held(sizes: list[int], asked: int) -> None:
     written = WrittenContent(1024, checksum=False)
     content = b""
     for number, size in enumerate(sizes):

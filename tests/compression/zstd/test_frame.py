@@ -1,4 +1,4 @@
-"""A zstd frame is read completely or refused, and written as libzstd's own tools would."""
+"""A zstd frame is read completely or refused, and written as libzstd's own tools write it."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def header(descriptor: int = 0, window: int = 0x38, rest: bytes = b"") -> bytes:
     return zstd.MAGIC + bytes([descriptor]) + (b"" if descriptor & SINGLE else bytes([window])) + rest
 
 
-def block(kind: int, size: int, data: bytes, *, last: bool = True) -> bytes:
-    return (size << 3 | kind << 1 | last).to_bytes(3, "little") + data
+def block(type_: int, size: int, data: bytes, *, last: bool = True) -> bytes:
+    return (size << 3 | type_ << 1 | last).to_bytes(3, "little") + data
 
 
 def read(path: Path, packed: bytes) -> bytes:
@@ -62,7 +62,7 @@ def test_a_frame_is_read_completely(path: Path, checksum: bool, sized: bool) -> 
     with whole.file:
         frame = zstd.read_frame(whole)
         assert (frame.checksum, frame.content_size) == (checksum, len(CONTENT) if sized else None)
-        found = [(0, frame.header), *((block.start, block.stop) for block in zstd.walk_blocks(whole, frame))]
+        found = [(0, frame.header_size), *((block.start, block.stop) for block in zstd.walk_blocks(whole, frame))]
     assert [start for start, _ in found[1:]] == [stop for _, stop in found[:-1]], "blocks follow each other"
     assert found[-1][1] == len(packed) - 4 * checksum
 
@@ -113,7 +113,7 @@ def test_the_window_of_a_single_segment_is_its_content(path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [*range(0x50, 0x60), 0x4F, 0x60])
-def test_sixteen_magic_numbers_begin_a_skippable_frame(path: Path, first: int) -> None:
+def test_sixteen_magic_numbers_start_a_skippable_frame(path: Path, first: int) -> None:
     whole = byte_range(path, bytes([first]) + b"\x2a\x4d\x18")
     with whole.file, pytest.raises(Unsupported if 0x50 <= first < 0x60 else Damaged):
         zstd.read_frame(whole)
@@ -122,37 +122,37 @@ def test_sixteen_magic_numbers_begin_a_skippable_frame(path: Path, first: int) -
 REFUSED = {
     "nothing": (b"", Damaged, "not zstd"),
     "another magic number": (b"\x28\xb5\x2f\xfc" + header()[4:], Damaged, "not zstd"),
-    "a header that is cut": (header()[:5], Damaged, "header is damaged"),
+    "a truncated header": (header()[:5], Damaged, "header is damaged"),
     "a reserved bit": (header(0x08) + block(RAW, 1, b"x"), Damaged, "header is damaged"),
     "the longest header": (header(0xC0 | DICTIONARY, rest=b"\1\2\3\4" + bytes(8)), Unsupported, "dictionary"),
     "no block": (header(), Damaged, "truncated"),
-    "a block header that is cut": (header() + block(RAW, 1, b"x")[:2], Damaged, "truncated"),
-    "a block that is cut": (header() + block(RAW, 9, b"x" * 8), Damaged, "truncated"),
+    "a truncated block header": (header() + block(RAW, 1, b"x")[:2], Damaged, "truncated"),
+    "a truncated block": (header() + block(RAW, 9, b"x" * 8), Damaged, "truncated"),
     "an RLE block without its byte": (header() + block(RLE, 9, b""), Damaged, "truncated"),
     "no last block": (header() + block(RAW, 1, b"x", last=False), Damaged, "truncated"),
-    "a checksum that is cut": (header(CHECKSUM) + block(RAW, 1, b"x") + b"abc", Damaged, "truncated"),
+    "a truncated checksum": (header(CHECKSUM) + block(RAW, 1, b"x") + b"abc", Damaged, "truncated"),
     "a wrong checksum": (header(CHECKSUM) + block(RAW, 1, b"x") + b"abcd", Damaged, "damaged"),
     "a byte after it": (header() + block(RAW, 1, b"x") + b"!", Unsupported, "1 bytes follow"),
     "a second frame": (2 * (header() + block(RAW, 1, b"x")), Unsupported, "10 bytes follow"),
-    "a reserved kind": (header() + block(RESERVED, 1, b"x"), Damaged, "block header"),
+    "a reserved type": (header() + block(RESERVED, 1, b"x"), Damaged, "block header"),
     "no compressed data": (header() + block(COMPRESSED, 9, b"compressed"[:9]), Damaged, "data is damaged"),
-    "another size": (header(0x80, rest=(3).to_bytes(4, "little")) + block(RAW, 2, b"xx"), Damaged, "damaged|claims"),
+    "another size": (header(0x80, rest=(3).to_bytes(4, "little")) + block(RAW, 2, b"xx"), Damaged, "damaged|says"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("packed", "error", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_frames_that_clients_disagree_about_are_refused(
+def test_ambiguous_or_damaged_frames_are_refused(
     path: Path, packed: bytes, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         read(path, packed)
 
 
-@pytest.mark.parametrize("kind", [RAW, RLE])
+@pytest.mark.parametrize("type_", [RAW, RLE])
 @pytest.mark.parametrize(("window", "largest"), [(0x00, 1 << 10), (0x38, 1 << 17), (0x40, 1 << 17)])
-def test_a_block_holds_at_most_a_window_and_128_kib(path: Path, kind: int, window: int, largest: int) -> None:
+def test_a_block_holds_at_most_a_window_and_128_kib(path: Path, type_: int, window: int, largest: int) -> None:
     good, bad = (
-        header(window=window) + block(kind, size, b"a" if kind == RLE else b"a" * size)
+        header(window=window) + block(type_, size, b"a" if type_ == RLE else b"a" * size)
         for size in (largest, largest + 1)
     )
     assert read(path, good) == read_by_libzstd(good) == b"a" * largest
@@ -162,7 +162,7 @@ def test_a_block_holds_at_most_a_window_and_128_kib(path: Path, kind: int, windo
         read_by_libzstd(bad)
 
 
-def test_a_frame_changed_while_being_read_is_noticed(path: Path) -> None:
+def test_a_frame_that_changes_while_read_is_damaged(path: Path) -> None:
     """libzstd waits for the rest of an incomplete block, and its reader ends without an error."""
     content = random.Random(1).randbytes(3 << 19).hex().encode()
     whole = byte_range(path, zstandard.ZstdCompressor().compress(content))
@@ -175,7 +175,7 @@ def test_a_frame_changed_while_being_read_is_noticed(path: Path) -> None:
         with path.open("r+b") as file:
             file.seek(whole.start + last.start)
             file.write((bits + (100 << 3)).to_bytes(3, "little"))
-        with pytest.raises(Damaged, match="claims"):
+        with pytest.raises(Damaged, match="says that it has"):
             list(pieces)
 
 
@@ -191,7 +191,7 @@ def written_by_libzstd(content: bytes, level: int, threads: int, checksum: bool)
 @pytest.mark.parametrize("level", [-3, 1, 6])
 @pytest.mark.parametrize("checksum", [False, True])
 @pytest.mark.parametrize("threads", [0, 1, 2, 3])
-def test_written_frames_are_those_that_libzstd_writes(level: int, checksum: bool, threads: int) -> None:
+def test_written_frames_are_those_of_libzstd(level: int, checksum: bool, threads: int) -> None:
     """The number of threads makes no difference, but the multi-threaded mode does."""
     content = random.Random(1).randbytes(1000) + CONTENT * 40
     expected = written_by_libzstd(content, level, min(threads, 1), checksum)
@@ -203,6 +203,6 @@ def test_written_frames_are_those_that_libzstd_writes(level: int, checksum: bool
 
 
 @pytest.mark.parametrize("wrong", [-1, 1])
-def test_content_of_the_wrong_size_is_noticed(wrong: int) -> None:
+def test_content_of_the_wrong_size_is_an_error(wrong: int) -> None:
     with pytest.raises(NotVerified, match="cannot be compressed"):
         zstd.compress([b"x" * 100], 100 + wrong, CompressionSettings("zstd", 3, "recorded"), 1, io.BytesIO())

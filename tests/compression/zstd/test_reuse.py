@@ -1,4 +1,4 @@
-"""Rewritten zstd frames have exactly the expected content, whoever wrote the original, and keep untouched blocks."""
+"""Rewritten zstd frames have exactly the expected content and keep untouched blocks, for every kind of writer."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ LONG = bool(os.environ.get("CONDA_PRUNE_LONG"))
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[str, list[Splice]]:
-    """One of the frames, and splices where they could matter."""
+    """One of the frames, with splices where they are likely to matter."""
     name = draw(st.sampled_from(sorted(originals())))
     old = originals()[name]
     shifts = st.one_of(st.integers(-3, 3), st.integers(-300_000, 300_000), st.sampled_from([-128 * KIB, 128 * KIB]))
     new = st.one_of(st.just(b""), st.binary(max_size=40), st.builds(mixed, st.integers(0, 200_000), st.integers(0, 3)))
-    return name, draw(splice_lists(len(old.content), old.places, shifts, new))
+    return name, draw(splice_lists(len(old.content), old.boundaries, shifts, new))
 
 
 def rewrite(
     directory: Path, old: Original, splices: list[Splice], source: ByteRange | None = None, threads: int = 2
 ) -> tuple[Rewritten, bytes]:
-    """Rewrite; check the laws, and that the result is one frame that every client can read."""
+    """Rewrite, and check the laws and that the result is one frame that every client can read."""
     source = source or open_range(directory, old.packed)
     with source.file:
         done, packed = laws.rewrite(source, old, splices, read, threads)
@@ -77,7 +77,7 @@ def rewrite(
         header, before = zstd.read_frame(new), zstandard.get_frame_parameters(old.packed)
         assert b"".join(zstd.decompress(new)) == expected(old.content, splices)
     assert header.content_size == done.size
-    # Many windows here are not the level's own, which compressing all content again returns to.
+    # Many frames here have a window that is not their level's default. Compressing everything again uses the default.
     assert header.window == before.window_size or not done.reused
     assert header.checksum == before.has_checksum
     return done, packed
@@ -86,7 +86,7 @@ def rewrite(
 def reuse_only(
     source: ByteRange, old: Original, splices: list[Splice], out: IO[bytes], size: int | None = None
 ) -> Reused:
-    """Rewrite a frame of supposedly `size` bytes of content without the way out of compressing all of it."""
+    """Rewrite a frame that is said to have `size` bytes of content; do not fall back on compressing everything."""
     stream = Stream(source, old.settings, len(old.content) if size is None else size)
     with source.file:
         return reuse.rewrite(stream, splices, out, ThreadBudget(2), lambda done: None)
@@ -120,7 +120,7 @@ MISLEADING = {"larger jobs", "odd jobs", "claims one thread", "threaded, not rep
 
 @pytest.mark.parametrize("name", sorted(originals().keys() - MISLEADING))
 def test_copied_blocks_fit_at_the_first_attempt(tmp_path: Path, name: str) -> None:
-    """If they did not, all of the content would be compressed again: right, but much slower."""
+    """Otherwise everything is compressed again, which is right, but much slower."""
     old = originals()[name]
     size = len(old.content)
     for splices in (
@@ -183,7 +183,7 @@ def test_wrong_settings_keep_only_real_blocks(tmp_path: Path, name: str, cut: in
 
 
 class Changing(ByteRange):
-    """A file that has other bytes when they are read a second time, as failing memory might cause."""
+    """A file that returns other bytes when it is read a second time, as failing memory may do."""
 
     def __init__(self, byte_range: ByteRange) -> None:
         super().__init__(byte_range.file, byte_range.start, byte_range.size)
@@ -198,7 +198,7 @@ class Changing(ByteRange):
         return data
 
 
-def test_a_wrong_byte_in_a_copied_block_is_noticed(tmp_path: Path) -> None:
+def test_a_wrong_byte_in_a_copied_block_is_detected(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
     source = Changing(open_range(tmp_path, old.packed))
     size = len(old.content)
@@ -207,7 +207,7 @@ def test_a_wrong_byte_in_a_copied_block_is_noticed(tmp_path: Path) -> None:
     assert done.reused == 0, "all of it was compressed again"
 
 
-def test_damage_is_not_mistaken_for_blocks_that_do_not_fit(tmp_path: Path) -> None:
+def test_damage_is_reported_as_damage(tmp_path: Path) -> None:
     old = originals()["threaded, checksum"]
     packed = bytearray(old.packed)
     packed[len(packed) // 2 : len(packed) // 2 + 2000] = bytes(2000)
@@ -223,7 +223,7 @@ def test_a_full_disk_ends_the_work(tmp_path: Path, name: str) -> None:
         reuse_only(open_range(tmp_path, old.packed), old, [Splice(MIB, MIB + 9)], FullDisk(MIB // 2))
 
 
-def test_an_exception_of_progress_ends_the_work(tmp_path: Path) -> None:
+def test_an_exception_in_progress_ends_the_work(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
     source = open_range(tmp_path, old.packed)
 
@@ -237,7 +237,7 @@ def test_an_exception_of_progress_ends_the_work(tmp_path: Path) -> None:
 
 def test_an_asked_level_compresses_everything(tmp_path: Path) -> None:
     old = originals()["threaded 3"]
-    asked = Original(old.packed, old.content, stream_settings.asked("zstd", 1), old.places)
+    asked = Original(old.packed, old.content, stream_settings.asked("zstd", 1), old.boundaries)
     assert rewrite(tmp_path, asked, [Splice(5, 6)])[0].reused == 0
 
 
@@ -259,12 +259,12 @@ def test_a_long_window_keeps_blocks_before_the_first_splice(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["threaded 15", "threaded, checksum", "single", "single, no size, 128 MiB"])
-def test_foreign_readers_read_the_result(tmp_path: Path, name: str) -> None:
+def test_other_readers_read_the_result(tmp_path: Path, name: str) -> None:
     old = originals()[name]
     splices = [Splice(MIB + 100, MIB + 900, b"new"), Splice(2 * MIB + 5, 2 * MIB + 6)]
     done, packed = rewrite(tmp_path, old, splices)
     assert done.reused
-    laws.check_foreign_readers(packed, expected(old.content, splices), "zstd", "zstd", "--memory=128MB")
+    laws.check_other_readers(packed, expected(old.content, splices), "zstd", "zstd", "--memory=128MB")
 
 
 def test_rattler_unpacks_a_package_with_the_result(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_rattler_unpacks_a_package_with_the_result(tmp_path: Path) -> None:
         assert (tmp_path / f"unpacked/lib/file{i}").read_bytes() == (b"NINE BYTE" + content[9:] if i == 3 else content)
 
 
-def test_a_splice_in_a_copied_block_is_noticed(tmp_path: Path) -> None:
+def test_a_splice_in_a_copied_block_is_detected(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
     source, size = open_range(tmp_path, old.packed), len(old.content)
     with source.file, ThreadPoolExecutor() as pool:
@@ -298,21 +298,21 @@ def test_a_splice_in_a_copied_block_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("wrong", "message"), [(-MIB, "more than it did before"), (MIB, "less than it did before")])
-def test_a_frame_that_changed_since_it_was_measured_is_noticed(tmp_path: Path, wrong: int, message: str) -> None:
+def test_a_frame_that_changed_since_measured_is_detected(tmp_path: Path, wrong: int, message: str) -> None:
     old = originals()["threaded, noise"]
     size = len(old.content) + wrong
     with pytest.raises(Damaged, match=message):
         reuse_only(open_range(tmp_path, old.packed), old, [Splice(5, 6)], io.BytesIO(), size)
 
 
-def test_overlapping_splices_are_noticed(tmp_path: Path) -> None:
+def test_overlapping_splices_are_detected(tmp_path: Path) -> None:
     old = originals()["threaded, noise"]
     with pytest.raises(CannotReuse, match="expected size"):
         reuse_only(open_range(tmp_path, old.packed), old, [Splice(5, 10), Splice(7, 12)], io.BytesIO())
 
 
 def test_a_full_disk_ends_the_work_early(tmp_path: Path) -> None:
-    """Long before everything was read, and with the disk's error, not that of the parts that it did not take."""
+    """Long before everything is read, and with the error of the disk."""
     content = random.Random(1).randbytes(24 * MIB)
     source = open_range(tmp_path, frame(content, 1, 2, 19))
     done: list[int] = []

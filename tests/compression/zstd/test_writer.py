@@ -1,4 +1,4 @@
-"""A frame is written with a header that says what is in it."""
+"""A frame is written with a header that matches its content."""
 
 from __future__ import annotations
 

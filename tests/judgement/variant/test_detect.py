@@ -169,7 +169,7 @@ def test_no_python_is_named(index: Index, texts: Texts) -> None:
         ),
     ],
 )  # fmt: skip
-def test_which_python_cannot_be_told(index: Index, texts: Texts, text: str) -> None:
+def test_the_python_is_unknown(index: Index, texts: Texts, text: str) -> None:
     variant = detect_variant(index, texts)
     assert (variant.kind, variant.python, variant.tags, variant.trees) == ("unknown", text, None, None)
 

@@ -57,7 +57,7 @@ def test_a_requirement_of_the_recipe_names_the_python(channel: Channel, tmp_path
     assert variant.because[1].startswith(f"info/recipe/rendered_recipe.yaml: host python {VERSION}.")
 
 
-def test_a_requirement_of_a_library_names_none(channel: Channel, tmp_path: Path) -> None:
+def test_a_requirement_of_a_library_names_no_python(channel: Channel, tmp_path: Path) -> None:
     variant = built(channel, tmp_path, [LIBRARY], ["python"])
     assert (variant.kind, variant.because) == ("unknown", ("python",))
 
