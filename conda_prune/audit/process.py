@@ -15,10 +15,11 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
+from ..errors import PruneError
 from ..isolation import command
 from .item import Item
 from .outcome import Outcome, failed
-from .reader import END, TOO_MUCH_MEMORY
+from .reader import END, READY, TOO_MUCH_MEMORY
 from .settings import Settings
 
 _READER = "conda_prune.audit.reader"
@@ -35,7 +36,8 @@ def read_all(
 ) -> Iterator[Outcome]:
     """Yield the outcome of every item, each as soon as it is known, in any order.
 
-    Items are taken from `items` only as fast as they are read. `notify` gets messages for people.
+    Items are taken from `items` only as fast as they are read. `notify` gets messages for people. Raises PruneError
+    where nothing can be read at all.
     """
     waiting = iter(items)
     numbered = enumerate(waiting)
@@ -101,8 +103,16 @@ class _Child:
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        with suppress(_Died):
-            self.send(settings)
+        self.send(settings)
+        try:
+            first = self.receive()
+        except _Died as death:
+            self.kill()
+            raise PruneError(f"the process that reads packages {death}", "its messages are above") from death
+        if first != READY:
+            self.kill()
+            assert isinstance(first, PruneError)
+            raise first
 
     def send(self, thing: object) -> None:
         """Send something to the process, which always reads. What a dead one does not get is noticed by `receive`."""

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 TOO_MUCH_MEMORY = 77
 """The exit code of a process that took more memory than it may."""
-END = "end"
+READY, END = "ready", "end"
+"""The first message of the process, unless that is why it cannot read anything, and the last one to it."""
 _MOST_PAUSES = 8
 _LONGEST_WAIT = 60.0
 """Seconds between two attempts at most."""
@@ -247,11 +248,18 @@ async def _main(tasks: BinaryIO, results: BinaryIO) -> None:
         pickle.dump(thing, results)
         results.flush()
 
+    try:
+        reader = Reader(settings, emit)
+    except Exception as error:  # The user's configuration of rattler is wrong, for example.
+        reason = " ".join(str(error).split())
+        emit(PruneError(f"packages cannot be read: {reason}", "check the configuration of rattler"))
+        return
+    emit(READY)
     if memory.KNOWN:
         threading.Thread(target=_watch_memory, args=(settings.memory,), daemon=True).start()
     queue: asyncio.Queue[tuple[int, Item] | None] = asyncio.Queue()
     threading.Thread(target=_listen, args=(tasks, asyncio.get_running_loop(), queue), daemon=True).start()
-    await Reader(settings, emit).serve(queue)
+    await reader.serve(queue)
 
 
 def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:

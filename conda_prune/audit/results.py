@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import CannotWrite
+from ..system import is_locked_elsewhere
 from .item import Item, key_of
 from .outcome import Outcome
 
@@ -36,6 +37,9 @@ class Results:
         except OSError as error:
             raise CannotWrite(f"{path} cannot be written: {error.strerror}") from error
         try:
+            # Two runs would write each package twice.
+            if is_locked_elsewhere(self._descriptor):
+                raise CannotWrite(f"another run writes to {path}", "wait for it, or name another file")
             if resume:
                 self._read_back()
         except OSError as error:

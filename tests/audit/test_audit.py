@@ -145,6 +145,33 @@ def test_an_interruption_says_how_to_go_on(channel: Path, tmp_path: Path) -> Non
     assert "Traceback" not in errors
 
 
+def test_two_runs_do_not_write_to_one_file(channel: Path, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    output = tmp_path / "out.jsonl"
+    with output.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = audit(output, channel, "--resume")
+    assert done.returncode == 3
+    assert "another run writes to" in done.stderr
+    assert output.read_bytes() == b""
+
+
+def test_a_broken_configuration_of_rattler_is_one_error(channel: Path, tmp_path: Path) -> None:
+    from rattler import Config
+
+    for path, _ in Config.config_search_paths("rattler"):
+        if path.is_relative_to(Path.home()):
+            config = tmp_path / path.relative_to(Path.home())
+            config.parent.mkdir(parents=True, exist_ok=True)
+            config.write_text("mirrors = 1")
+    with FaultyServer(channel).running() as server:
+        url = f"{server.url}/{SUBDIR}/{min(names(channel, '.conda'))}"
+        done = audit(tmp_path / "out.jsonl", url, HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path / ".config"))
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: packages cannot be read: ")
+    assert len(done.stderr.splitlines()) < 12
+
+
 def test_the_dead_reading_process_costs_nothing(channel: Path, tmp_path: Path) -> None:
     """Reading is done in a process that may crash: it is killed here while requests are in flight."""
     from conda_prune.audit.item import item_at
