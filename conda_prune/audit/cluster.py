@@ -7,6 +7,7 @@ a lost worker had read of its batch is read again. Which worker does what is Das
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -122,5 +123,5 @@ def _connected(address: str, stack: ExitStack) -> Client:
         os.environ["PYTHONSAFEPATH"] = "1"
         cluster = LocalCluster(n_workers=cores(), threads_per_worker=1, dashboard_address=None, silence_logs=40)
         return stack.enter_context(Client(stack.enter_context(cluster), timeout=_PATIENCE))
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, asyncio.TimeoutError) as error:
         raise PruneError(f"the Dask cluster at {address} cannot be reached: {error}", "check its address") from error

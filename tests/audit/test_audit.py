@@ -17,6 +17,8 @@ from ..report.test_schema import VALIDATOR
 from .conftest import audit, judgement, names, results
 from .servers import NGINX, FaultyServer, Request, nginx
 
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
+
 
 def checked(channel: Path) -> dict[str, dict[str, object]]:
     """What `check` says of the channel's packages, by file name."""
@@ -107,6 +109,7 @@ def test_an_existing_results_file_is_never_overwritten(channel: Path, tmp_path: 
         assert (tmp_path / "out.jsonl").read_text() == "mine\n"
 
 
+@needs_signals
 def test_a_killed_run_loses_only_what_was_in_flight(channel: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
 
@@ -128,6 +131,7 @@ def test_a_killed_run_loses_only_what_was_in_flight(channel: Path, tmp_path: Pat
     assert results(output).keys() == names(channel)
 
 
+@needs_signals
 def test_an_interruption_says_how_to_go_on(channel: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     with FaultyServer(channel, lambda request: "slow" if "clean-9" in request.path else "").running() as server:

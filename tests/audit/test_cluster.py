@@ -34,6 +34,7 @@ def items_of(server: FaultyServer, channel: Path) -> list[Item]:
     return [item_at(f"{server.url}/{SUBDIR}/{name}") for name in sorted(names(channel))]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
 def test_a_killed_worker_changes_no_result(channel: Path) -> None:
     """Four worker processes, one of which is killed while it waits for an answer."""
     from conda_prune.audit.cluster import read_on_cluster
