@@ -305,13 +305,14 @@ class Result:
     """What became of one package: what `check` and `fix` return, and what every report prints.
 
     `status`: `clean` (nothing to do, nothing written), `findings` (something would be repaired), `fixed`, `refused`
-    (contradictory evidence; untouched) or `error` (`error` says why; untouched). `indexed` is a channel's index, whose
-    `records` were refreshed after the packages; from Python, the records are in the package's own result. `unused_keep`
-    are the globs of `keep` that match none of its files.
+    (contradictory evidence; untouched) or `error` (`error` says why; untouched). `skipped` is a package that
+    an audit's options leave out (`error` says why). `indexed` is a channel's index, whose `records` were refreshed
+    after the packages; from Python, the records are in the package's own result. `unused_keep` are the globs of `keep`
+    that match none of its files.
     """
 
     path: str
-    status: Literal["clean", "findings", "fixed", "refused", "error", "indexed"]
+    status: Literal["clean", "findings", "fixed", "refused", "error", "skipped", "indexed"]
     format: Format | None = None
     name: str = ""
     version: str = ""

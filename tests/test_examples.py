@@ -39,6 +39,7 @@ ACTION = REPOSITORY / "action.yml"
 CI = REPOSITORY / ".github" / "workflows" / "ci.yml"
 RELEASE = REPOSITORY / ".github" / "workflows" / "release.yml"
 WORKFLOW = EXAMPLES / "github" / "workflow.yml"
+AUDIT_WORKFLOW = EXAMPLES / "github" / "audit.yml"
 GITLAB = EXAMPLES / "gitlab" / ".gitlab-ci.yml"
 TEXTS = sorted(path for path in [ACTION, *EXAMPLES.rglob("*")] if path.is_file() and path.suffix != ".py")
 
@@ -55,6 +56,7 @@ def load(path: Path) -> Any:
         pytest.param(CI, "github-workflows", id="ci.yml"),
         pytest.param(RELEASE, "github-workflows", id="release.yml"),
         pytest.param(WORKFLOW, "github-workflows", id="workflow.yml"),
+        pytest.param(AUDIT_WORKFLOW, "github-workflows", id="audit.yml"),
         pytest.param(ACTION, "github-actions", id="action.yml"),
         pytest.param(GITLAB, "gitlab-ci", id=".gitlab-ci.yml"),
     ],
@@ -75,7 +77,7 @@ def test_a_wrong_ci_file_is_not_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
 def test_every_command_in_the_examples_exists(path: Path) -> None:
     for command in find_commands(path.read_text(encoding="utf-8")):
-        parse(command.replace("$COMMAND", "check"), path.name)
+        parse(command.replace("$COMMAND", "check").replace("$PART", "1"), path.name)
 
 
 def test_each_example_runs_conda_prune() -> None:

@@ -33,10 +33,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "operations", "channel", "rewrite", "archive", "compression", "judgement", "suggestions", "system", *SHARED
     ),
     "report": ("report", "operations", "judgement", "quantities", "suggestions", *SHARED),
+    "audit": (
+        "audit", "report", "operations", "judgement", "quantities", "isolation", "system", "__init__", *SHARED
+    ),
     "__init__": ("operations", *SHARED),
     "cli": (
-        "cli", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement", "interruption",
-        "isolation", "suggestions", "system", "__init__", *SHARED,
+        "cli", "audit", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement",
+        "interruption", "isolation", "suggestions", "system", "__init__", *SHARED,
     ),
     "__main__": ("cli",),
     "integrations": ("cli", "interruption", "isolation"),
@@ -52,8 +55,9 @@ DOORS: dict[str, tuple[str, ...]] = {
         "channel/compressed.py",
     ),
     "libarchive": ("rewrite/verify.py",),
-    "rattler": ("judgement/variant/specs.py", "channel/indexer.py"),
+    "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
+    "distributed": ("audit/cluster.py",),
     "click": ("cli/", "report/progress.py"),
     "yaml": ("judgement/variant/evidence.py",),
     "conda": ("integrations/conda.py",),

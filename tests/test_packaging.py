@@ -132,6 +132,17 @@ def modules_of(name: str) -> set[str]:
     return {Path(path.parts[0]).name.partition(".")[0] for path in distribution(name).files or ()}
 
 
+EXTRAS = ("dask",)
+"""The optional dependencies that conda-prune itself imports; the others are for working on it."""
+
+
+def optional() -> set[str]:
+    """Return the names of the dependencies in EXTRAS."""
+    extras = project()["optional-dependencies"]
+    assert isinstance(extras, dict)
+    return {Requirement(text).name.lower() for extra in EXTRAS for text in extras[extra]}
+
+
 def declared() -> dict[str, str]:
     """Return the version bounds of the dependencies in pyproject.toml by name, without markers."""
     dependencies = project()["dependencies"]
@@ -141,7 +152,7 @@ def declared() -> dict[str, str]:
 
 def test_every_imported_module_is_declared() -> None:
     # tomli is imported by name, and only if the standard library has no tomllib.
-    needed = {name: modules_of(name) for name in declared().keys() - {"tomli"}}
+    needed = {name: modules_of(name) for name in (declared().keys() - {"tomli"}) | optional()}
     # The plugin is imported by conda.
     assert imported() - {"conda", "conda_build"} <= set().union(*needed.values())
     assert [name for name, modules in needed.items() if not modules & imported()] == []

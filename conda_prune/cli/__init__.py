@@ -31,6 +31,7 @@ COMMANDS = {
     "show": "show",
     "diff": "diff",
     "prefix": "prefix",
+    "audit": "audit",
     "explain": "explain",
     "report": "report",
     "config": "config",

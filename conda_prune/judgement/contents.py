@@ -57,6 +57,8 @@ index.json has 1.2 KB (100 KB for metapackages with a thousand dependencies), an
 package in the build's environments. Parsed JSON takes up to 30 times its bytes in memory, and parsing YAML takes a
 microsecond per byte.
 """
+METADATA = tuple(_TEXTS)
+"""Every file of the info component whose content judgement may need."""
 _PTH = 1 << 16
 """The longest `.pth` file that is read, in bytes: real ones have a few lines."""
 
