@@ -33,6 +33,7 @@ TESTED_BY = {
     "judgement/test_links.py": ("judgement/links.py",),
     "judgement/test_plan.py": ("judgement/plan.py", "judgement/contents.py", "judgement/options.py"),
     "judgement/test_closure.py": ("judgement/closure.py",),
+    "judgement/test_hard_links.py": ("judgement/hard_links.py",),
     "judgement/test_interpreters.py": ("judgement/interpreters.py", "judgement/landmarks.py"),
     "judgement/test_reachability.py": ("judgement/reachability.py",),
     "judgement/test_shadowing.py": ("judgement/shadowing.py",),

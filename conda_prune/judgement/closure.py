@@ -14,15 +14,13 @@ from ..model import (
     Action,
     Drop,
     Edit,
-    File,
     FileKind,
     Finding,
-    Relink,
-    Rewrite,
 )
 from .bytecode import parse_bytecode
 from .contents import Contents
-from .links import directories, hard_link_chain, parents
+from .hard_links import keep_content, needed_by_hard_links
+from .links import directories, parents
 
 
 @dataclass(slots=True)
@@ -49,7 +47,7 @@ def close_over_drops(contents: Contents, findings: Collection[Finding], is_kept:
     kept: dict[str, str] = {}
     if drops:
         kept = dict(_needed_by_symlinks(contents, drops, is_kept))
-    kept |= _needed_by_hard_links(contents, drops.keys() - kept.keys())
+    kept |= needed_by_hard_links(contents, drops.keys() - kept.keys())
     for path in kept:
         del drops[path]
     closure = Closure([_as_report(finding, kept) for finding in findings])
@@ -58,38 +56,12 @@ def close_over_drops(contents: Contents, findings: Collection[Finding], is_kept:
         drops[link] = drops[target]._replace(path=link, size=0, detail=f"links to {target}")
         closure.findings.append(drops[link])
     closure.edits = {path: Drop() for path in drops}
-    needed = set()
-    for link, file, names in _hard_links(contents):
-        if link in drops or drops.keys().isdisjoint(names):
-            continue
-        if file.path not in drops:
-            closure.edits[link] = Relink(file.path)  # Only a link on the way to the file is dropped.
-        else:
-            closure.edits[link] = Rewrite(file.whole or b"", file.sha256 or "")
-            if file.whole is None:
-                needed.add(file.path)
-    closure.needed = frozenset(needed)
+    links, closure.needed = keep_content(contents, drops)
+    closure.edits |= links
     emptied = frozenset(_emptied(contents, drops)) - _linked_directories(contents, drops).keys()
     closure.edits |= {path: Drop() for path in emptied if path in contents.files}
     closure.removed = emptied.union(drops)
     return closure
-
-
-def restore_hard_links(contents: Contents, edits: Mapping[str, Edit]) -> dict[str, Edit]:
-    """Return edits that make hard links again of the names of one file that would all get the same content.
-
-    The first one in the archive keeps the content, since a hard link may only lead to an earlier member. `edits` must
-    be the final ones: re-stamping may give one name another content than the others.
-    """
-    first: dict[tuple[str, str], str] = {}
-    relinks: dict[str, Edit] = {}
-    for link, file, _ in _hard_links(contents):
-        edit = edits.get(link)
-        if isinstance(edit, Rewrite):
-            target = first.setdefault((file.path, edit.sha256), link)
-            if target != link:
-                relinks[link] = Relink(target)
-    return relinks
 
 
 def _as_report(finding: Finding, kept: Mapping[str, str]) -> Finding:
@@ -152,31 +124,6 @@ def _links_to_drops(contents: Contents, drops: Mapping[str, Finding]) -> Iterato
             for target in (path for path in contents.symlinks.resolve_chain(link) if path in drops):
                 yield link, target
                 break
-
-
-def _hard_links(contents: Contents) -> Iterator[tuple[str, File, list[str]]]:
-    """Yield every hard link, the file that it leads to, and the paths that it passes, including that file's.
-
-    Links below `info/` are among them, since they may lead to the payload.
-    """
-    for path, file in contents.members.items():
-        if file.kind is FileKind.HARDLINK:
-            chain = hard_link_chain(contents.members, file)
-            yield path, chain[-1], [passed.path for passed in chain[1:]]
-
-
-def _needed_by_hard_links(contents: Contents, drops: Collection[str]) -> dict[str, str]:
-    """Return the drops on the way of a hard link to something other than a regular file, each with the reason.
-
-    Such a link cannot take over the content of what it leads to.
-    """
-    return {
-        name: f"{link} is a hard link to it"
-        for link, file, names in _hard_links(contents)
-        if file.kind is not FileKind.FILE and link not in drops
-        for name in names
-        if name in drops
-    }
 
 
 def _paths_kept(contents: Contents, drops: Collection[str]) -> Iterator[str]:

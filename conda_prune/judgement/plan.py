@@ -24,8 +24,9 @@ from ..model import (
 )
 from ..quantities import plural
 from .bytecode import parse_bytecode
-from .closure import close_over_drops, every_link, restore_hard_links
+from .closure import close_over_drops, every_link
 from .contents import Contents, contents_of, has_listing
+from .hard_links import restore_hard_links
 from .links import SymlinkResolver, hard_link_chain
 from .locations import can_judge, is_legacy
 from .options import Options, rule_of

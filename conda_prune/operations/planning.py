@@ -11,7 +11,12 @@ from ..errors import PruneError
 from ..judgement.contents import Contents, content_wanted, contents_of
 from ..judgement.options import Options
 from ..judgement.plan import make_plan
-from ..model import Package, Plan, Result, Size
+from ..model import (
+    Package,
+    Plan,
+    Result,
+    Size,
+)
 from .progress import Progress
 
 

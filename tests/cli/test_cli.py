@@ -42,6 +42,19 @@ def test_nothing_to_do_exits_0(tmp_path: Path) -> None:
     assert done.stdout == "1 package: nothing to repair.\n"
 
 
+def test_pixi_prune_is_the_same_program_with_pixis_name(tmp_path: Path) -> None:
+    script = tmp_path / "pixi-prune"
+    script.write_text("from conda_prune.cli import main\nmain()\n")
+
+    def pixi_prune(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
+
+    assert pixi_prune("--help").stdout.startswith("Usage: pixi prune [OPTIONS] COMMAND")
+    done = pixi_prune("check", "--no-such")
+    assert (done.returncode, "Try 'pixi prune check --help'" in done.stderr) == (2, True)
+    assert pixi_prune("check", str(STRAY[0].path)).returncode == 1
+
+
 def test_check_exits_1_and_names_the_packages(output: Path) -> None:
     done = run("check", output)
     assert done.returncode == 1

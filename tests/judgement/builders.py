@@ -11,7 +11,14 @@ import pytest
 from conda_prune.judgement.contents import Contents
 from conda_prune.judgement.options import rule_of
 from conda_prune.judgement.variant.detect import override_variant
-from conda_prune.model import Action, Fact, File, FileKind, Finding, Variant
+from conda_prune.model import (
+    Action,
+    Fact,
+    File,
+    FileKind,
+    Finding,
+    Variant,
+)
 
 SITE = "lib/python3.11/site-packages/p"
 SITE310 = "lib/python3.10/site-packages/p"

@@ -11,9 +11,7 @@ import pytest
 
 from conda_prune import check, fix
 from conda_prune.errors import Unsupported
-from conda_prune.model import (
-    Action,
-)
+from conda_prune.model import Action
 
 from ..corpus.crafted import from_tar, tar_of
 from ..corpus.entries import AnyEntry

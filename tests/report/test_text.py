@@ -218,7 +218,7 @@ def test_text_and_annotations_can_share_stdout() -> None:
     done = run("check", STRAY[0].path, "--format", "text", "--format", "github", GITHUB_STEP_SUMMARY="")
     lines = done.stdout.splitlines()
     assert lines[0].startswith(STRAY[0].path.name)
-    assert any(line.startswith("::warning ") for line in lines)
+    assert any(line.startswith("::error ") for line in lines)
 
 
 def test_a_full_device_is_a_failure() -> None:

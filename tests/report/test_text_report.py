@@ -8,7 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from conda_prune import Action, Finding, Format, Result, Size, Variant
+from conda_prune import (
+    Action,
+    Finding,
+    Format,
+    Result,
+    Size,
+    Variant,
+)
 from conda_prune.model import Remainder
 from conda_prune.report.output import Style
 from conda_prune.report.text_report import TextReport, change_text

@@ -9,11 +9,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 
-from ...model import Action, Drop, Edit, File, FileKind, Finding, Patch, Rewrite
+from ...model import (
+    Action,
+    Drop,
+    Edit,
+    File,
+    FileKind,
+    Finding,
+    Patch,
+    Rewrite,
+)
 from ..contents import Contents
 from ..links import content_of, opened_file
 from .disagreements import as_members
-from .line_lists import FILES, INFO_LISTS, edit_lines, is_installed_list, names
+from .line_lists import (
+    FILES,
+    INFO_LISTS,
+    edit_lines,
+    is_installed_list,
+    names,
+)
 from .paths_edit import EditedListing, edit_listing
 from .paths_json import PATHS_JSON, Listing, kind_of
 

@@ -6,7 +6,12 @@ from ...model import Variant
 from ..contents import Contents
 from ..foreign_trees import below_foreign_trees
 from ..locations import own_python
-from .rule import Findings, Rule, drop, report
+from .rule import (
+    Findings,
+    Rule,
+    drop,
+    report,
+)
 
 
 def foreign_path(contents: Contents, variant: Variant) -> Findings:

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator
 from ...model import Variant
 from ..bytecode import Bytecode, Header
 from ..contents import Contents
-from ..locations import can_judge, fits, header_of, is_legacy, own_python
+from ..locations import (
+    can_judge,
+    fits,
+    header_of,
+    is_legacy,
+    own_python,
+)
 from ..variant.pythons import Magic, Python
 from .rule import Findings, Rule, drop
 

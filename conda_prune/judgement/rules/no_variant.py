@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from ...model import Variant
 from ..contents import Contents
-from ..locations import fits, in_python_tree, ships_several_pythons, without_source
+from ..locations import (
+    fits,
+    in_python_tree,
+    ships_several_pythons,
+    without_source,
+)
 from ..variant.evidence import index_names_python
-from .rule import Findings, Rule, drop, report
+from .rule import (
+    Findings,
+    Rule,
+    drop,
+    report,
+)
 
 
 def no_variant(contents: Contents, variant: Variant) -> Findings:

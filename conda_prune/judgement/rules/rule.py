@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from ...model import Action, Edit, Finding, Remainder, Variant
+from ...model import (
+    Action,
+    Edit,
+    Finding,
+    Remainder,
+    Variant,
+)
 from ..contents import Contents
 
 Findings = Iterator[Finding]

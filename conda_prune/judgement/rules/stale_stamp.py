@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ...model import Action, Edit, Finding, Patch, Remainder, Rewrite, Variant
+from ...model import (
+    Action,
+    Edit,
+    Finding,
+    Patch,
+    Remainder,
+    Rewrite,
+    Variant,
+)
 from ...quantities import plural
 from ..contents import Contents
 from .rule import Findings, Rule

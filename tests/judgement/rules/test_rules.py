@@ -12,7 +12,7 @@ from conda_prune.judgement.rules import RULES
 from conda_prune.judgement.rules.rule import Rule
 from conda_prune.judgement.variant.detect import override_variant
 from conda_prune.model import File, FileKind
-from conda_prune.report.documentation import HEADINGS, explain
+from conda_prune.report.explanation import HEADINGS, explain
 
 from ..builders import DEFAULT, DROPPING, MAGIC_310, SITE, SITE310, contents_with, in_cache, paths_found, pyc_head
 
