@@ -46,6 +46,7 @@ ABOUT_LOSS = (
     "judgement/test_healthy",
     "laws/test_hostile",
     "judgement/test_interpreters",
+    "integrations/test_conda",
     "test_isolation",
     "laws/test_laws",
     "test_limits",

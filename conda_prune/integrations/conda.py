@@ -190,6 +190,8 @@ def _after_build(command: str) -> None:
     built = {path: version for path, version in _packages(build.directories) if build.before.get(path) != version}
     if not built:
         return
+    import shlex
+
     from conda import CondaError
 
     fixes = build.mode == _FIX and not build.uploads
@@ -197,14 +199,16 @@ def _after_build(command: str) -> None:
     # A package may be gone by now: that none is left is not an error.
     code = _run([*arguments, "--allow-empty", "--files-from", "-"], input=_lines(sorted(built))).returncode
     if code == 1 and build.uploads:
-        message = "these packages contain stray bytecode and are already uploaded; rebuild with a higher build number"
+        message = (
+            "these packages contain stray bytecode and are already uploaded; rebuild them with a higher build number"
+        )
         if build.mode == _CHECK:
             raise CondaError(f"conda-prune: {message}")
         _warn(f"{message}; nothing was repaired")
     elif code == 1:
         raise CondaError(
-            "conda-prune: the packages above contain stray bytecode; "
-            f"fix them as shown, or set plugins.{SETTING} to {_FIX}"
+            f"conda-prune: the packages above contain stray bytecode; set plugins.{SETTING} to {_FIX}, or run:\n"
+            f"  conda prune fix --in-place {shlex.join(sorted(built))}"
         )
     elif code != 0:
         raise CondaError(f"conda-prune failed with exit code {code}, for the reasons above")

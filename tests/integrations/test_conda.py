@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import pytest
+import yaml
 
 import conda_prune
 
@@ -31,6 +32,7 @@ from ..tool_channel import REPOSITORY, load_toml
 from . import conda_contract
 
 PLUGIN = "conda_prune.integrations.conda"
+EXAMPLES = REPOSITORY / "examples" / "conda-build"
 
 
 def _is_importable(module: str) -> bool:
@@ -42,6 +44,11 @@ def _is_importable(module: str) -> bool:
 
 HAS_CONDA = _is_importable("conda.plugins.types") and _is_importable("conda_build.plugin")
 needs_conda = pytest.mark.skipif(not HAS_CONDA, reason="conda and conda-build, which PyPI does not have")
+HAS_LIBMAMBA = _is_importable("conda_libmamba_solver")
+needs_libmamba = pytest.mark.skipif(
+    not HAS_LIBMAMBA,
+    reason="conda's default solver; with the classic one, conda-build 26.7 cannot create test environments",
+)
 needs_plugin = pytest.mark.skipif(
     not HAS_CONDA or not any(point.value == PLUGIN for point in entry_points(group="conda")),
     reason="conda, conda-build, and conda-prune installed with its entry points",
@@ -214,6 +221,12 @@ def test_only_three_settings_are_valid(conda: Conda, value: str, is_valid: bool)
     assert (message is True) is is_valid
 
 
+def test_the_example_turns_the_repair_on(conda: Conda) -> None:
+    example = yaml.safe_load((EXAMPLES / "condarc").read_text(encoding="utf-8"))
+    (setting,) = conda.hook("settings")
+    assert example == {"plugins": {setting.name: "fix"}}
+
+
 @needs_conda
 @pytest.mark.parametrize(("text", "expected"), [("off", "off"), ("false", "off"), ("fix", "fix"), ("mend", None)])
 def test_the_setting_is_read_from_condarc(
@@ -242,8 +255,9 @@ def test_off_does_nothing(conda: Conda, output: Path, mode: str, capfd: pytest.C
 def test_check_fails_the_build_if_it_left_stray_bytecode(
     conda: Conda, output: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(conda_error(), match="the packages above contain stray bytecode"):
+    with pytest.raises(conda_error(), match="the packages above contain stray bytecode") as error:
         conda.build("check", ARGUMENTS, lambda: STRAY[1].copy(output))
+    assert str(error.value).endswith(f"\n  conda prune fix --in-place {output / STRAY[1].path.name}")
     printed = capfd.readouterr().out
     assert STRAY[1].path.name in printed
     assert STRAY[0].path.name not in printed
@@ -324,7 +338,7 @@ def test_fix_warns_before_an_upload_and_repairs_nothing(
 
 
 def test_check_fails_after_an_upload_too(conda: Conda, output: Path) -> None:
-    with pytest.raises(conda_error(), match="already uploaded; rebuild with a higher build number"):
+    with pytest.raises(conda_error(), match="already uploaded; raise their build number"):
         conda.build("check", (*ARGUMENTS, "--user", "me"), lambda: STRAY[1].copy(output))
 
 
@@ -496,7 +510,8 @@ class CondaBuild:
         for subdir in ("noarch", "linux-64", "linux-aarch64", "osx-64", "osx-arm64"):
             (channel / subdir).mkdir(parents=True)
             (channel / subdir / "repodata.json").write_text('{"packages": {}, "packages.conda": {}}')
-        self.settings = {"solver": "classic", "offline": True, "channels": [channel.as_uri()],
+        solver = "libmamba" if HAS_LIBMAMBA else "classic"
+        self.settings = {"solver": solver, "offline": True, "channels": [channel.as_uri()],
                          "pkgs_dirs": [str(directory / "pkgs")]}  # fmt: skip
         self.environment = {"CONDARC": str(directory / "condarc"), "HOME": str(directory),
                             "CONDA_BLD_PATH": str(directory / "croot")}  # fmt: skip
@@ -549,11 +564,26 @@ def test_conda_build_for_another_platform_is_repaired(conda_build: CondaBuild) -
 
 
 @needs_plugin
-def test_conda_build_tests_the_repaired_package(conda_build: CondaBuild) -> None:
-    _, package = conda_build.build("meta.yaml", "fix")
-    done = conda_build.run("build", "--test", package)
+@needs_libmamba
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX system with a shell")
+def test_the_example_script_tests_the_repaired_package(conda_build: CondaBuild) -> None:
+    conda_build.run("info", mode="fix")  # writes the settings
+    commands = conda_build.directory / "commands"
+    commands.mkdir()
+    (commands / "conda").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m conda "$@"\n')
+    (commands / "conda").chmod(0o755)
+    (conda_build.directory / "meta.yaml").write_text(
+        RECIPES["meta.yaml"] + "test: {commands: ['test ! -e \"$PREFIX/" + STRAY_PATH + "\"', 'echo TESTED']}\n"
+    )
+    environment = {**os.environ, **conda_build.environment, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    script = EXAMPLES / "build_and_test.sh"
+    done = subprocess.run(
+        ["sh", script], cwd=conda_build.directory, env=environment, capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
-    assert package.is_file(), "a package that fails its tests is moved away"
+    assert "\nTESTED\n" in done.stdout, done.stdout
+    (package,) = conda_build.directory.glob("output/*/made-1-*.conda")
+    assert statuses(package) == ["clean"]
 
 
 @needs_plugin
