@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-_FREE_TEXT = 1 << 22
+_FREE_TEXT = 1 << 23
 """Bytes of metadata and names that every component may have, even a tiny one."""
 _LINE = 64
 """Bytes of metadata per file that a listing may name."""
@@ -16,9 +16,9 @@ class Limits:
 
     `unpacked`, `text` and `window` are bytes: the size of a component's tar stream, the metadata and names held in
     memory, and the window of zstd. `members` is the number of files in a component. `ratio` limits the metadata and
-    names of a component beyond the first 4 MiB: so many bytes for each compressed byte. Real packages need 10, and the
-    most regular listing that could be constructed (a million empty files, named by number) needs 137. A bomb needs
-    10,000.
+    names of a component beyond the first 8 MiB: so many bytes for each compressed byte. Real packages need 10. The most
+    regular listing that could be constructed (empty files, named by number in a deep directory) needs 214 as bz2, so
+    the first 8 MiB are enough for 500,000 files. A bomb needs 10,000.
     """
 
     unpacked: int = 1 << 36

@@ -117,8 +117,8 @@ class Component(NamedTuple):
     """One tar stream of a package: `info` and `pkg` of a `.conda`, or `tar` of a `.tar.bz2`.
 
     `spans` says where each of `files` is, `size` how long the stream is. `headers` holds the raw headers, including
-    extension headers, of the members whose content an edit could change: those kept whole, and hard links. `blocks`
-    describes the blocks of a bz2 stream, if they were found one by one.
+    extension headers, of the members whose content an edit could change: those kept whole, and the hard links that the
+    reader was asked to keep whole. `blocks` describes the blocks of a bz2 stream, if they were found one by one.
     """
 
     name: str
@@ -256,8 +256,8 @@ class Plan(NamedTuple):
 
     `status`: `clean`, `findings` (there is something to fix) or `refused` (`refusal` says why). `edits` maps paths to
     edits; it is None if the payload was not read, and the plan is a forecast. `needs_payload`: the payload may change
-    the forecast. `needs` are the files whose whole content must be read before there can be edits. `unused_keep` are
-    the globs of `keep` that match no file.
+    the forecast. `needs` are the files that must be read whole before there can be edits: their content, and the
+    headers of hard links. `unused_keep` are the globs of `keep` that match no file.
     """
 
     package: Package

@@ -194,10 +194,16 @@ class TarReader:
             content = yield from self._content(size, keep)
         whole = size if kind is FileKind.FILE else None
         self._files.append(File(path, kind, whole, None, link, pax_mtime(member.pax, header), content))
-        if kind is FileKind.HARDLINK or (content and len(content) == size):
+        # Headers of hard links may take a thousand times their compressed size, so only those are kept that are wanted.
+        is_whole = len(content) == size if content else kind is FileKind.HARDLINK and self._wants_whole(path)
+        if is_whole:
             self._headers[path] = b"".join(member.headers)
             self._hold(len(self._headers[path]))
         self._spans.append(stored, member.start, content_at, self._position)
+
+    def _wants_whole(self, path: str) -> bool:
+        """Return whether a file is wanted whatever its size: that of a hard link is its target's."""
+        return self._keep(path) >= self._limits.text
 
     def _add_name(self, path: str) -> None:
         if path in self._names:

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import CannotWrite, PruneError
 from ..isolation import command
+from ..system import open_regular
 from .files import SCRATCH_PREFIX
 from .repodata import REPODATA
 
@@ -51,7 +52,7 @@ def index_packages(
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise PruneError(f"rattler's indexer failed: {lines[-1]}")
-        with open(os.path.join(place, REPODATA), "rb") as file:
+        with open_regular(os.path.join(place, REPODATA)) as file:
             value: dict[str, Any] = json.load(file)
     return value, unreadable
 

@@ -37,7 +37,7 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--max-text", type=_Size(), metavar="SIZE", default="512M", show_default=True,
                          help="Refuse a package whose metadata and file names take more memory."),
             click.option("--max-ratio", type=click.IntRange(1), metavar="N", default=200, show_default=True,
-                         help="Refuse a package whose metadata and file names take more than 4M plus N times its "
+                         help="Refuse a package whose metadata and file names take more than 8M plus N times its "
                               "compressed size."),
             click.option("--max-window", type=_Size(), metavar="SIZE", default="128M", show_default=True,
                          help="Refuse a package that needs a larger zstd window. Clients refuse more than 128M."),

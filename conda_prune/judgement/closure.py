@@ -28,7 +28,7 @@ class Closure:
     """The findings after links were considered, and the edits that follow from them.
 
     `removed` are all paths that are removed from the package, dropped files and emptied directories. `needed` are the
-    files whose whole content must be read before the edits can be made.
+    files that must be read whole before the edits can be made: for their content, or for the headers of hard links.
     """
 
     findings: list[Finding]

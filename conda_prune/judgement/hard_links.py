@@ -16,7 +16,7 @@ from .links import hard_link_chain
 def keep_content(contents: Contents, drops: Collection[str]) -> tuple[dict[str, Edit], frozenset[str]]:
     """Return the edits by which hard links keep the content of dropped files, and the files to read for that."""
     edits: dict[str, Edit] = {}
-    needed = set()
+    needed: set[str] = set()
     for link, file, names in _hard_links(contents):
         if link in drops or not any(name in drops for name in names):
             continue
@@ -25,7 +25,7 @@ def keep_content(contents: Contents, drops: Collection[str]) -> tuple[dict[str, 
         else:
             edits[link] = Rewrite(file.whole or b"", file.sha256 or "")
             if file.whole is None:
-                needed.add(file.path)
+                needed |= {file.path, link}
     return edits, frozenset(needed)
 
 

@@ -20,6 +20,7 @@ from ..model import (
     Plan,
     Relink,
     Remainder,
+    Rewrite,
     Variant,
 )
 from ..quantities import plural
@@ -79,6 +80,8 @@ def _make_plan(package: Package, contents: Contents, options: Options) -> Plan:
     new_listings, listing_notes = listing_edits(remainder, edits, findings)
     edits |= new_listings
     edits |= restore_hard_links(contents, edits)
+    if needed := _needed_headers(package, edits):
+        return Plan(package, variant, tuple(findings), "findings", needs=needed)
     refuse_dangling_links(package, edits)
     remainders = tuple(_remainders(remainder, variant, options))
     notes = [
@@ -202,6 +205,16 @@ def _needed_content(remainder: Contents, options: Options) -> Iterator[frozenset
     for rule in RULES:
         if rule.needed_content is not None and options.wants(rule.kind):
             yield rule.needed_content(remainder)
+
+
+def _needed_headers(package: Package, edits: Mapping[str, Edit]) -> frozenset[str]:
+    """Return the hard links whose headers change, and were not kept when the package was read."""
+    kept = frozenset[str]().union(*(component.headers for component in package.components))
+    return frozenset(
+        path
+        for path, edit in edits.items()
+        if isinstance(edit, (Relink, Rewrite)) and path not in kept and package.files[path].kind is FileKind.HARDLINK
+    )
 
 
 def _remainders(remaining: Contents, variant: Variant, options: Options) -> Iterator[Remainder]:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 import conda_prune
+from conda_prune.channel.index import read_index
 from conda_prune.errors import CannotWrite
+from conda_prune.system import NotRegular
 
 from ..channels import (
     SUBDIR,
@@ -207,12 +209,44 @@ def test_new_shard_does_not_follow_a_link(subdir: Path, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["repodata.json", "repodata_shards.msgpack.zst", "repodata.jlap", "index.html"])
-def test_pipe_in_the_place_of_a_file_does_not_hang(subdir: Path, form: str) -> None:
+FORMS = [
+    *("repodata.json", "repodata.json.zst", "repodata.json.bz2", "current_repodata.json"),
+    *("repodata_from_packages.json", "repodata_shards.msgpack.zst", "repodata_shards_from_packages.msgpack.zst"),
+    *("patch_instructions.json", "run_exports.json", "run_exports.json.zst", "channeldata.json"),
+    *("repodata.jlap", "index.html"),
+]
+"""Every file that an indexer may write next to packages."""
+
+
+def put_pipe(subdir: Path, form: str) -> None:
     (subdir / form).unlink(missing_ok=True)
     os.mkfifo(subdir / form)
+
+
+def put_link_to_pipe(subdir: Path, form: str) -> None:
+    (subdir / form).unlink(missing_ok=True)
+    os.mkfifo(subdir / "pipe")
+    (subdir / form).symlink_to("pipe")
+
+
+@pytest.mark.parametrize("put", [put_pipe, put_link_to_pipe])
+@pytest.mark.parametrize("form", FORMS)
+def test_pipe_in_the_place_of_a_file_does_not_hang(subdir: Path, form: str, put: Callable[[Path, str], None]) -> None:
+    put(subdir, form)
     done = run("fix", "--in-place", subdir)
     assert done.returncode == 0, done.stderr
+    assert not (subdir / form).is_file()
+    if form != "repodata.json":
+        assert read(subdir)["packages.conda"][OURS]["size"] == (subdir / OURS).stat().st_size
+
+
+@pytest.mark.parametrize("put", [put_pipe, put_link_to_pipe])
+@pytest.mark.parametrize("form", [form for form in FORMS if "repodata" in form and not form.endswith(".jlap")])
+def test_file_that_becomes_a_pipe_is_refused(subdir: Path, form: str, put: Callable[[Path, str], None]) -> None:
+    """Another program replaces the file after its name was found to be that of a regular file."""
+    put(subdir, form)
+    with pytest.raises(NotRegular, match="named pipe"):
+        read_index(str(subdir), [form])
 
 
 def test_pipe_in_the_place_of_a_shard_does_not_hang(subdir: Path) -> None:

@@ -338,7 +338,7 @@ def test_fix_warns_before_an_upload_and_repairs_nothing(
 
 
 def test_check_fails_after_an_upload_too(conda: Conda, output: Path) -> None:
-    with pytest.raises(conda_error(), match="already uploaded; raise their build number"):
+    with pytest.raises(conda_error(), match="already uploaded; rebuild them with a higher build number"):
         conda.build("check", (*ARGUMENTS, "--user", "me"), lambda: STRAY[1].copy(output))
 
 

@@ -269,7 +269,7 @@ def test_a_package_of_conda_package_handling_does_not_grow(tmp_path: Path, forma
 
 
 def component(raw: bytes) -> Component:
-    reader = TarReader(lambda path: 0, Limits())
+    reader = TarReader(lambda path: Limits().text, Limits())
     reader.feed(tar_of([tar_member("t"), tar_member("t" * 90), *(tar_member(n) for n in TARGETS), raw]))
     return reader.finish("pkg")
 
@@ -332,7 +332,7 @@ def test_any_target_can_replace_any_other(dialect: Dialect, old: str, new: str, 
         targets = [tar_member(path, dialect=GNU) for path in (old, new, again)]
     except ValueError:
         return
-    reader = TarReader(lambda path: 0, Limits())
+    reader = TarReader(lambda path: Limits().text, Limits())
     try:
         reader.feed(tar_of([*targets, raw]))
     except PruneError:
@@ -341,7 +341,7 @@ def test_any_target_can_replace_any_other(dialect: Dialect, old: str, new: str, 
     for target in (new, again, old):
         headers = with_link(headers, target)
         tar = tar_of([*targets, headers])
-        reader = TarReader(lambda path: 0, Limits())
+        reader = TarReader(lambda path: Limits().text, Limits())
         reader.feed(tar)
         assert reader.finish("pkg").files[-1].link == target
         with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
