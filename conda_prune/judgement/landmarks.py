@@ -64,6 +64,7 @@ def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
 
 
 def _collect(paths: Iterable[str]) -> _Landmarks:
+    """Return the landmarks among a package's paths."""
     landmarks = _Landmarks({}, set(), set(), set(), set())
     for path in paths:
         directory, _, name = path.rpartition("/")

@@ -67,28 +67,28 @@ def _make_plan(package: Package, contents: Contents, options: Options) -> Plan:
     if refusal := _refusal(variant, found):
         return Plan(package, variant, (), "refused", refusal)
     closure = close_over_drops(contents, found, options.keeps)
-    remainder = contents.without(closure.removed)
-    findings = [*closure.findings, *_find_in_remainder(remainder, variant, options, ignored)]
-    if needed := closure.needed.union(*_needed_content(remainder, options)):
+    kept = contents.without(closure.removed)
+    findings = [*closure.findings, *_find_in_kept(kept, variant, options, ignored)]
+    if needed := closure.needed.union(*_needed_content(kept, options)):
         return Plan(package, variant, tuple(findings), "findings", needs=needed)
     edits = dict(closure.edits)
     for rule in RULES:
         if rule.edits is not None:
-            edits |= rule.edits(remainder, findings, edits)
+            edits |= rule.edits(kept, findings, edits)
     from .listings.edits import listing_edits  # A check of metadata alone does not get here.
 
-    new_listings, listing_notes = listing_edits(remainder, edits, findings)
+    new_listings, listing_notes = listing_edits(kept, edits, findings)
     edits |= new_listings
     edits |= restore_hard_links(contents, edits)
     if needed := _needed_headers(package, edits):
         return Plan(package, variant, tuple(findings), "findings", needs=needed)
     refuse_dangling_links(package, edits)
-    remainders = tuple(_remainders(remainder, variant, options))
+    remainders = tuple(_remainders(kept, variant, options))
     notes = [
         *_conflict_notes(contents, variant),
         *closure.notes,
         *listing_notes,
-        *(left.text for left in remainders),
+        *(remainder.text for remainder in remainders),
     ]
     status: Literal["clean", "findings"] = "findings" if edits else "clean"
     return Plan(package, variant, tuple(findings), status, "", edits, tuple(notes), remainders=remainders)
@@ -106,7 +106,7 @@ def _forecast(
     if refusal := _refusal(variant, findings):
         return Plan(package, variant, (), "refused", refusal, needs_payload=unsure)
     remainders = tuple(_remainders(contents.without(drops), variant, options))
-    notes = [*_conflict_notes(contents, variant), *(left.text for left in remainders)]
+    notes = [*_conflict_notes(contents, variant), *(remainder.text for remainder in remainders)]
     if unread:
         notes.append(f"judged from metadata alone: {'; '.join(unread)}")
     status: Literal["clean", "findings"] = "findings" if drops else "clean"
@@ -166,16 +166,14 @@ def _find(contents: Contents, variant: Variant, options: Options) -> tuple[list[
     return findings, frozenset(ignored)
 
 
-def _find_in_remainder(
-    remainder: Contents, variant: Variant, options: Options, ignored: Collection[str]
-) -> Iterator[Finding]:
-    """Yield what the rules of the second phase find in what remains after the drops.
+def _find_in_kept(kept: Contents, variant: Variant, options: Options, ignored: Collection[str]) -> Iterator[Finding]:
+    """Yield what the rules of the second phase find in what is kept.
 
     Of the files in `ignored`, only the entries in listings are judged.
     """
     for rule in RULES:
         if rule.phase == "remainder" and options.wants(rule.kind):
-            for finding in rule.find(remainder, variant):
+            for finding in rule.find(kept, variant):
                 if finding.path in ignored and finding.action is not Action.CORRECT:
                     continue
                 if finding.action is not Action.RESTAMP or not options.keeps(finding.path):
@@ -200,28 +198,28 @@ def _conflict_notes(contents: Contents, variant: Variant) -> Iterator[str]:
         yield f"{variant.conflict}; the first is the stronger evidence and was used, which drops nothing"
 
 
-def _needed_content(remainder: Contents, options: Options) -> Iterator[frozenset[str]]:
+def _needed_content(kept: Contents, options: Options) -> Iterator[frozenset[str]]:
     """Yield the files that rules need whole and that were not kept when the package was read."""
     for rule in RULES:
         if rule.needed_content is not None and options.wants(rule.kind):
-            yield rule.needed_content(remainder)
+            yield rule.needed_content(kept)
 
 
 def _needed_headers(package: Package, edits: Mapping[str, Edit]) -> frozenset[str]:
     """Return the hard links whose headers change, and were not kept when the package was read."""
-    kept = frozenset[str]().union(*(component.headers for component in package.components))
+    held = frozenset[str]().union(*(component.headers for component in package.components))
     return frozenset(
         path
         for path, edit in edits.items()
-        if isinstance(edit, (Relink, Rewrite)) and path not in kept and package.files[path].kind is FileKind.HARDLINK
+        if isinstance(edit, (Relink, Rewrite)) and path not in held and package.files[path].kind is FileKind.HARDLINK
     )
 
 
-def _remainders(remaining: Contents, variant: Variant, options: Options) -> Iterator[Remainder]:
-    """Yield what rules that nobody asked for would find in what remains."""
+def _remainders(kept: Contents, variant: Variant, options: Options) -> Iterator[Remainder]:
+    """Yield what the rules that do not run would find in what is kept, unless their kind is ignored."""
     for rule in RULES:
         if rule.remainder is not None and not options.wants(rule.kind) and rule.kind not in options.ignore:
-            if remainder := rule.remainder(remaining, variant, options.keeps):
+            if remainder := rule.remainder(kept, variant, options.keeps):
                 yield remainder
 
 

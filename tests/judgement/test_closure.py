@@ -1,4 +1,4 @@
-"""What follows from a drop: links keep their targets or go with them, and empty directories go."""
+"""What follows from a drop: links keep their targets or are dropped with them, and so are empty directories."""
 
 from __future__ import annotations
 
@@ -43,54 +43,56 @@ from .packages import (
 )
 
 LINKS = [
-    pytest.param({"share/a": Symlink(f"../{TREE}/m/a.py"), STRAY: CONTENT}, {STRAY}, id="to a file that stays"),
+    pytest.param({"share/a": Symlink(f"../{TREE}/m/a.py"), STRAY: CONTENT}, {STRAY}, id="to a kept file"),
     pytest.param({"share/a": Symlink("nowhere"), STRAY: CONTENT}, {STRAY}, id="to nothing, as before"),
     pytest.param({"share/a": Symlink("/etc/passwd"), STRAY: CONTENT}, {STRAY}, id="to an absolute path"),
     pytest.param({"share/a": Symlink("b"), "share/b": Symlink("a"), STRAY: CONTENT}, {STRAY}, id="in a circle"),
-    pytest.param({"share/a": Symlink(f"../{STRAY}"), STRAY: CONTENT}, set(), id="no bytecode: its target stays"),
+    pytest.param({"share/a": Symlink(f"../{STRAY}"), STRAY: CONTENT}, set(), id="not bytecode: its target is kept"),
     pytest.param({f"{CACHE}/b.cpython-311.pyc": Symlink("a.cpython-310.pyc"), STRAY: CONTENT},
-                 {STRAY, f"{CACHE}/b.cpython-311.pyc"}, id="bytecode: goes with its target"),
+                 {STRAY, f"{CACHE}/b.cpython-311.pyc"}, id="bytecode: dropped with its target"),
     pytest.param({"share/a": Symlink(f"../{CACHE}/b.cpython-311.pyc"),
                   f"{CACHE}/b.cpython-311.pyc": Symlink("a.cpython-310.pyc"), STRAY: CONTENT},
-                 set(), id="no bytecode, by bytecode: all stay"),
+                 set(), id="not bytecode, through bytecode: all are kept"),
     pytest.param({f"{CACHE}/c.cpython-311.pyc": Symlink("b.cpython-311.pyc"),
                   f"{CACHE}/b.cpython-311.pyc": Symlink("a.cpython-310.pyc"), STRAY: CONTENT},
-                 {STRAY, f"{CACHE}/b.cpython-311.pyc", f"{CACHE}/c.cpython-311.pyc"}, id="bytecode, by bytecode"),
+                 {STRAY, f"{CACHE}/b.cpython-311.pyc", f"{CACHE}/c.cpython-311.pyc"}, id="bytecode, through bytecode"),
     pytest.param({f"{CACHE}/c.cpython-311.pyc": Symlink("b.cpython-310.pyc"),
                   f"{CACHE}/b.cpython-310.pyc": Symlink("a.cpython-310.pyc"), STRAY: CONTENT},
-                 {STRAY, f"{CACHE}/b.cpython-310.pyc", f"{CACHE}/c.cpython-311.pyc"}, id="bytecode, by stray bytecode"),
+                 {STRAY, f"{CACHE}/b.cpython-310.pyc", f"{CACHE}/c.cpython-311.pyc"}, id="bytecode, through a stray"),
     pytest.param({"share/cache": Symlink(f"../{CACHE}"), "share/a": Symlink("cache/a.cpython-310.pyc"), STRAY: CONTENT},
-                 set(), id="by way of a linked directory"),
+                 set(), id="through a linked directory"),
     pytest.param({"share/other": Symlink("p/__pycache__"), "share/p/__pycache__/x.cpython-310.pyc": CONTENT}, set(),
-                 id="to a directory that would vanish"),
-    pytest.param({"share/cache": Symlink(f"../{CACHE}"), STRAY: CONTENT}, {STRAY}, id="to a directory that stays"),
+                 id="to a directory that would disappear"),
+    pytest.param({"share/cache": Symlink(f"../{CACHE}"), STRAY: CONTENT}, {STRAY}, id="to a kept directory"),
     pytest.param({f"{TREE}/e/__pycache__": Directory(), "share/e": Symlink(f"../{TREE}/e/__pycache__"),
                   f"{TREE}/e/__pycache__/x.cpython-310.pyc": CONTENT},
-                 {f"{TREE}/e/__pycache__/x.cpython-310.pyc"}, id="to a directory entry, which stays, empty"),
+                 {f"{TREE}/e/__pycache__/x.cpython-310.pyc"}, id="to a directory entry, which is kept"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("files", "gone"), LINKS)
+@pytest.mark.parametrize(("files", "dropped"), LINKS)
 @pytest.mark.parametrize("format_", FORMATS)
 def test_symbolic_links_keep_their_targets_or_go_with_them(
-    files: dict[str, AnyEntry], gone: set[str], format_: str, tmp_path: Path
+    files: dict[str, AnyEntry], dropped: set[str], format_: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path, files, format=format_)
     before = member_names(path)
-    assert check(path).status == ("findings" if gone else "clean")
+    assert check(path).status == ("findings" if dropped else "clean")
     result = fix_and_recheck(path)
-    assert before - member_names(path) == gone
-    assert sorted(f.path for f in result.findings if f.action is Action.DROP) == sorted(gone), "each is reported once"
+    assert before - member_names(path) == dropped
+    assert sorted(f.path for f in result.findings if f.action is Action.DROP) == sorted(dropped), (
+        "each is reported once"
+    )
 
 
 @pytest.mark.parametrize("listed", [False, True], ids=["not listed", "listed as a file"])
 @pytest.mark.parametrize(
-    ("link", "target", "stays"),
+    ("link", "target", "is_kept"),
     [("share/a", f"../{STRAY}", True), (f"{CACHE}/b.cpython-311.pyc", STRAY.rpartition("/")[2], False)],
-    ids=["no bytecode", "bytecode"],
+    ids=["not bytecode", "bytecode"],
 )
 def test_a_link_is_a_link_whatever_the_listing_says(
-    link: str, target: str, stays: bool, listed: bool, tmp_path: Path
+    link: str, target: str, is_kept: bool, listed: bool, tmp_path: Path
 ) -> None:
     def misled(by: dict[str, Any], all_: list[Any]) -> None:
         by[link].update(path_type="hardlink")
@@ -99,9 +101,9 @@ def test_a_link_is_a_link_whatever_the_listing_says(
 
     path = write(tmp_path, {link: Symlink(target), STRAY: CONTENT}, paths_json=with_listing(misled))
     result = fix(path, in_place=True)
-    assert {link, STRAY} & member_names(path) == ({link, STRAY} if stays else set())
-    told = [finding.path for finding in result.findings]
-    assert len(told) == len(set(told)), "what goes is not corrected as well"
+    assert {link, STRAY} & member_names(path) == ({link, STRAY} if is_kept else set())
+    paths = [finding.path for finding in result.findings]
+    assert len(paths) == len(set(paths)), "a dropped file is not also corrected"
 
 
 def test_a_kept_target_is_reported_with_the_reason(tmp_path: Path) -> None:
@@ -127,28 +129,38 @@ def test_every_kept_name_of_a_dropped_file_keeps_its_content(format_: str, tmp_p
     files |= {name: Hardlink(first) for name in names}
     path = write(tmp_path, files, format=format_, writer="conda-build")
     assert actions_of(fix_and_recheck(path)) == {first: "drop", STRAY: "drop"}
-    found = read_files(path)
-    assert [found[name] for name in names] == [CONTENT, CONTENT]
+    files_after = read_files(path)
+    assert [files_after[name] for name in names] == [CONTENT, CONTENT]
     listed = read_entries(path)
     assert all(listed[name]["inode_paths"] == names for name in names)
-    assert not {first, STRAY} & found.keys()
+    assert not {first, STRAY} & files_after.keys()
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize(
-    ("links", "gone"),
+    ("links", "dropped"),
     [
-        pytest.param({STRAY: OWN_PYC, "share/one": STRAY, "share/two": "share/one"}, {STRAY}, id="the second goes"),
-        pytest.param({"share/one": OWN_PYC, STRAY: "share/one", "share/two": STRAY}, {STRAY}, id="the third goes"),
-        pytest.param({STRAY: OWN_PYC, OPTIMIZED: STRAY, "share/one": OPTIMIZED}, {STRAY, OPTIMIZED}, id="two go"),
-        pytest.param({"share/one": OWN_PYC, "share/two": "share/one", STRAY: "share/two"}, {STRAY}, id="the last goes"),
-        pytest.param({"share/s": None, STRAY: "share/s", "share/one": STRAY}, set(), id="to a symbolic link: all stay"),
+        pytest.param(
+            {STRAY: OWN_PYC, "share/one": STRAY, "share/two": "share/one"}, {STRAY}, id="the second is dropped"
+        ),
+        pytest.param(
+            {"share/one": OWN_PYC, STRAY: "share/one", "share/two": STRAY}, {STRAY}, id="the third is dropped"
+        ),
+        pytest.param(
+            {STRAY: OWN_PYC, OPTIMIZED: STRAY, "share/one": OPTIMIZED}, {STRAY, OPTIMIZED}, id="two are dropped"
+        ),
+        pytest.param(
+            {"share/one": OWN_PYC, "share/two": "share/one", STRAY: "share/two"}, {STRAY}, id="the last is dropped"
+        ),
+        pytest.param(
+            {"share/s": None, STRAY: "share/s", "share/one": STRAY}, set(), id="to a symbolic link: all are kept"
+        ),
     ],
 )
 def test_chained_hard_links_keep_their_content(
-    links: dict[str, str | None], gone: set[str], format_: Any, tmp_path: Path
+    links: dict[str, str | None], dropped: set[str], format_: Any, tmp_path: Path
 ) -> None:
-    """No writer makes them, but all clients read them: each link is a name of the one that it names."""
+    """No known writer chains hard links, but all clients read such packages."""
     linked = [
         tar_member(name, type=b"1" if target else b"2", linkname=target or f"../{OWN_PYC}")
         for name, target in links.items()
@@ -158,46 +170,46 @@ def test_chained_hard_links_keep_their_content(
     before = read_files(path)
     fix(path, in_place=True)
     after = read_files(path)
-    assert after.keys() == before.keys() - gone
+    assert after.keys() == before.keys() - dropped
     assert {name: before[name] for name in after} == after
 
 
 def test_a_hard_link_below_info_keeps_its_content(tmp_path: Path) -> None:
-    """conda-build may link them; in a .tar.bz2 both are in one tar."""
-    licence = f"{OTHER_TREE}/m-1.dist-info/LICENSE"
-    spec = for_311("planned", OWN | {licence: b"Permission is granted\n"})
+    """conda-build may pack a license and its copy below info as hard links, if both are in one tar (.tar.bz2)."""
+    license_ = f"{OTHER_TREE}/m-1.dist-info/LICENSE"
+    spec = for_311("planned", OWN | {license_: b"Permission is granted\n"})
     info, pkg = component_tars(spec)
-    link = tar_member("info/licenses/LICENSE", type=b"1", linkname=licence)
+    link = tar_member("info/licenses/LICENSE", type=b"1", linkname=license_)
     path = tmp_path / f"{spec.stem}.tar.bz2"
     path.write_bytes(bz2.compress(b"".join([*pkg, *info, link, END])))
-    assert actions_of(fix_and_recheck(path, extend_select=["foreign-tree"])) == {licence: "drop"}
+    assert actions_of(fix_and_recheck(path, extend_select=["foreign-tree"])) == {license_: "drop"}
     assert read_files(path)["info/licenses/LICENSE"] == b"Permission is granted\n"
 
 
 @pytest.mark.parametrize("target", ["m-1.dist-info/LICENSE", "m-1.dist-info"], ids=["file", "directory"])
 @pytest.mark.parametrize("link", ["info/licenses/LICENSE", "info/licenses/x.pyc"])
 def test_the_target_of_a_symbolic_link_below_info_is_kept(link: str, target: str, tmp_path: Path) -> None:
-    licence = f"{OTHER_TREE}/m-1.dist-info/LICENSE"
-    spec = for_311("planned", OWN | {licence: b"Permission is granted\n", STRAY: CONTENT})
+    license_ = f"{OTHER_TREE}/m-1.dist-info/LICENSE"
+    spec = for_311("planned", OWN | {license_: b"Permission is granted\n", STRAY: CONTENT})
     info, pkg = component_tars(spec)
     path = tmp_path / f"{spec.stem}.tar.bz2"
     member = tar_member(link, type=b"2", linkname=f"../../{OTHER_TREE}/{target}")
     path.write_bytes(bz2.compress(b"".join([*pkg, *info, member, END])))
-    foretold = actions_of(check(path, extend_select=["foreign-tree"]))
+    forecast = actions_of(check(path, extend_select=["foreign-tree"]))
     assert (
         actions_of(fix_and_recheck(path, extend_select=["foreign-tree"]))
-        == foretold
-        == {STRAY: "drop", licence: "report"}
+        == forecast
+        == {STRAY: "drop", license_: "report"}
     )
-    assert read_files(path)[licence] == b"Permission is granted\n"
+    assert read_files(path)[license_] == b"Permission is granted\n"
 
 
 def test_a_hard_link_to_nothing_is_refused(tmp_path: Path) -> None:
     spec = for_311("planned", OWN)
     info, pkg = component_tars(spec)
     path = tmp_path / f"{spec.stem}.tar.bz2"
-    path.write_bytes(bz2.compress(b"".join([*info, *pkg, tar_member("share/x", type=b"1", linkname="gone"), END])))
-    with pytest.raises(Unsupported, match="hard link 'share/x' points to 'gone'"):
+    path.write_bytes(bz2.compress(b"".join([*info, *pkg, tar_member("share/x", type=b"1", linkname="missing"), END])))
+    with pytest.raises(Unsupported, match="hard link 'share/x' points to 'missing'"):
         fix(path, in_place=True)
 
 

@@ -1,4 +1,4 @@
-"""Interpreters inside a package: by CPython's landmarks nothing below them is foreign; a name alone proves less."""
+"""Nothing is foreign below an interpreter that the package contains, recognized by landmarks or by a name."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def test_nothing_is_foreign_below_an_interpreter(landmarks: Collection[str], dir
 
 
 NO_ROOTS = [
-    pytest.param(("app/os.py",), "app", id="os-alone"),
+    pytest.param(("app/os.py",), "app", id="os-only"),
     pytest.param(("app/os.py", "app/sub/encodings/__init__.py"), "app", id="encodings-elsewhere"),
     pytest.param(("app/os.py", "app/xencodings/__init__.py"), "app", id="another-directory"),
     pytest.param(("app/os.py", "app/encodings.py"), "app", id="a-module-named-encodings"),
-    pytest.param(("app/bin/python3",), "app/lib", id="executable-alone"),
+    pytest.param(("app/bin/python3",), "app/lib", id="executable-only"),
     pytest.param(("app/bin/python-config", "app/lib/os.py"), "app/lib", id="python-config"),
     pytest.param(("app/bin/python-foo", "app/lib/os.py"), "app/lib", id="python-foo"),
     pytest.param(("app/bin/python3.10-config", "app/lib/os.py"), "app/lib", id="python3.10-config"),
@@ -99,17 +99,17 @@ NO_ROOTS = [
 
 
 @pytest.mark.parametrize(("landmarks", "directory"), NO_ROOTS)
-def test_what_is_no_interpreter_keeps_no_strays(landmarks: Collection[str], directory: str) -> None:
+def test_stray_files_are_dropped_without_an_interpreter(landmarks: Collection[str], directory: str) -> None:
     stray = in_cache(directory, "m.cpython-310.pyc")
     assert stray in paths_dropped("3.11", contents_with(*landmarks, stray))
 
 
-def test_the_root_of_the_package_is_no_interpreter() -> None:
+def test_the_root_of_the_package_is_never_an_interpreter() -> None:
     root = contents_with("python311.dll", "pyvenv.cfg", "os.py", "encodings/x.py", "bin/python3.12", "lib/os.py")
     assert root.interpreters == {}
 
 
-def test_strays_go_from_the_standard_library_of_the_package_itself() -> None:
+def test_stray_files_are_dropped_from_pythons_own_library() -> None:
     """python-feedstock #929: another Python compiled the standard library of python 3.15."""
     library = [
         *standard_library("lib/python3.11"),
@@ -125,7 +125,7 @@ def test_strays_go_from_the_standard_library_of_the_package_itself() -> None:
     ("python", "library"),
     [("graalpy3.10", "lib/graalpy23.0"), ("pypy3.9", "lib/pypy3.9"), ("pypy3.9", "lib-python/3")],
 )
-def test_other_implementations_have_a_library_of_their_own(python: str, library: str) -> None:
+def test_own_libraries_of_other_implementations_are_not_embedded(python: str, library: str) -> None:
     stray = in_cache(library, "m.cpython-311.pyc")
     assert stray in paths_dropped(python, contents_with(*standard_library(library), stray))
 
@@ -133,7 +133,7 @@ def test_other_implementations_have_a_library_of_their_own(python: str, library:
 # Several Pythons in one tree
 
 
-def test_bytecode_of_several_pythons_is_no_interpreters() -> None:
+def test_a_directory_with_several_pythons_is_not_an_interpreter() -> None:
     strays = {in_cache("app/lib", f"m.cpython-{tag}.pyc") for tag in ("39", "310")}
     assert paths_dropped("3.11", contents_with(*standard_library("app/lib"), *strays)) == strays
     named = {in_cache(f"{SITE}/cv2/python-3.10", f"loader.cpython-{tag}.pyc") for tag in ("310", "311")}
@@ -142,7 +142,7 @@ def test_bytecode_of_several_pythons_is_no_interpreters() -> None:
     }
 
 
-def test_what_build_tools_compile_does_not_hide_an_interpreter() -> None:
+def test_bytecode_of_build_tools_does_not_hide_an_interpreter() -> None:
     """rattler-build compiles every source that it packs with the host's Python."""
     both = [in_cache("app/lib", f"m.cpython-{tag}.pyc") for tag in ("310", "311")]
     assert not paths_dropped("3.11", contents_with(*standard_library("app/lib"), *both))
@@ -152,7 +152,7 @@ def test_what_build_tools_compile_does_not_hide_an_interpreter() -> None:
     )
 
 
-def test_a_version_in_a_landmark_keeps_its_own_tag() -> None:
+def test_a_landmark_keeps_the_tag_of_its_version() -> None:
     own, other = (in_cache("app/python/Lib", f"m.cpython-{tag}.pyc") for tag in ("310", "39"))
     assert paths_dropped("3.11", contents_with("app/python/python310.dll", own, other)) == {other}
 
@@ -182,7 +182,7 @@ def test_directories_named_after_an_interpreter_are_embedded(path: str) -> None:
 # Windows
 
 
-def test_names_on_windows_have_no_case() -> None:
+def test_names_on_windows_are_not_case_sensitive() -> None:
     strays = [
         in_cache("Lib/python3.10/site-packages", "m.cpython-311.pyc"),
         in_cache("LIB/Python3.10/site-packages", "n.cpython-311.pyc"),
@@ -205,7 +205,7 @@ def test_names_on_windows_have_no_case() -> None:
     assert finding.action is Action.REPORT
 
 
-def test_a_package_with_many_interpreters_takes_linear_time() -> None:
+def test_many_interpreters_take_linear_time() -> None:
     import time
 
     variant = override_variant("3.11")

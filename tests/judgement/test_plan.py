@@ -54,17 +54,17 @@ from .packages import (
 def test_a_rule_skips_files_that_belong_to_an_earlier_one(tmp_path: Path) -> None:
     taken, left = f"{OTHER_TREE}/m/__pycache__/a.cpython-310.opt-1.pyc", f"{TREE}/m/__pycache__/a.cpython-311.opt-1.pyc"
     path = write(tmp_path, {taken: CONTENT, left: CONTENT})
-    found = {
+    kinds = {
         finding.path: finding.kind
         for finding in fix_and_recheck(path, extend_select=["optimized"]).findings
         if not finding.quiet
     }
-    assert found == {taken: "foreign-path", left: "optimized"}
+    assert kinds == {taken: "foreign-path", left: "optimized"}
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_files_of_an_ignored_kind_are_left_alone(format_: str, tmp_path: Path) -> None:
-    """They carry another Python's tag as well, lack their sources and have stale stamps."""
+    """The files also have another Python's tag, no source, or a stale stamp, and are still left alone."""
     files: dict[str, AnyEntry] = {
         f"{OTHER_TREE}/m/__pycache__/a.cpython-310.pyc": CONTENT,
         f"{OTHER_TREE}/m/__pycache__/a.cpython-310.opt-1.pyc": CONTENT,
@@ -102,7 +102,7 @@ def test_ignoring_a_kind_leaves_only_its_files_alone(tmp_path: Path) -> None:
 
 
 def test_a_kind_that_is_not_selected_owns_no_files(tmp_path: Path) -> None:
-    """An optimized orphan goes with the orphans, unless `optimized` was left out by name."""
+    """An optimized orphan is dropped as an orphan, unless `optimized` is ignored by name."""
     path = write(tmp_path, {f"{CACHE}/gone.cpython-311.opt-1.pyc": CONTENT})
     assert actions_of(check(path, select=["orphan"])) == {f"{CACHE}/gone.cpython-311.opt-1.pyc": "drop"}
     assert actions_of(check(path, select=["all"], ignore=["optimized"])) == {}
@@ -132,8 +132,8 @@ def test_contradictory_evidence_refuses_only_packages_with_bytecode(tmp_path: Pa
     assert fix(write_package(spec, tmp_path), in_place=True).status == "refused"
 
 
-def renamed(*files: str) -> PackageSpec:
-    """Return a package for 3.11 whose build string says 3.10, with the metadata of one that rattler-build made."""
+def with_wrong_build_string(*files: str) -> PackageSpec:
+    """Return a package for 3.11, by its dependencies, whose build string says 3.10."""
     depends = ("python_abi 3.11.* *_cp311",)
     content = OWN | dict.fromkeys(files, File(CONTENT))
     return PackageSpec("renamed", build="py310h1234567_0", depends=depends, files=content)
@@ -147,7 +147,7 @@ NOTE = (
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_weak_evidence_against_all_files_gives_a_note(deep: bool, tmp_path: Path) -> None:
-    package = write_package(renamed(), tmp_path)
+    package = write_package(with_wrong_build_string(), tmp_path)
     before = package.read_bytes()
     assert (check(package, deep=deep).status, check(package, deep=deep).notes) == ("clean", (NOTE,))
     assert (fix(package, in_place=True).status, fix(package, in_place=True).notes) == ("clean", (NOTE,))
@@ -156,7 +156,7 @@ def test_weak_evidence_against_all_files_gives_a_note(deep: bool, tmp_path: Path
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_weak_evidence_refuses_a_package_that_would_lose_files(deep: bool, tmp_path: Path) -> None:
-    package = write_package(renamed(STRAY), tmp_path)
+    package = write_package(with_wrong_build_string(STRAY), tmp_path)
     before = package.read_bytes()
     for result in (check(package, deep=deep), fix(package, in_place=True)):
         assert result.status == "refused"
@@ -193,7 +193,7 @@ def test_weak_evidence_gives_no_note_without_bytecode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [FileKind.HARDLINK, FileKind.SYMLINK])
 def test_a_plan_that_leaves_a_link_dangling_is_refused(kind: FileKind) -> None:
-    """No rule makes such a plan; should one ever, it ends before anything is written."""
+    """No rule makes such a plan. If one ever does, nothing is written."""
     files = (model.File("a.pyc", size=1), model.File("b.pyc", kind, link="a.pyc"))
     component = Component("tar", files, (), 0)
     package = Package("p.conda", Format.CONDA, Identity(0, 0, 0, 0), (component,), complete=True)

@@ -1,4 +1,4 @@
-"""Free-threaded Pythons of conda import from `lib/pythonX.Y/site-packages` what their own directory does not shadow."""
+"""Free-threaded Pythons import modules in `lib/pythonX.Y/site-packages` that nothing shadows."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_module_that_nothing_shadows_is_kept_and_reported(own: Collection[str]
         pytest.param([f"{OWN}/p/__init__.py"], "p/__init__", id="the-package-itself"),
     ],
 )
-def test_what_is_shadowed_is_foreign(own: Collection[str], module: str) -> None:
+def test_a_shadowed_module_is_dropped(own: Collection[str], module: str) -> None:
     files = bytecode(GIL, module)
     contents = contents_with(*own, *files)
     (finding,) = findings_of("foreign-path", "3.13t", contents)
@@ -84,13 +84,13 @@ def test_what_is_shadowed_is_foreign(own: Collection[str], module: str) -> None:
 
 
 def test_metadata_of_the_same_name_is_shadowed() -> None:
-    """importlib.metadata takes the first distribution of a name on the path, too."""
+    """importlib.metadata also takes the first distribution of a name on the path."""
     both = [f"{site}/{name}.dist-info/RECORD" for site, name in ((OWN, "p-1"), (GIL, "p-1"), (GIL, "q-1"))]
     assert paths_found("foreign-tree", "3.13t", contents_with(*both)) == {f"{GIL}/p-1.dist-info/RECORD"}
 
 
 @pytest.mark.parametrize(
-    ("python", "path", "goes"),
+    ("python", "path", "is_dropped"),
     [
         pytest.param("3.13t", in_cache("lib/python3.13", f"m.{TAG}.pyc"), True, id="outside-site-packages"),
         pytest.param("3.13t", in_cache("lib/python3.13/site-packages", "m.cpython-312.pyc"), False, id="any-tag"),
@@ -102,12 +102,12 @@ def test_metadata_of_the_same_name_is_shadowed() -> None:
         pytest.param("3.13t", in_cache("lib64/python3.13/site-packages", f"m.{TAG}.pyc"), False, id="lib64"),
     ],
 )
-def test_which_trees_a_free_threaded_python_imports_from(python: str, path: str, goes: bool | None) -> None:
+def test_which_trees_a_free_threaded_python_imports_from(python: str, path: str, is_dropped: bool | None) -> None:
     actions = [finding.action for finding in findings_of("foreign-path", python, contents_with(path))]
-    assert actions == ([] if goes is None else [Action.DROP if goes else Action.REPORT])
+    assert actions == ([] if is_dropped is None else [Action.DROP if is_dropped else Action.REPORT])
 
 
-def test_another_tag_goes_although_nothing_shadows_its_module() -> None:
+def test_another_tag_is_dropped_even_if_nothing_shadows_it() -> None:
     path = in_cache(GIL, "m.cpython-312.pyc")
     assert paths_found("foreign-tag", "3.13t", contents_with(f"{GIL}/m.py", path)) == {path}
 
@@ -120,7 +120,7 @@ ENTRIES = st.sampled_from(
 
 
 def importable(entries: list[str]) -> Iterator[str]:
-    """Yield the file of every module that importlib finds on a path, in packages as deep as they go."""
+    """Yield the file of every module that importlib finds on a path, including those in packages."""
     pending = [entries]
     while pending:
         path = pending.pop()
@@ -150,12 +150,12 @@ def test_no_module_that_importlib_finds_is_dropped(own: set[str], gil: set[str])
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(entry.data)
         sys.path_importer_cache.clear()
-        found_files = set(importable([str(root / OWN), str(root / GIL)]))
-        imported = {os.path.relpath(importlib.util.cache_from_source(origin), root) for origin in found_files}
+        loaded = set(importable([str(root / OWN), str(root / GIL)]))
+        imported = {os.path.relpath(importlib.util.cache_from_source(origin), root) for origin in loaded}
         spec = PackageSpec("demo", depends=conda_forge("3.13", "cp313t"), files=files)
         result = check(write_package(spec, Path(directory), level=1))
-    gone = {finding.path for finding in result.findings if finding.action is Action.DROP}
-    assert not gone & imported
+    dropped = {finding.path for finding in result.findings if finding.action is Action.DROP}
+    assert not dropped & imported
     shadowed = {path for path in caches if path.startswith(GIL)} - imported
-    # More stays than has to: a regular package of one directory may shadow only a part of the other's.
-    assert gone <= shadowed
+    # Some shadowed files are kept as well: a regular package may shadow only a part of the other one.
+    assert dropped <= shadowed

@@ -132,7 +132,7 @@ def parse_listing(raw: bytes) -> Listing:
 
 
 def _decode_document(raw: bytes) -> tuple[str, Any]:
-    """Return the text of a listing, and the JSON value that it holds."""
+    """Return the text of a listing and its JSON value. Raises BadMetadata if it cannot be parsed."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

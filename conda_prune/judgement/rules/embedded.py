@@ -14,9 +14,9 @@ def embedded(contents: Contents, variant: Variant) -> Findings:
     Causes: the package ships a Python of its own. It is recognized by the files that CPython itself looks for (`os.py`
     next to `encodings/`, `pyvenv.cfg`, `python3*.dll`, `python*._pth`), or by a directory's name.
 
-    Fix: none. The files are never dropped, since that interpreter imports them.
+    Fix: nothing. The files are never dropped, since that interpreter imports them.
 
-    Prevention: none needed.
+    Prevention: there is nothing to prevent.
     """
     if variant.kind not in ("exact", "any", "none"):
         return

@@ -31,16 +31,16 @@ def foreign_tree(contents: Contents, variant: Variant) -> Findings:
 
 
 def remainder(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> Remainder | None:
-    """Return how much of other Pythons' trees remains."""
-    left = [finding for finding in foreign_tree(contents, variant) if not keeps(finding.path)]
-    if not left:
+    """Return how much of other Pythons' trees remains in a package, or None if nothing does."""
+    remaining = [finding for finding in foreign_tree(contents, variant) if not keeps(finding.path)]
+    if not remaining:
         return None
-    size = sum(finding.size for finding in left)
-    return Remainder("foreign-tree", len(left), size, f"{_remains(len(left), size)}: --extend-select foreign-tree")
+    files, size = len(remaining), sum(finding.size for finding in remaining)
+    return Remainder("foreign-tree", files, size, f"{_remains(files, size)}: --extend-select foreign-tree")
 
 
 def remains(files: int, size: int) -> str:
-    """Return how much of other Pythons' trees remains in all packages of a run, in words."""
+    """Return a sentence on how much of other Pythons' trees remains in all packages of a run."""
     return f"{_remains(files, size)}: use --extend-select foreign-tree to drop {'it' if files == 1 else 'them'}"
 
 

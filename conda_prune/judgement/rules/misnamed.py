@@ -14,7 +14,7 @@ def misnamed(contents: Contents, variant: Variant) -> Findings:
 
     Causes: the file was renamed or overwritten, or the Python was patched to use another tag.
 
-    Fix: none. Python ignores the file and compiles the source again.
+    Fix: nothing. Python ignores the file and compiles the source again.
 
     Prevention: compile with the Python that will import the files.
     """

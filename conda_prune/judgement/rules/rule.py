@@ -46,11 +46,11 @@ class Rule(NamedTuple):
     corrected listings need none: the plan makes these edits from the findings' actions.
     """
     remainder: Callable[[Contents, Variant, Callable[[str], bool]], Remainder | None] | None = None
-    """What it would find in what remains, if it neither runs nor is ignored. The last argument returns whether the user
-    keeps a path.
+    """Returns what it would find in the files that are kept, or None. It is used if the rule neither runs nor is
+    ignored. The last argument returns whether the user keeps a path.
     """
     remains: Callable[[int, int], str] | None = None
-    """Says how many files remain, and how many bytes, in all packages of a run."""
+    """Returns a sentence about all packages of a run, given how many files remain and how many bytes these have."""
     not_in_prefix: str = ""
     """Why it cannot judge a build's prefix; empty if it can."""
     preposition: str = ""

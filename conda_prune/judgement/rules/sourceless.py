@@ -13,10 +13,10 @@ def sourceless(contents: Contents, variant: Variant) -> Findings:
 
     Causes: the package ships only compiled code, often on purpose (prefix-dev/rattler-build #1191).
 
-    Fix: none. Outside of other Pythons' trees, such a file is never dropped: it is the only copy of the module, and
+    Fix: nothing. Outside of other Pythons' trees, such a file is never dropped: it is the only copy of the module, and
     Python imports it.
 
-    Prevention: none needed.
+    Prevention: there is nothing to prevent.
     """
     for bytecode in contents.bytecode:
         if not bytecode.cached and not bytecode.leftover and not has_source(bytecode, contents):

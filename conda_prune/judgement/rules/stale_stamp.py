@@ -87,7 +87,7 @@ def needed_content(contents: Contents) -> frozenset[str]:
 
 
 def remainder(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> Remainder | None:
-    """Return how many of the bytecode files Python will ignore; None if none, or without the payload."""
+    """Return how many bytecode files Python will ignore; None if there are none, or if the payload was not read."""
     if not contents.complete:
         return None
     from ..stamps import stamps
@@ -102,7 +102,7 @@ def remainder(contents: Contents, variant: Variant, keeps: Callable[[str], bool]
 
 
 def remains(files: int, size: int) -> str:
-    """Return how many bytecode files Python will ignore in all packages of a run, in words."""
+    """Return a sentence on how many bytecode files Python will ignore in all packages of a run."""
     return f"Python will ignore {plural(files, 'kept bytecode file')}: see conda-prune explain stale-stamp"
 
 

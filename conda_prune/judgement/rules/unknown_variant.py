@@ -18,7 +18,7 @@ def unknown_variant(contents: Contents, variant: Variant) -> Findings:
     the build string), files in versioned trees such as `lib/python3.11` are judged by it. Other files are not: the
     package may be installed next to another Python, which imports them.
 
-    Fix: none. Use `--python 3.11` to say which Python the package is for.
+    Fix: nothing. Use `--python 3.11` to say which Python the package is for.
 
     Prevention: depend on one minor version of Python, as the run exports of conda-forge's python do for packages that
     are not noarch.

@@ -1,4 +1,4 @@
-"""Dropped files are removed from listings, in whichever form these name them."""
+"""Dropped files are removed from listings, however their names are written."""
 
 from __future__ import annotations
 

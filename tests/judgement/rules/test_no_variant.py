@@ -65,7 +65,7 @@ from ..builders import (
             keeps=[
                 "lib/python3.12/os.py",
                 "lib/python3.12/encodings/__init__.py",
-                in_cache("lib/python3.12/site-packages", "gone.cpython-312.pyc"),
+                in_cache("lib/python3.12/site-packages", "removed.cpython-312.pyc"),
             ],
         ),
         case(

@@ -57,7 +57,7 @@ def test_a_listing_that_disagrees_is_corrected(change: Any, expected: dict[str, 
     files: dict[str, AnyEntry] = {"share/x": b"x", "share/l": Symlink("x")}
     path = write(tmp_path, files, paths_json=with_listing(change))
     before = read_entries(path)
-    assert check(path).findings == (), "without the payload, nothing is known"
+    assert check(path).findings == (), "without the payload, nothing is found"
     assert actions_of(fix_and_recheck(path)) == expected
     after = read_entries(path)
     for name in before.keys() | after.keys() - expected.keys():
@@ -69,7 +69,7 @@ def test_a_listing_that_disagrees_is_corrected(change: Any, expected: dict[str, 
         stated = after[name].keys()
         assert after[name] == {key: value for key, value in true[name].items() if key in stated} | (
             {"size_in_bytes": 1} if name == "share/l" else {}
-        ), "what is stated is true (CEP 34: of a softlink, of its target)"
+        ), "all values are right (CEP 34: those of a softlink are its target's)"
     assert expected.keys() - true.keys() == expected.keys() - after.keys()
 
 
@@ -80,14 +80,14 @@ def test_an_ignored_entry_is_not_corrected(tmp_path: Path) -> None:
     path = write(tmp_path, {"share/x": b"x", STRAY: CONTENT, record: names.encode()}, paths_json=wrong)
     assert actions_of(fix(path, in_place=True, ignore=["stale-listing"])) == {STRAY: "drop"}
     assert read_entries(path)["share/x"]["size_in_bytes"] == 9
-    assert read_files(path)[record] == b"m/a.py,,\n", "though entries of files that change are written anew"
+    assert read_files(path)[record] == b"m/a.py,,\n", "entries of files that change are still updated"
     assert read_entries(path)[record]["size_in_bytes"] == len(b"m/a.py,,\n")
 
 
 def test_a_new_entry_of_a_link_describes_its_target(tmp_path: Path) -> None:
-    """CEP 34: size and hash of a softlink are those of its target."""
-    gone = with_listing(lambda by, all_: (all_.remove(by["share/l"]), all_.remove(by["share/n"])))
-    path = write(tmp_path, {"share/x": b"xyz", "share/l": Symlink("x"), "share/n": Symlink("no")}, paths_json=gone)
+    """CEP 34: the size and hash of a softlink are those of its target."""
+    unlisted = with_listing(lambda by, all_: (all_.remove(by["share/l"]), all_.remove(by["share/n"])))
+    path = write(tmp_path, {"share/x": b"xyz", "share/l": Symlink("x"), "share/n": Symlink("no")}, paths_json=unlisted)
     fix_and_recheck(path)
     listed = read_entries(path)
     assert listed["share/l"] == {**listed["share/x"], "_path": "share/l", "path_type": "softlink"}
