@@ -147,7 +147,8 @@ def stamped(count: int) -> dict[str, AnyEntry]:
     sources = [f"{SITE}/s/m{number}.py" for number in range(count)]
     bytecode = pyc("cpython-311", size=100, source=b"x = 1")
     stale = bytecode[:8] + struct.pack("<I", BUILD_TIME + 60) + bytecode[12:]
-    return dict.fromkeys(sources, "x = 1") | {cached(source, "cpython-311"): stale for source in sources}
+    files: dict[str, AnyEntry] = dict.fromkeys(sources, "x = 1")
+    return files | {cached(source, "cpython-311"): stale for source in sources}
 
 
 def inode_paths(count: int) -> PackageSpec:
