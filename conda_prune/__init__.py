@@ -8,21 +8,20 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from .errors import PruneError
-from .model import (
-    Action,
-    Compression,
-    Finding,
-    Format,
-    Limits,
-    Result,
-    Size,
-    Variant,
-)
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .errors import PruneError
+    from .model import (
+        Action,
+        Compression,
+        Finding,
+        Format,
+        Limits,
+        Result,
+        Size,
+        Variant,
+    )
     from .operations.diff import Difference
 
 __version__ = "0.1.0"
@@ -40,6 +39,16 @@ __all__ = [
     "diff",
     "fix",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public type when it is first used: conda imports this package at each start, for its plugin."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import errors, model
+
+    value = globals()[name] = getattr(errors if name == "PruneError" else model, name)
+    return value
 
 
 def check(  # noqa: PLR0913 (options by keyword, as on the command line)
@@ -166,6 +175,8 @@ def diff(  # noqa: PLR0913 (options by keyword, as on the command line)
 @contextmanager
 def _add_path_to_errors(path: str) -> Iterator[None]:
     """Add to each PruneError the path of the package that it is about."""
+    from .errors import PruneError
+
     try:
         yield
     except PruneError as error:

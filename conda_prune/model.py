@@ -185,6 +185,18 @@ class Finding(NamedTuple):
     quiet: bool = False
 
 
+class Remainder(NamedTuple):
+    """What a rule that nobody asked for leaves alone: how many files of its kind, and their size in bytes.
+
+    `text` says so for one package; `rule_of(kind).remains` says it for many.
+    """
+
+    kind: str
+    files: int
+    size: int
+    text: str
+
+
 Fact: TypeAlias = Literal["version", "implementation", "threading"]
 """Something that is known about a Python; `threading` is whether it is free-threaded."""
 
@@ -258,6 +270,7 @@ class Plan(NamedTuple):
     needs: frozenset[str] = frozenset()
     needs_payload: bool = False
     unused_keep: tuple[str, ...] = ()
+    remainders: tuple[Remainder, ...] = ()
 
 
 class Size(NamedTuple):
@@ -292,13 +305,14 @@ class Result:
     """What became of one package: what `check` and `fix` return, and what every report prints.
 
     `status`: `clean` (nothing to do, nothing written), `findings` (something would be repaired), `fixed`, `refused`
-    (contradictory evidence; untouched) or `error` (`error` says why; untouched). `indexed` is a channel's index, whose
-    `records` were refreshed after the packages; from Python, the records are in the package's own result. `unused_keep`
-    are the globs of `keep` that match none of its files.
+    (contradictory evidence; untouched) or `error` (`error` says why; untouched). `skipped` is a package that
+    an audit's options leave out (`error` says why). `indexed` is a channel's index, whose `records` were refreshed
+    after the packages; from Python, the records are in the package's own result. `unused_keep` are the globs of `keep`
+    that match none of its files.
     """
 
     path: str
-    status: Literal["clean", "findings", "fixed", "refused", "error", "indexed"]
+    status: Literal["clean", "findings", "fixed", "refused", "error", "skipped", "indexed"]
     format: Format | None = None
     name: str = ""
     version: str = ""
@@ -318,3 +332,4 @@ class Result:
     warnings: tuple[str, ...] = field(default=())
     records: tuple[IndexRecord, ...] = ()
     unused_keep: tuple[str, ...] = ()
+    remainders: tuple[Remainder, ...] = ()

@@ -204,6 +204,17 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
+def is_locked_elsewhere(descriptor: int) -> bool:
+    """Lock an open file for this process, if the system can; return whether another process has it locked."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError) as error:
+        return isinstance(error, OSError) and error.errno == errno.EWOULDBLOCK
+    return False
+
+
 def is_at(descriptor: int, path: str, dir_fd: int | None = None) -> bool:
     """Return whether a path still leads to an open file."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from conda_prune.report.documentation import explain, kinds
+from conda_prune.report.explanation import explain, kinds
 
 MARK = "<!-- conda-prune explain --all -->"
 

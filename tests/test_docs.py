@@ -36,7 +36,7 @@ from conda_prune.cli.exit_codes import ExitCode
 from conda_prune.judgement.options import KINDS
 from conda_prune.judgement.rules import RULES
 from conda_prune.model import Source
-from conda_prune.report.documentation import explain, kinds
+from conda_prune.report.explanation import explain, kinds
 from conda_prune.report.json_report import as_object
 
 from .command_lines import find_commands, parse, run_conda_prune

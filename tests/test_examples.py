@@ -39,6 +39,7 @@ ACTION = REPOSITORY / "action.yml"
 CI = REPOSITORY / ".github" / "workflows" / "ci.yml"
 RELEASE = REPOSITORY / ".github" / "workflows" / "release.yml"
 WORKFLOW = EXAMPLES / "github" / "workflow.yml"
+AUDIT_WORKFLOW = EXAMPLES / "github" / "audit.yml"
 GITLAB = EXAMPLES / "gitlab" / ".gitlab-ci.yml"
 TEXTS = sorted(path for path in [ACTION, *EXAMPLES.rglob("*")] if path.is_file() and path.suffix != ".py")
 
@@ -55,6 +56,7 @@ def load(path: Path) -> Any:
         pytest.param(CI, "github-workflows", id="ci.yml"),
         pytest.param(RELEASE, "github-workflows", id="release.yml"),
         pytest.param(WORKFLOW, "github-workflows", id="workflow.yml"),
+        pytest.param(AUDIT_WORKFLOW, "github-workflows", id="audit.yml"),
         pytest.param(ACTION, "github-actions", id="action.yml"),
         pytest.param(GITLAB, "gitlab-ci", id=".gitlab-ci.yml"),
     ],
@@ -75,7 +77,7 @@ def test_a_wrong_ci_file_is_not_valid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(REPOSITORY).as_posix())
 def test_every_command_in_the_examples_exists(path: Path) -> None:
     for command in find_commands(path.read_text(encoding="utf-8")):
-        parse(command.replace("$COMMAND", "check"), path.name)
+        parse(command.replace("$COMMAND", "check").replace("$PART", "1"), path.name)
 
 
 def test_each_example_runs_conda_prune() -> None:
@@ -207,9 +209,17 @@ class Runner:
     directory: Path
     libraries: Path
 
+    def outputs(self) -> dict[str, str]:
+        """Return the outputs that the last step has set, by the names that the action gives them."""
+        lines = (self.directory / "outputs").read_text(encoding="utf-8").splitlines()
+        given = {f"steps.run.outputs.{name}": value for name, _, value in (line.partition("=") for line in lines)}
+        return {name: expanded(output["value"], given) for name, output in load(ACTION)["outputs"].items()}
+
     def run(self, step: Mapping[str, Any], **inputs: str) -> tuple[int, str]:
         """Run a step of the action; return its exit code and what it printed."""
+        inputs = {name.replace("_", "-"): value for name, value in inputs.items()}
         defaults = {name: str(given.get("default", "")) for name, given in load(ACTION)["inputs"].items()}
+        (self.directory / "outputs").write_text("", encoding="utf-8")
         assert inputs.keys() <= defaults.keys()
         values = {f"inputs.{name}": value for name, value in (defaults | inputs).items()}
         values["github.action_path"] = str(REPOSITORY)
@@ -217,6 +227,7 @@ class Runner:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "RUNNER_TEMP": str(self.directory / "temp"),
             "GITHUB_STEP_SUMMARY": str(self.directory / "summary.md"),
+            "GITHUB_OUTPUT": str(self.directory / "outputs"),
             "GITHUB_ACTIONS": "true",
             "GITHUB_WORKSPACE": str(self.directory),
             # pip must not download anything: everything is installed already.
@@ -249,6 +260,10 @@ def expanded(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$\{\{(.*?)\}\}", value, text)
 
 
+def annotation_levels(printed: str) -> list[str]:
+    return re.findall(r"^::(error|warning|notice)\b", printed, re.MULTILINE)
+
+
 @needs_bash
 def test_the_action_repairs_and_then_passes(wheel: Path, wheel_commands: Path, tmp_path: Path) -> None:
     shutil.copytree(SEED, tmp_path / "output" / "linux-64")
@@ -263,16 +278,32 @@ def test_the_action_repairs_and_then_passes(wheel: Path, wheel_commands: Path, t
 
     code, printed = runner.run(work)
     assert code == 1, printed
-    annotations = [line for line in printed.splitlines() if re.match(r"::(error|warning|notice)\b", line)]
-    assert len(annotations) == len(STRAY)
+    assert annotation_levels(printed) == ["error"] * len(STRAY)
+    stray = sum(len(seed.stray) for seed in STRAY)
+    assert runner.outputs() == {"findings": str(stray), "fixed": "0", "failed": "0", "bytes-saved": "0"}
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8").replace("\\", "")
     assert all(seed.path.name in summary for seed in STRAY)
 
+    code, printed = runner.run(work, fail_on="error")
+    assert (code, annotation_levels(printed)) == (0, ["warning"] * len(STRAY)), printed
+
     code, printed = runner.run(work, command="fix", arguments="--threads 1 --backup .orig")
     assert code == 0, printed
-    assert len(list(tmp_path.glob("output/linux-64/*.orig"))) == len(STRAY)
+    backups = list(tmp_path.glob("output/linux-64/*.orig"))
+    assert len(backups) == len(STRAY)
+    saved = sum(backup.stat().st_size - backup.with_suffix("").stat().st_size for backup in backups)
+    assert runner.outputs() == {
+        "findings": str(stray), "fixed": str(len(STRAY)), "failed": "0", "bytes-saved": str(saved)
+    }  # fmt: skip
     code, printed = runner.run(work, paths="output/*\n\noutput/*/*.conda\n")
     assert code == 0, printed
+    assert runner.outputs() == dict.fromkeys(load(ACTION)["outputs"], "0")
+
+    (tmp_path / "output" / "linux-64" / "broken.conda").write_bytes(b"PK")
+    for fail_on, expected, level in [("findings", 3, "error"), ("error", 3, "error"), ("never", 0, "warning")]:
+        code, printed = runner.run(work, fail_on=fail_on)
+        levels = [found for found in annotation_levels(printed) if found != "notice"]
+        assert (code, levels, runner.outputs()["failed"]) == (expected, [level], "1"), printed
 
     # A skipped build creates nothing, not even the directory.
     code, printed = runner.run(work, command="fix", paths="skipped")
@@ -280,6 +311,10 @@ def test_the_action_repairs_and_then_passes(wheel: Path, wheel_commands: Path, t
 
     code, printed = runner.run(work, command="mend")
     assert (code, "neither check nor fix" in printed) == (2, True)
+    code, printed = runner.run(work, fail_on="always")
+    assert (code, "neither findings, error nor never" in printed) == (2, True)
+    code, printed = runner.run(work, arguments="--no-such-option", fail_on="never")
+    assert code == 2, printed
 
 
 RECIPE = """

@@ -33,12 +33,16 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "operations", "channel", "rewrite", "archive", "compression", "judgement", "suggestions", "system", *SHARED
     ),
     "report": ("report", "operations", "judgement", "quantities", "suggestions", *SHARED),
+    "audit": (
+        "audit", "report", "operations", "judgement", "quantities", "isolation", "system", "__init__", *SHARED
+    ),
     "__init__": ("operations", *SHARED),
     "cli": (
-        "cli", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement", "interruption",
-        "isolation", "suggestions", "system", "__init__", *SHARED,
+        "cli", "audit", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement",
+        "interruption", "isolation", "suggestions", "system", "__init__", *SHARED,
     ),
     "__main__": ("cli",),
+    "integrations": ("cli", "interruption", "isolation"),
 }  # fmt: skip
 """Which top-level modules each may import; a name that is not a key has no place in the architecture."""
 
@@ -46,15 +50,18 @@ DOORS: dict[str, tuple[str, ...]] = {
     "zstandard": (
         "operations/diff_reading.py",
         "compression/zstd/",
-        "compression/settings.py",
+        "compression/level_recovery.py",
         "rewrite/verify.py",
         "channel/compressed.py",
     ),
     "libarchive": ("rewrite/verify.py",),
-    "rattler": ("judgement/variant/specs.py", "channel/indexer.py"),
+    "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
+    "distributed": ("audit/cluster.py",),
     "click": ("cli/", "report/progress.py"),
     "yaml": ("judgement/variant/evidence.py",),
+    "conda": ("integrations/conda.py",),
+    "conda_build": ("integrations/conda.py",),
 }
 
 IMPURE = {"os", "sys", "time", "datetime", "pathlib", "subprocess", "tempfile", "socket", "random", "shutil", "logging"}
@@ -139,6 +146,23 @@ def test_what_is_public_says_what_it_promises(path: Path) -> None:
 
 def test_the_layers_exist() -> None:
     assert {floor_of(path) for path in modules()} >= {"judgement", "archive", "report", "cli", "operations"}
+
+
+@pytest.mark.parametrize("path", [ROOT / "__init__.py", *ROOT.glob("integrations/*.py")], ids=name_of)
+def test_what_conda_imports_at_its_start_is_light(path: Path) -> None:
+    if path.stem == "conda_command":
+        return  # It runs in a process of its own.
+    tree = ast.parse(path.read_text("utf-8"))
+    imported = {name for node in tree.body for name in imported_at_start(node)}
+    light = {"__future__", "collections", "contextlib", "os", "sys", "typing", "conda"}
+    assert imported <= light, f"{name_of(path)} imports {', '.join(sorted(imported - light))} when conda starts"
+
+
+def imported_at_start(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield "." * node.level or (node.module or "").partition(".")[0]
 
 
 def test_no_modules_import_each_other() -> None:

@@ -548,7 +548,7 @@ def test_too_little_memory_is_reported_in_one_line(tmp_path: Path, format_: Form
     while True:
         first.write_bytes(before_first)
         command = [sys.executable, "-c", LEAN, str(more), str(first), str(package)]
-        more += (16 if format_ == ".tar.bz2" else 6) << 20
+        more += (16 if format_ == ".tar.bz2" else 3) << 20
         try:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
         except subprocess.TimeoutExpired:

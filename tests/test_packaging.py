@@ -94,6 +94,7 @@ def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if not name.startswith(metadata)} == {
         *code,
         "conda_prune/py.typed",
+        "conda_prune/report/diff_schema.json",
         "conda_prune/report/schema.json",
     }
     assert f"{metadata}/licenses/LICENSE" in names
@@ -132,6 +133,17 @@ def modules_of(name: str) -> set[str]:
     return {Path(path.parts[0]).name.partition(".")[0] for path in distribution(name).files or ()}
 
 
+EXTRAS = ("dask",)
+"""The optional dependencies that conda-prune itself imports; the others are for working on it."""
+
+
+def optional() -> set[str]:
+    """Return the names of the dependencies in EXTRAS."""
+    extras = project()["optional-dependencies"]
+    assert isinstance(extras, dict)
+    return {Requirement(text).name.lower() for extra in EXTRAS for text in extras[extra]}
+
+
 def declared() -> dict[str, str]:
     """Return the version bounds of the dependencies in pyproject.toml by name, without markers."""
     dependencies = project()["dependencies"]
@@ -141,8 +153,9 @@ def declared() -> dict[str, str]:
 
 def test_every_imported_module_is_declared() -> None:
     # tomli is imported by name, and only if the standard library has no tomllib.
-    needed = {name: modules_of(name) for name in declared().keys() - {"tomli"}}
-    assert imported() <= set().union(*needed.values())
+    needed = {name: modules_of(name) for name in (declared().keys() - {"tomli"}) | optional()}
+    # The plugin is imported by conda.
+    assert imported() - {"conda", "conda_build"} <= set().union(*needed.values())
     assert [name for name, modules in needed.items() if not modules & imported()] == []
 
 
@@ -159,5 +172,4 @@ def test_the_recipe_matches_pyproject() -> None:
     # Only Python 3.10 needs tomli, but a noarch package cannot express that.
     wanted = {CONDA_NAMES.get(name, name): bound for name, bound in declared().items()}
     assert run == wanted
-    (entry,) = recipe["build"]["python"]["entry_points"]
-    assert dict([entry.split(" = ")]) == metadata["scripts"]
+    assert dict(entry.split(" = ") for entry in recipe["build"]["python"]["entry_points"]) == metadata["scripts"]

@@ -26,7 +26,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
 HEAD = """# Error messages
 
 An error ends the work on its package and on no other: this package and its directory are unchanged, the other packages
-are done, and the exit code is 3. Standard error gets one line: the package, what is wrong, the evidence, and what to do.
+are done, and the exit code is 3. Standard error gets one line: the package, what is wrong, the evidence and what to do.
 With `--format json`, the same text is the `error` of the package.
 
 Every line below was produced by an input of the tests: a damaged or crafted package, or special circumstances. The page

@@ -31,23 +31,32 @@ ROOT = Path(__file__).parent.parent
 TESTED_BY = {
     "judgement/test_bytecode.py": ("judgement/bytecode.py",),
     "judgement/test_links.py": ("judgement/links.py",),
-    "judgement/test_plan.py": (
-        "judgement/plan.py",
-        "judgement/closure.py",
-        "judgement/contents.py",
-        "judgement/listings/disagreements.py",
-        "judgement/listings/edits.py",
-        "judgement/options.py",
-    ),
+    "judgement/test_plan.py": ("judgement/plan.py", "judgement/contents.py", "judgement/options.py"),
+    "judgement/test_closure.py": ("judgement/closure.py",),
+    "judgement/test_hard_links.py": ("judgement/hard_links.py",),
     "judgement/test_interpreters.py": ("judgement/interpreters.py", "judgement/landmarks.py"),
     "judgement/test_reachability.py": ("judgement/reachability.py",),
     "judgement/test_shadowing.py": ("judgement/shadowing.py",),
     "judgement/rules/test_rules.py": (
         "judgement/foreign_trees.py",
         "judgement/locations.py",
-        *(f"judgement/rules/{path.name}" for path in sorted((ROOT / "conda_prune/judgement/rules").glob("[a-z]*.py"))),
+        "judgement/rules/rule.py",
     ),
-    "judgement/rules/test_stale_stamp.py": ("judgement/stamps.py", "judgement/source_hash.py"),
+    **{
+        f"judgement/rules/test_{path.stem}.py": (f"judgement/rules/{path.name}",)
+        for path in sorted((ROOT / "conda_prune/judgement/rules").glob("[a-z]*.py"))
+        if path.stem not in ("rule", "stale_listing", "stale_stamp")
+    },
+    "judgement/rules/test_stale_listing.py": (
+        "judgement/rules/stale_listing.py",
+        "judgement/listings/disagreements.py",
+        "judgement/listings/edits.py",
+    ),
+    "judgement/rules/test_stale_stamp.py": (
+        "judgement/rules/stale_stamp.py",
+        "judgement/stamps.py",
+        "judgement/source_hash.py",
+    ),
     "judgement/listings/test_line_lists.py": ("judgement/listings/line_lists.py",),
     "judgement/listings/test_paths_json.py": (
         "judgement/listings/paths_json.py",

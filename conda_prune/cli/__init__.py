@@ -31,6 +31,7 @@ COMMANDS = {
     "show": "show",
     "diff": "diff",
     "prefix": "prefix",
+    "audit": "audit",
     "explain": "explain",
     "report": "report",
     "config": "config",
@@ -145,8 +146,8 @@ def cli() -> None:
 _restore_help(cli)
 
 
-def main() -> NoReturn:
-    """Run the command line, and end the process with its exit code.
+def main(program: str | None = None) -> NoReturn:
+    """Run the command line, and end the process with its exit code. `program` is what its messages call it.
 
     The work is finished even if standard output or standard error fails. The exit code then reports the failure; it is
     never 0 or 1 by accident. The process ends without shutting the interpreter down, which would take as long as
@@ -158,7 +159,7 @@ def main() -> NoReturn:
     sys.stdout = streams.standard_stream(sys.stdout, 1)
     sys.stderr = streams.standard_stream(sys.stderr, 2)
     try:
-        code = run()
+        code = run(program or _program())
     except Exception:
         import traceback
 
@@ -170,6 +171,12 @@ def main() -> NoReturn:
     code = _check_output(code)
     sys.stderr.flush()
     os._exit(code)
+
+
+def _program() -> str | None:
+    """Return what messages call the program; None for the name of its executable."""
+    # `pixi prune` runs pixi-prune.
+    return "pixi prune" if os.path.basename(sys.argv[0]) in ("pixi-prune", "pixi-prune.exe") else None
 
 
 def _check_output(code: int) -> int:
@@ -189,14 +196,14 @@ def _check_output(code: int) -> int:
     return ExitCode.FAILED if code in (ExitCode.OK, ExitCode.FINDINGS) else code
 
 
-def run() -> int:
-    """Run the command line, and return its exit code.
+def run(program: str | None = None) -> int:
+    """Run the command line, and return its exit code. `program` is what its messages call it.
 
     An interruption unwinds the stack, which removes temporary files, and returns 130 or 143 (see `interruption`).
     """
     interruption.raise_at_signals()
     try:
-        code = cli(standalone_mode=False) or ExitCode.OK
+        code = cli(prog_name=program, standalone_mode=False) or ExitCode.OK
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     except click.exceptions.Abort:

@@ -11,7 +11,12 @@ import click
 from .configurable_command import ConfigurableCommand
 from .exit_codes import exit_code, exit_codes_help
 from .limits import limit_options, limits_of
-from .many_packages import PackageWork, failed, hides_progress, work_on
+from .many_packages import (
+    PackageWork,
+    failed,
+    hides_progress,
+    work_on,
+)
 from .options import (
     complete_paths,
     judgement_options,

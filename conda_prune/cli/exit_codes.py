@@ -69,6 +69,12 @@ _COMMANDS: dict[str, dict[ExitCode, str]] = {
         ExitCode.OK: "shown",
         ExitCode.USAGE: "wrong usage, or an invalid configuration file or variable",
     },
+    "audit": {
+        ExitCode.OK: "every package was judged or skipped, whatever was found",
+        ExitCode.USAGE: "wrong usage or configuration, or no package found",
+        ExitCode.FAILED: "a package or a source could not be read or contradicts itself, or results were not written",
+        ExitCode.INTERRUPTED: "interrupted (Ctrl-C); the results file has every result so far",
+    },
     "report": {
         ExitCode.OK: "every file was read, regardless of the results in it",
         ExitCode.USAGE: "wrong usage",

@@ -13,7 +13,12 @@ from .configurable_command import ConfigurableCommand
 from .exit_codes import exit_codes_help
 from .limits import limit_options, limits_of
 from .many_packages import PackageWork, hides_progress, work_on
-from .options import complete_paths, judgement_options, options_of, report_options
+from .options import (
+    complete_paths,
+    judgement_options,
+    options_of,
+    report_options,
+)
 from .targets import search_for_packages, search_options
 
 if TYPE_CHECKING:

@@ -113,7 +113,9 @@ def work_on(
     from ..system import split_cores
 
     packages = search_result.packages
-    output = open_output(work.command, flags, [package.path for package in packages])
+    named = () if flags["files_from"] is not None or "-" in paths else paths
+    repair = ("fix --in-place", *named) if named and work.command == "check" else ()
+    output = open_output(work.command, flags, [package.path for package in packages], repair=repair)
     jobs, threads = split_cores(len(packages), flags["jobs"], work.threads)
     work = replace(work, threads=threads)
     writes = work.fix_options is not None and not work.fix_options.dry_run

@@ -135,10 +135,13 @@ def origin(flag: str) -> str:
     return f"--{flag.replace('_', '-')}"
 
 
-def open_output(command: str, flags: dict[str, Any], inputs: Sequence[str] = ()) -> Output:
+def open_output(
+    command: str, flags: dict[str, Any], inputs: Sequence[str] = (), *, repair: Sequence[str] = ()
+) -> Output:
     """Return the output that the report options describe. Raises click's UsageError if that is not possible.
 
-    `inputs` are the files that the command reads. None of them is overwritten.
+    `inputs` are the files that the command reads. None of them is overwritten. `repair` are the words of the command
+    that repairs what is found, before and after its options: `("fix --in-place", "output/")`.
     """
     from .. import __version__
     from ..report.output import Output, Style
@@ -149,19 +152,35 @@ def open_output(command: str, flags: dict[str, Any], inputs: Sequence[str] = ())
 
         click.echo(f"configuration: {escaped(config)}", err=True)
     colors = {"always": True, "never": False}.get(flags["color"])
-    style = Style(command, colors, flags["quiet"], flags["verbose"], _fix_arguments(flags), __version__)
+    arguments = _fix_arguments(flags)
+    style = Style(
+        command, colors, flags["quiet"], flags["verbose"], arguments, __version__, _repair_command(repair, arguments)
+    )
     try:
         return Output(style, flags["formats"], [*inputs, *filter(None, (config, flags.get("files_from")))])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
 
+def _repair_command(repair: Sequence[str], arguments: str) -> str:
+    """Return the command that repairs what is found; empty if one of its paths cannot be typed."""
+    if not repair:
+        return ""
+    from ..report.text import shell_quoted
+
+    name, *paths = repair
+    quoted = [shell_quoted(path) for path in paths]
+    if None in quoted:
+        return ""
+    return " ".join(filter(None, ("conda-prune", name, arguments, *quoted)))
+
+
 def _fix_arguments(flags: dict[str, Any]) -> str:
     """Return the options to type for a `fix` with the same judgement. It reads the configuration file by itself."""
     context = click.get_current_context()
     words = []
-    for flag in ("python", "select", "extend_select", "ignore", "keep"):
-        if context.get_parameter_source(flag) is ParameterSource.COMMANDLINE:
+    for flag in ("python", "select", "extend_select", "ignore", "keep", "exclude"):
+        if flag in flags and context.get_parameter_source(flag) is ParameterSource.COMMANDLINE:
             values = flags[flag] if isinstance(flags[flag], tuple) else (flags[flag],)
             words += [word for value in values for word in (f"--{flag.replace('_', '-')}", value)]
     if not words:

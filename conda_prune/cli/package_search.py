@@ -212,9 +212,9 @@ class _Search:
 
 
 def _is_wanted(name: str, below: str, wanted: _Glob | None, *, is_directory: bool) -> bool:
-    """Return whether a search goes into a directory, or takes a file, of this name and path below the searched one."""
+    """Return whether to search a directory or to add a file, at the path `below` relative to the searched directory."""
     if is_directory:
-        # A directory that a killed run left behind. Its packages still exist under their real names.
+        # A directory that a killed run left behind is skipped. Its packages still exist under their real names.
         return not name.startswith(_TEMPORARY_PREFIX) and (wanted is None or wanted.may_match_below(below.split("/")))
     return name.endswith(_ENDINGS) and (wanted is None or wanted.matches(below.split("/")))
 

@@ -53,7 +53,8 @@ def prefix(directory: str | None, fix: bool, **flags: Any) -> None:
     if not path:
         raise click.UsageError("name a prefix, because PREFIX is not set (it is set in a build)")
     options = options_of(flags)
-    with open_output("fix" if fix else "check", flags) as output:
+    repair = () if fix else ("prefix --fix", path)
+    with open_output("fix" if fix else "check", flags, repair=repair) as output:
         output.begin([path])
         try:
             result = judge_prefix(path, build, options, fix=fix)

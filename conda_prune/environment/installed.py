@@ -123,4 +123,5 @@ def result_of(plan: Plan, status: str, index: object, path: str) -> Result:
         notes=plan.notes,
         error=plan.refusal or None,
         unused_keep=plan.unused_keep,
+        remainders=plan.remainders,
     )

@@ -86,7 +86,7 @@ def judge_prefix(prefix: str, build: Build, options: Options, *, fix: bool = Fal
         metadata = _metadata(build, records, options)
         seen: dict[str, FileIdentity] = {}
         # The files' dates, for example, are not yet those that they get in the package.
-        not_judged = {rule.kind: rule.in_prefix for rule in RULES if rule.in_prefix}
+        not_judged = {rule.kind: rule.not_in_prefix for rule in RULES if rule.not_in_prefix}
         judged = options._replace(ignore=options.ignore | not_judged.keys())
         package = as_package(prefix, metadata.index, _files(prefix, owned, seen), prefix)
         # Here, each hard link is a file of its own, so the plan never needs more of a file's content.

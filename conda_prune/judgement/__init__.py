@@ -1,1 +1,1 @@
-"""Judges what may go and what must stay: pure, without files, clocks, environment or printing."""
+"""Decides which files are dropped and what else changes: pure functions, without file access, clock or output."""

@@ -1,7 +1,7 @@
-"""What a bytecode file says about itself: its name (PEP 3147, PEP 488) and its header (PEP 552).
+"""Parses the names (PEP 3147, PEP 488) and headers (PEP 552) of bytecode files.
 
-Names are read from the right, since compileall also compiles modules whose names hold dots. Headers that are too short
-or unknown are no evidence, and never an error.
+Names are read from the right, since compileall also compiles modules with dots in their names. Nothing here raises an
+error: a name or header that no Python writes is not evidence.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ _FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<process>\d+))?", r
 _OPTIMIZED = re.compile(r"opt-([0-9A-Za-z]+)")
 _CACHE = "__pycache__/"
 _PYTEST_OLD = "-PYTEST"
-"""What pytest 3 and its contemporaries wrote after the tag; newer versions write `-pytest-VERSION` instead."""
+"""What pytest wrote after the tag up to version 3; newer versions write `-pytest-VERSION`."""
 
 HEADER = 16
-"""Bytes of the longest header there is."""
+"""Length of the longest header, in bytes."""
 
 
 class Bytecode(NamedTuple):
     """The parts of a bytecode file's name.
 
-    `cached`: it is directly inside a `__pycache__` directory. `tag` is the cache tag, empty if there is none; only
-    cached files have tags. `optimized` is the text after `.opt-`, or `pyo`. `leftover`: an interrupted atomic write
-    left the file behind (`m.cpython-311.pyc.140234567890`). `pytest`: pytest's assertion rewriter wrote it.
+    `directory` is the source's: empty, or with a final `/`. `cached`: the file is directly inside a `__pycache__`
+    directory. `tag` is the cache tag, empty if there is none; only cached files have tags. `optimized` is the text
+    after `.opt-`, or `pyo`. `leftover`: an interrupted atomic write left the file behind
+    (`m.cpython-311.pyc.140234567890`). `pytest`: pytest's assertion rewriter wrote it.
     """
 
     path: str
@@ -46,7 +47,7 @@ class Bytecode(NamedTuple):
 
 def parse_bytecode(path: str) -> Bytecode | None:
     """Return the parts of a bytecode file's name, or None if the path is not the name of one."""
-    if ".py" not in path[-48:]:
+    if ".py" not in path[-48:]:  # Most paths end here. What may follow `.py` is at most a few digits.
         return None
     directory, slash, name = path.rpartition("/")
     match = _FILE.fullmatch(name)
@@ -65,23 +66,24 @@ def parse_bytecode(path: str) -> Bytecode | None:
 def _parse_cached(stem: str) -> tuple[str, str, str, bool]:
     """Return the module, tag and optimization level of a name without its ending, and whether pytest wrote the file."""
     level = ""
-    rest, _, last = stem.rpartition(".")
-    if rest and (match := _OPTIMIZED.fullmatch(last)):
-        stem, level = rest, match[1]
-    rewritten = stem.removesuffix(_PYTEST_OLD) if stem.endswith(_PYTEST_OLD) else stem.rpartition("-pytest-")[0]
-    for text, pytest in ((stem, False), (rewritten, True)):
-        module, _, tag = text.rpartition(".")
+    before, _, last = stem.rpartition(".")
+    if before and (match := _OPTIMIZED.fullmatch(last)):
+        stem, level = before, match[1]
+    # pytest adds to the tag: `t.cpython-311-pytest-8.0.0`.
+    without_pytest = stem.removesuffix(_PYTEST_OLD) if stem.endswith(_PYTEST_OLD) else stem.rpartition("-pytest-")[0]
+    for name, pytest in ((stem, False), (without_pytest, True)):
+        module, _, tag = name.rpartition(".")
         if module and is_tag(tag):
             return module, tag, level, pytest
     return stem, "", level, False
 
 
 class Header(NamedTuple):
-    """The header of a bytecode file. A field is None if the file is too short, or if its Python is unknown.
+    """The header of a bytecode file. The fields after `python` are None if the file is too short or its Python unknown.
 
-    `flags` are defined by PEP 552: with bit 0, the header holds `digest`, the hash of the source, and otherwise a time
-    stamp (`mtime` in seconds and `size` in bytes, both modulo 2**32; Pythons before 3.3 wrote no size). All of these
-    are None if the flags are ones that no Python writes.
+    `flags` are those of PEP 552. If bit 0 is set, the header holds `digest`, the hash of the source. Otherwise it holds
+    a time stamp: `mtime` in seconds and `size` in bytes, both modulo 2**32. Pythons before 3.3 wrote no size. If the
+    flags are ones that no Python writes, all three are None.
     """
 
     magic: int
@@ -93,7 +95,7 @@ class Header(NamedTuple):
 
 
 def parse_header(head: bytes | None) -> Header | None:
-    """Parse the first bytes of a file as a bytecode header. Return None if they were not read or are not a header."""
+    """Return the header in a file's first bytes, or None if they were not read or are not a bytecode header."""
     if head is None or head[2:4] != b"\r\n":
         return None
     magic = int.from_bytes(head[:2], "little")
@@ -110,5 +112,5 @@ def parse_header(head: bytes | None) -> Header | None:
     return Header(magic, python, flags, _u32(head, 8), _u32(head, 12))
 
 
-def _u32(raw: bytes, at: int) -> int:
-    return int.from_bytes(raw[at : at + 4], "little")
+def _u32(raw: bytes, offset: int) -> int:
+    return int.from_bytes(raw[offset : offset + 4], "little")

@@ -1,9 +1,8 @@
-"""What else must change when files are dropped: links to them, directories that held nothing else, and files that a
-link needs and that are kept after all.
+"""What else must change when files are dropped: links to them, and directories that held nothing else.
 
-No symbolic link is left dangling. A link that is bytecode itself is dropped with its target; any other link keeps its
-target. Hard links to a dropped file keep its content: the first one becomes a regular file, and the others link to it,
-so that a package never holds the content more than once.
+No symbolic link is left dangling: if the link is bytecode itself, it is dropped with its target; otherwise the target
+is kept. Hard links to a dropped file keep its content: the first one becomes a regular file, and the others link to
+it. So a package never holds the content twice.
 """
 
 from __future__ import annotations
@@ -15,23 +14,21 @@ from ..model import (
     Action,
     Drop,
     Edit,
-    File,
     FileKind,
     Finding,
-    Relink,
-    Rewrite,
 )
 from .bytecode import parse_bytecode
 from .contents import Contents
-from .links import directories, names_passed, parents
+from .hard_links import keep_content, needed_by_hard_links
+from .links import directories, parents
 
 
 @dataclass(slots=True)
 class Closure:
-    """The findings as they will be carried out, and everything that follows from them.
+    """The findings after links were considered, and the edits that follow from them.
 
-    `removed` are all paths that are taken out, `needed` the files that must be read whole for the edits: their content,
-    and the headers of the hard links that get it.
+    `removed` are all paths that are removed from the package, dropped files and emptied directories. `needed` are the
+    files that must be read whole before the edits can be made: for their content, or for the headers of hard links.
     """
 
     findings: list[Finding]
@@ -42,90 +39,66 @@ class Closure:
 
 
 def close_over_drops(contents: Contents, findings: Collection[Finding], is_kept: Callable[[str], bool]) -> Closure:
-    """Return the findings as they will be carried out, and everything that follows from them.
+    """Return the findings after links were considered, and the edits that follow from them.
 
     `is_kept` returns whether the user keeps a file. Raises Unsupported if a hard link leads to nothing.
     """
     drops = {finding.path: finding for finding in findings if finding.action is Action.DROP}
-    stays: dict[str, str] = {}
+    kept: dict[str, str] = {}
     if drops:
-        stays = dict(_held_by_links(contents, drops, is_kept))
-    stays |= _held_by_odd_hard_links(contents, drops.keys() - stays.keys())
-    for path in stays:
+        kept = dict(_needed_by_symlinks(contents, drops, is_kept))
+    kept |= needed_by_hard_links(contents, drops.keys() - kept.keys())
+    for path in kept:
         del drops[path]
-    done = Closure([_as_report(finding, stays) for finding in findings])
-    done.notes = [f"{path} is kept: {why}" for path, why in stays.items()]
-    for link, target in list(_links_without_target(contents, drops)):
+    closure = Closure([_as_report(finding, kept) for finding in findings])
+    closure.notes = [f"{path} is kept: {reason}" for path, reason in kept.items()]
+    for link, target in list(_links_to_drops(contents, drops)):
         drops[link] = drops[target]._replace(path=link, size=0, detail=f"links to {target}")
-        done.findings.append(drops[link])
-    done.edits = {path: Drop() for path in drops}
-    needed = set()
-    for link, file, names in _hard_links(contents):
-        if link in drops or drops.keys().isdisjoint(names):
-            continue
-        if file.path not in drops:
-            done.edits[link] = Relink(file.path)  # Only a link between the two goes.
-        else:
-            done.edits[link] = Rewrite(file.whole or b"", file.sha256 or "")
-            if file.whole is None:
-                needed |= {file.path, link}
-    done.needed = frozenset(needed)
+        closure.findings.append(drops[link])
+    closure.edits = {path: Drop() for path in drops}
+    links, closure.needed = keep_content(contents, drops)
+    closure.edits |= links
     emptied = frozenset(_emptied(contents, drops)) - _linked_directories(contents, drops).keys()
-    done.edits |= {path: Drop() for path in emptied if path in contents.files}
-    done.removed = emptied.union(drops)
-    return done
+    closure.edits |= {path: Drop() for path in emptied if path in contents.files}
+    closure.removed = emptied.union(drops)
+    return closure
 
 
-def relinked(contents: Contents, edits: Mapping[str, Edit]) -> dict[str, Edit]:
-    """Return edits that turn names of one file back into hard links if they would all get the same content.
-
-    The first one in the archive keeps the content, since a hard link may only lead to an earlier member. `edits` are
-    the final ones: a name may get another content than the others when it is re-stamped.
-    """
-    first: dict[tuple[str, str], str] = {}
-    made: dict[str, Edit] = {}
-    for link, file, _ in _hard_links(contents):
-        edit = edits.get(link)
-        if isinstance(edit, Rewrite):
-            keeper = first.setdefault((file.path, edit.sha256), link)
-            if keeper != link:
-                made[link] = Relink(keeper)
-    return made
-
-
-def _as_report(finding: Finding, stays: Mapping[str, str]) -> Finding:
-    if finding.action is Action.DROP and finding.path in stays:
-        return finding._replace(action=Action.REPORT, detail=f"kept: {stays[finding.path]}")
+def _as_report(finding: Finding, kept: Mapping[str, str]) -> Finding:
+    if finding.action is Action.DROP and finding.path in kept:
+        return finding._replace(action=Action.REPORT, detail=f"kept: {kept[finding.path]}")
     return finding
 
 
-def _held_by_links(
+def _needed_by_symlinks(
     contents: Contents, drops: Collection[str], is_kept: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the drops that a symbolic link needs, and the reasons why they are kept."""
-    held: set[str] = set()
+    """Yield the drops that a symbolic link needs, each with the reason why it is kept."""
+    needed: set[str] = set()
     for link in every_link(contents):
-        goes_too = link in contents.links and parse_bytecode(link) is not None and not is_kept(link)
-        if link in drops or goes_too:
+        # A link that is bytecode is dropped with its target, unless the user keeps the link.
+        is_dropped = link in contents.links and parse_bytecode(link) is not None and not is_kept(link)
+        if link in drops or is_dropped:
             continue
         for path in contents.member_symlinks.resolve_chain(link):
-            if path in drops and path not in held:
-                held.add(path)
+            if path in drops and path not in needed:
+                needed.add(path)
                 yield path, f"{link} links to it"
     linked = _linked_directories(contents, drops)
     if not linked:
         return
-    living = directories(_others(contents, set(drops) - held))
+    # A directory that is not a member exists only as long as a file is in it.
+    remaining = directories(_paths_kept(contents, set(drops) - needed))
     for path in drops:
         for directory in parents(path):
-            vanishes = directory not in living and directory not in contents.files
-            if directory in linked and vanishes and path not in held:
-                held.add(path)
+            disappears = directory not in remaining and directory not in contents.files
+            if directory in linked and disappears and path not in needed:
+                needed.add(path)
                 yield path, f"{linked[directory]} links to its directory"
 
 
 def every_link(contents: Contents) -> Iterator[str]:
-    """Yield every symbolic link, also those below `info/`, which may lead out of it."""
+    """Yield the path of every symbolic link, also below `info/`: in a .tar.bz2, such a link may lead to the payload."""
     yield from contents.links
     for path, file in contents.members.items():
         if file.kind is FileKind.SYMLINK and path not in contents.links:
@@ -134,17 +107,18 @@ def every_link(contents: Contents) -> Iterator[str]:
 
 def _linked_directories(contents: Contents, drops: Collection[str]) -> dict[str, str]:
     """Return the directories that symbolic links lead to, each with the first such link."""
-    found: dict[str, str] = {}
+    linked: dict[str, str] = {}
     for link in every_link(contents):
         if link not in drops:
             end = contents.member_symlinks.resolve_chain(link)[-1]
             file = contents.members.get(end)
             if end and (file is None or file.kind is FileKind.DIRECTORY):
-                found.setdefault(end, link)
-    return found
+                linked.setdefault(end, link)
+    return linked
 
 
-def _links_without_target(contents: Contents, drops: Mapping[str, Finding]) -> Iterator[tuple[str, str]]:
+def _links_to_drops(contents: Contents, drops: Mapping[str, Finding]) -> Iterator[tuple[str, str]]:
+    """Yield the symbolic links that would be left dangling, each with the first dropped path on its way."""
     for link in contents.links:
         if link not in drops:
             for target in (path for path in contents.symlinks.resolve_chain(link) if path in drops):
@@ -152,43 +126,23 @@ def _links_without_target(contents: Contents, drops: Mapping[str, Finding]) -> I
                 break
 
 
-def _hard_links(contents: Contents) -> Iterator[tuple[str, File, list[str]]]:
-    """Yield every hard link, the file that it leads to, and the names on the way. Links below `info/` may lead out of
-    it.
-    """
-    for path, file in contents.members.items():
-        if file.kind is FileKind.HARDLINK:
-            passed = names_passed(contents.members, file)
-            yield path, passed[-1], [name.path for name in passed[1:]]
-
-
-def _held_by_odd_hard_links(contents: Contents, drops: Collection[str]) -> dict[str, str]:
-    """Return the drops that are not regular files but have a hard link, which could not take their place."""
-    return {
-        name: f"{link} is a hard link to it"
-        for link, file, names in _hard_links(contents)
-        if file.kind is not FileKind.FILE and link not in drops
-        for name in names
-        if name in drops
-    }
-
-
-def _others(contents: Contents, drops: Collection[str]) -> Iterator[str]:
-    """Yield the paths that are kept, without directories."""
-    return (p for p, file in contents.files.items() if p not in drops and file.kind is not FileKind.DIRECTORY)
+def _paths_kept(contents: Contents, drops: Collection[str]) -> Iterator[str]:
+    """Yield the paths that are not dropped, without directories."""
+    return (path for path, file in contents.files.items() if path not in drops and file.kind is not FileKind.DIRECTORY)
 
 
 def _emptied(contents: Contents, drops: Collection[str]) -> Iterator[str]:
-    """Yield the directories, be they members or listed, that held nothing but dropped files."""
+    """Yield the directories that held nothing but dropped files, whether they are members or only listed."""
     listed = contents.listing.rows.items() if contents.listing is not None else ()
     candidates = {path for path, row in listed if row.get("path_type") == "directory"}
     candidates |= {path for path, file in contents.files.items() if file.kind is FileKind.DIRECTORY}
     candidates -= set(drops)
     if not candidates or not drops:
         return
-    emptied, living = directories(drops), directories(_others(contents, drops))
+    around_drops, remaining = directories(drops), directories(_paths_kept(contents, drops))
+    # Longer paths first: a directory that is kept keeps those around it.
     for path in sorted(candidates, key=len, reverse=True):
-        if path in emptied and path not in living:
+        if path in around_drops and path not in remaining:
             yield path
         else:
-            living |= directories([path])
+            remaining |= directories([path])

@@ -1,4 +1,8 @@
-"""What a package holds: its files by path, from its payload or from its listing alone, and its metadata."""
+"""The facts that packages are judged by: the files by path, from the payload or only from a listing, and the metadata.
+
+Only texts and the first bytes of bytecode are kept, never the payload. What the metadata may take is bounded before it
+is parsed, since a package may come from anybody.
+"""
 
 from __future__ import annotations
 
@@ -46,18 +50,21 @@ _TEXTS = {
     "info/hash_input.json": 1 << 20,
     "info/recipe/rendered_recipe.yaml": 1 << 21,
 }
-"""Bytes that are kept of each text at most; what is longer than that is not read at all.
+"""The longest text of each name that is read, in bytes; a longer one is not used at all.
 
-The listings grow with the package, and are bounded by its Limits. The others do not: of 1,094 real packages the largest
-index.json took 1.2 KB (metapackages with a thousand dependencies take 100 KB), and rendered recipes take 1 KB for each
-package that the build was resolved to. JSON takes up to 30 times its bytes in memory, and YAML a microsecond a byte.
+The listings grow with the package, and its Limits bound them. The others do not: among 1,094 real packages, the largest
+index.json has 1.2 KB (100 KB for metapackages with a thousand dependencies), and a rendered recipe has 1 KB for each
+package in the build's environments. Parsed JSON takes up to 30 times its bytes in memory, and parsing YAML takes a
+microsecond per byte.
 """
+METADATA = tuple(_TEXTS)
+"""Every file of the info component whose content judgement may need."""
 _PTH = 1 << 16
-"""Bytes of a `.pth` file that are kept at most: real ones have a few lines."""
+"""The longest `.pth` file that is read, in bytes: real ones have a few lines."""
 
 
 def content_wanted(path: str) -> int:
-    """Return how many leading bytes of a file's content judgement wants to see."""
+    """Return how many of a file's first bytes are needed to judge the package."""
     if path.startswith("info/"):
         return _TEXTS.get(path, 0)
     if path.endswith(("/RECORD", "/installed-files.txt")):
@@ -69,11 +76,12 @@ def content_wanted(path: str) -> int:
 
 @dataclass(frozen=True)
 class Contents:
-    """A package's files outside `info/`, its metadata, and its listing where it has one.
+    """A package's files outside `info/`, its metadata, and its paths.json if it has one.
 
-    `complete`: the files are those of the payload; otherwise they are what the listing says. `members` are all files
-    that were read, including those below `info/`. `removed` are the paths that the plan takes out: they are not in
-    `files`, but the listings still name them. `prefix` is the environment that the files are in, empty for a package.
+    `index` is info/index.json; `texts` are the files below `info/` that were kept whole, by path. `complete`: the files
+    are those of the payload; otherwise they are those that a listing names. `members` are all files that were read,
+    including those below `info/`. `removed` are the paths that the plan removes: they are no longer in `files`, but the
+    listings still name them. `prefix` is the environment that the files are in; empty for a package.
     """
 
     files: Mapping[str, File]
@@ -85,57 +93,57 @@ class Contents:
     removed: frozenset[str] = frozenset()
     prefix: str = ""
     known_bytecode: tuple[Bytecode, ...] | None = None
-    """What `bytecode` is, if that is known: parsing the names of a million files takes a second."""
+    """The value of `bytecode` if it is known already: parsing the names of a million files takes a second."""
 
     @cached_property
     def bytecode(self) -> tuple[Bytecode, ...]:
-        """Every file that has the name of a bytecode file, in the order found."""
+        """Every file with the name of a bytecode file, in the order of `files`."""
         if self.known_bytecode is not None:
             return self.known_bytecode
         parsed = filter(None, map(parse_bytecode, self.files))
-        return tuple(found for found in parsed if self.files[found.path].kind is not FileKind.DIRECTORY)
+        return tuple(file for file in parsed if self.files[file.path].kind is not FileKind.DIRECTORY)
 
     @cached_property
     def links(self) -> Mapping[str, File]:
         """The symbolic links, by path."""
         if not self.complete and self.listing is not None:
-            soft = [path for path, row in self.listing.rows.items() if row.get("path_type") == "softlink"]
-            return {path: self.files[path] for path in soft if path in self.files}
+            listed = [path for path, row in self.listing.rows.items() if row.get("path_type") == "softlink"]
+            return {path: self.files[path] for path in listed if path in self.files}
         return {path: file for path, file in self.files.items() if file.kind is FileKind.SYMLINK}
 
     @cached_property
     def symlinks(self) -> SymlinkResolver:
-        """Where the symbolic links among the files lead."""
+        """Resolves the symbolic links among the files."""
         return SymlinkResolver(self.files, self.links)
 
     @cached_property
     def member_symlinks(self) -> SymlinkResolver:
-        """Where the symbolic links among all members lead, those below `info/` included."""
+        """Resolves the symbolic links among all members, including those below `info/`."""
         links = {path: file for path, file in self.members.items() if file.kind is FileKind.SYMLINK}
         return SymlinkResolver(self.members, links)
 
     @cached_property
     def interpreters(self) -> Mapping[str, frozenset[Version]]:
-        """The directories that hold an interpreter according to its landmarks, with the versions that these state."""
+        """The directories that hold an interpreter, with the versions that its landmarks state, if any."""
         from .landmarks import find_interpreters
 
         return find_interpreters(self.files)
 
     @cached_property
     def is_windows(self) -> bool:
-        """Whether the package is for Windows, where names have no case."""
+        """Whether the package is for Windows, where file names are not case-sensitive."""
         return str(self.index.get("subdir", "")).startswith("win")
 
     def size(self, path: str) -> int:
-        """Return a file's size in bytes, 0 where it is not known or the path is a link."""
+        """Return a file's size in bytes, or 0 if it is a link or its size is not known."""
         return self.files[path].size or 0
 
     def placeholder(self, path: str) -> str | None:
-        """Return the build prefix that installers replace in a file, or None where they leave it as it is."""
+        """Return the build prefix that installers replace in a file, or None if they do not change the file."""
         if self.listing is not None:
             row = self.listing.rows.get(path, {})
-            found = row.get("prefix_placeholder")
-            return found if isinstance(found, str) else None
+            placeholder = row.get("prefix_placeholder")
+            return placeholder if isinstance(placeholder, str) else None
         return self._prefixes.get(path)
 
     @cached_property
@@ -143,7 +151,7 @@ class Contents:
         return prefixes(self.texts.get(HAS_PREFIX, b""))
 
     def without(self, removed: Collection[str]) -> Contents:
-        """Return what remains without these paths."""
+        """Return the same facts without these files. The members stay as they were read."""
         if not removed:
             return self
         if isinstance(self.files, ListedFiles):
@@ -155,9 +163,9 @@ class Contents:
 
 
 def contents_of(package: Package) -> Contents:
-    """Parse a package's metadata and return what it holds. Raises BadMetadata if the listing or index is wrong.
+    """Parse a package's metadata. This takes seconds for a million files: call it only once each time it is read.
 
-    For a million files, that takes seconds: call it once for each package that was read.
+    Raises BadMetadata if the index or a listing cannot be used, and LimitExceeded if they are larger than allowed.
     """
     texts = {
         path: file.whole
@@ -192,7 +200,10 @@ def contents_of(package: Package) -> Contents:
 
 
 def _check_lengths(paths: Collection[str], where: str) -> None:
-    """Raise BadMetadata for a path that is unpacked nowhere: work on it grows with the square of its directories."""
+    """Raise BadMetadata for a path that is too long for every system.
+
+    The time to judge a path grows with the square of its length: each of its directories is looked up by its path.
+    """
     longest = max(map(len, paths), default=0)
     if longest > LONGEST_PATH:
         raise BadMetadata(f"{where} has a path of {longest} characters, and no system unpacks more than {LONGEST_PATH}")
@@ -206,17 +217,20 @@ def _check_count(name: str, count: int, limits: Limits) -> None:
 
 
 def _check_depths(paths: Iterable[str], limits: Limits) -> None:
-    """Raise LimitExceeded where the names of all directories take too much memory, as for the files of a payload."""
-    held = 0
+    """Raise LimitExceeded if the paths of all directories together take too much memory.
+
+    The reader of a payload applies the same limit.
+    """
+    characters = 0
     for directory in each_directory(paths):
-        held += len(directory)
-        if held > limits.text:
+        characters += len(directory)
+        if characters > limits.text:
             reason = f"the names of its directories take more than {limits.text} bytes"
             raise LimitExceeded(reason, f"raise {limits.text_option} if you trust it")
 
 
 def _check_index(index: object) -> None:
-    """Raise BadMetadata where the index has not the types that every client relies on (CEP 34)."""
+    """Raise BadMetadata if the index does not have the types that all clients rely on (CEP 34)."""
     if not isinstance(index, dict):
         raise BadMetadata(f"{INDEX} is not a JSON object")
     for key in ("name", "version", "build"):
@@ -229,7 +243,7 @@ def _check_index(index: object) -> None:
 
 
 def read_json(raw: bytes, name: str) -> Any:
-    """Return the value of a JSON text. Raises BadMetadata with the line and column of the fault."""
+    """Return the value of a JSON text. Raises BadMetadata with the line and column of a syntax error."""
     try:
         return json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -243,7 +257,7 @@ def read_json(raw: bytes, name: str) -> Any:
 
 
 def has_listing(contents: Contents) -> bool:
-    """Return whether the info component names the package's files, so that the payload need not be read for that."""
+    """Return whether the metadata names the package's files, so that the payload need not be read for their names."""
     return contents.listing is not None or FILES in contents.texts
 
 

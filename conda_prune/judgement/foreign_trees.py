@@ -1,10 +1,10 @@
-"""The trees of other Pythons at the package's root: `lib/python3.10` in a package for Python 3.11.
+"""Finds files in other Pythons' trees at the package's root, such as `lib/python3.10` in a package for Python 3.11.
 
-The package's own Python never looks there, unless a symbolic link, a `.pth` file or a free-threaded Python's second
-site-packages leads there: files that are reachable are kept.
+The package's own Python does not import from there, with three exceptions, and files that it can reach are kept: a
+symbolic link or a `.pth` file may lead there, and a free-threaded Python also searches `lib/pythonX.Y/site-packages`.
 
-Most packages have no such tree. The modules that judge one are imported when one is found, since most of the time of a
-check is spent on starting.
+Most packages have no such tree, and most of the time of a check is spent on imports. So the modules that judge a tree
+are imported only if there is one.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def below_foreign_trees(
 ) -> Iterator[tuple[str, str, bool]]:
     """Yield each path in another Python's tree, that tree, and whether a free-threaded Python imports the file anyway.
 
-    Trees that belong to an interpreter in the package, or that a link or a `.pth` file leads to, are left out. The
-    candidates are paths with their cache tags.
+    `candidates` are paths with their cache tags, which may be empty. Left out are files of an interpreter in the
+    package, and files that a symbolic link or a `.pth` file makes reachable.
     """
     if variant.kind != "exact":
         return

@@ -1,8 +1,10 @@
-"""Interpreters inside a package, other than the one that it is for: they import their own bytecode, so it is kept.
+"""Finds the interpreters that a package contains, other than the Python that it is for. Their bytecode is kept.
 
-A whole interpreter is recognized by its landmarks, and nothing below it is foreign. If only the name of a directory
-says which Python reads it (`cv2/python-3.10`), bytecode that agrees with the name is kept. A tree with the bytecode of
-several Pythons is not an interpreter's: that is what builds of several variants leave in one directory.
+A whole interpreter is recognized by its landmarks, and nothing below it is foreign. If there is only a directory whose
+name contains a Python's version (`cv2/python-3.10`), bytecode whose tag agrees with the name is kept. A tree with the
+bytecode of several Pythons does not count: builds of several variants in one directory leave such trees behind.
+
+When in doubt, a directory is taken for an interpreter's. Then a stray file may be kept, but no file is lost.
 """
 
 from __future__ import annotations
@@ -29,15 +31,15 @@ _PREFIX = re.compile(r"(?:cpython|python|pypy|graalpy)\d?", re.ASCII | re.IGNORE
 _STANDARD_LIBRARIES = {"graalpy": "lib/graalpy", "pypy": "lib-python/"}
 """Where other implementations keep the standard library, apart from `lib/pypyX.Y`."""
 _ANY = (0, 0)
-"""The version of a name that states none: `python_embeded`."""
+"""The version of a name without one: `python_embeded`."""
 
 
 class Name(NamedTuple):
-    """A directory whose name says which Python reads it.
+    """A directory `root` that is named after an interpreter.
 
-    `version` is None for a number that no Python has. `is_tree`: the directory is `PREFIX/lib/pythonX.Y`.
-    `is_certain`: it is not such a tree, which an earlier variant leaves in any install prefix; or PREFIX is named after
-    an interpreter, too.
+    `version` is None for a number that no Python has. `is_tree`: the directory is `PREFIX/lib/pythonX.Y`. An earlier
+    variant may have left such a tree in any install prefix, so the name alone proves little. `is_certain`: it is not
+    such a tree, or PREFIX is also named after an interpreter.
     """
 
     root: str
@@ -47,7 +49,7 @@ class Name(NamedTuple):
 
 
 class Interpreters:
-    """The interpreters inside one package. They are searched for when the first question is asked."""
+    """The interpreters in one package. They are searched for on first use."""
 
     def __init__(self, contents: Contents, variant: Variant) -> None:
         self._contents = contents
@@ -59,19 +61,20 @@ class Interpreters:
     def contains(self, path: str, tag: str = "") -> bool:
         """Return whether a file is below a whole interpreter.
 
-        If the bytecode of several Pythons is there, only that counts whose tag agrees with the landmarks.
+        If the bytecode of several Pythons is below it, the tag must agree with a version in its landmarks.
         """
         if not self._roots:
             return False
         python = tag_python(tag) if tag else None
         for root in self._roots_around(path[: path.rfind("/") + 1]):
-            if self._is_single(root) or (python is not None and python.version in self._stated(root)):
+            if self._has_one_python(root) or (python is not None and python.version in self._stated_versions(root)):
                 return True
         return False
 
     def imports(self, bytecode: Bytecode) -> bool:
-        """Return whether an interpreter inside the package imports the file: it is below one, or in a directory whose
-        name says the Python that its tag says.
+        """Return whether an interpreter in the package imports the file.
+
+        Either it is below a whole interpreter, or a directory around it is named after the Python in its tag.
         """
         if self.contains(bytecode.path, bytecode.tag):
             return True
@@ -81,22 +84,25 @@ class Interpreters:
         return self._is_named(bytecode.directory, python.version if python is not None else None)
 
     def is_nested_tree_of(self, bytecode: Bytecode) -> bool:
-        """Return whether the file is below a `lib/pythonX.Y` of another install prefix, and its tag agrees with it."""
+        """Return whether the file is below `PREFIX/lib/pythonX.Y` of another install prefix and its tag agrees."""
         python = tag_python(bytecode.tag)
         names = self._all_names(bytecode.directory)
         return any(name.is_tree and (python is None or name.version == python.version) for name in names)
 
     def is_around(self, path: str, version: Version) -> bool:
-        """Return whether a file is below a whole interpreter, or in a directory that is named after one of this
-        version, no matter what else it holds.
+        """Return whether a file is below a whole interpreter or a directory named after one of this version.
+
+        Unlike in `is_named`, that directory may hold the bytecode of several Pythons.
         """
         directory = path[: path.rfind("/") + 1]
         names = self._all_names(directory)
         return self.contains(path) or any(name.version in (version, _ANY) for name in names)
 
     def is_named(self, path: str, version: Version | None) -> bool:
-        """Return whether a directory around a file is named after an interpreter of this version, and holds the
-        bytecode of only one Python. In a package for one Python, `lib/pythonX.Y` is not such a name.
+        """Return whether a directory around a file is named after an interpreter of this version.
+
+        It must hold the bytecode of one Python at most. In a package for one Python, `lib/pythonX.Y` is not such a
+        name.
         """
         return self._is_named(path[: path.rfind("/") + 1], version)
 
@@ -108,24 +114,25 @@ class Interpreters:
         )
 
     def _names(self, directory: str) -> Iterator[Name]:
-        """Yield the surrounding directories whose names are evidence for this variant."""
+        """Yield the directories around a file whose names prove enough in a package of this variant."""
         is_exact = self._variant.kind == "exact"
         return (name for name in self._all_names(directory) if name.is_certain or not is_exact)
 
     def _all_names(self, directory: str) -> tuple[Name, ...]:
         return names_around(directory, root_tree(directory, self._contents) is not None)
 
-    def _is_single(self, root: str) -> bool:
-        """Return whether one Python's bytecode at most is below an interpreter's root.
+    def _has_one_python(self, root: str) -> bool:
+        """Return whether the bytecode of one Python at most is below an interpreter's root.
 
-        Build tools compile every source they find for the package's own Python, which proves nothing. But its bytecode
-        in `PREFIX/lib/pythonX.Y` is what earlier variants leave, and stays without being an interpreter's.
+        The package's own Python does not count, since build tools compile every source that they find for it. It does
+        count in `PREFIX/lib/pythonX.Y`: that may be a tree that an earlier variant left. Its files then become
+        nested-path findings, which are not dropped by default either.
         """
         pythons = self._pythons.get(root, set())
         return len(pythons if self._is_nested(root) else pythons - {self._own}) <= 1
 
-    def _stated(self, root: str) -> frozenset[Version]:
-        """Return the versions that a root's landmarks state; `lib/pythonX.Y` by itself is no landmark."""
+    def _stated_versions(self, root: str) -> frozenset[Version]:
+        """Return the versions that a root's landmarks state. The name `lib/pythonX.Y` alone states nothing."""
         return frozenset() if self._is_nested(root) else self._roots[root]
 
     def _is_nested(self, root: str) -> bool:
@@ -133,11 +140,12 @@ class Interpreters:
 
     @cached_property
     def _roots(self) -> Mapping[str, frozenset[Version]]:
-        found = self._contents.interpreters
-        return {root: versions for root, versions in found.items() if not self._is_own(root)}
+        """The directories that hold an interpreter, without those of the package's own Python."""
+        roots = self._contents.interpreters
+        return {root: versions for root, versions in roots.items() if not self._is_own(root)}
 
     def _is_own(self, root: str) -> bool:
-        """Return whether the package's own Python imports from below a directory: then it is not another one."""
+        """Return whether the package's own Python imports from below a directory."""
         if self._variant.kind != "exact":
             return False
         trees = [f"lib/{tree}" for tree in (*(self._variant.trees or ()), "python")]
@@ -149,7 +157,7 @@ class Interpreters:
         return any(path == root or path.startswith(f"{root}/") for path in own)
 
     def _roots_around(self, directory: str) -> tuple[str, ...]:
-        """Return the interpreters' roots that a directory, ending with `/`, is below or equal to."""
+        """Return the interpreters' roots among a directory and its parents. The directory ends with `/`."""
         around = self._around.get(directory)
         if around is None:
             around = tuple(parent for parent in parents(directory) if parent in self._roots)
@@ -158,7 +166,10 @@ class Interpreters:
 
     @cached_property
     def _pythons(self) -> Mapping[str, set[object]]:
-        """The Pythons whose tags are below each root, and below each directory with an interpreter's name."""
+        """The Pythons that have bytecode below each root and below each directory named after an interpreter.
+
+        A Python is given by its implementation and version, or by its tag if that has no version.
+        """
         below: dict[str, set[object]] = {}
         for bytecode in self._contents.bytecode:
             if bytecode.tag:
@@ -173,17 +184,17 @@ class Interpreters:
 
 @lru_cache(maxsize=1024)
 def names_around(directory: str, is_below_tree: bool) -> tuple[Name, ...]:
-    """Return the directories on a path that ends with `/` which are named after an interpreter.
+    """Return which of a directory and its parents are named after an interpreter. The directory ends with `/`.
 
-    Of several with one version, the outermost counts. `is_below_tree`: the directory is in a Python's tree at the
-    package's root, which names no interpreter.
+    Of several with the same version, only the outermost is returned. `is_below_tree`: the directory is below a
+    Python's tree at the package's root, such as `lib/python3.11`; that tree's own name does not count.
     """
     parts = directory.split("/")
-    found: dict[tuple[Version | None, bool, bool], Name] = {}
+    names: dict[tuple[Version | None, bool, bool], Name] = {}
     end = 0
-    for at, part in enumerate(parts[:-1]):
+    for index, part in enumerate(parts[:-1]):
         end += len(part) + 1
-        if at < 2 and is_below_tree:
+        if index < 2 and is_below_tree:
             continue
         match = _NAMED.fullmatch(part)
         if match:
@@ -192,8 +203,8 @@ def names_around(directory: str, is_below_tree: bool) -> tuple[Name, ...]:
             version = _ANY
         else:
             continue
-        is_tree = at >= 2 and parts[at - 1].lower() in ("lib", "lib64") and _TREE.fullmatch(part) is not None
-        is_certain = not is_tree or _PREFIX.fullmatch(parts[at - 2]) is not None
-        if (version, is_tree, is_certain) not in found:
-            found[version, is_tree, is_certain] = Name(directory[: end - 1], version, is_tree, is_certain)
-    return tuple(found.values())
+        is_tree = index >= 2 and parts[index - 1].lower() in ("lib", "lib64") and _TREE.fullmatch(part) is not None
+        is_certain = not is_tree or _PREFIX.fullmatch(parts[index - 2]) is not None
+        if (version, is_tree, is_certain) not in names:
+            names[version, is_tree, is_certain] = Name(directory[: end - 1], version, is_tree, is_certain)
+    return tuple(names.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from .variant.pythons import Version, known_version, tag_python
 
@@ -24,6 +25,21 @@ _COMPILED_OS = re.compile(r"os\.([\w-]+)(?:\.opt-\w+)?\.pyc", re.ASCII)
 _ENCODINGS = ("encodings", "encodings/__pycache__")
 
 
+class _Landmarks(NamedTuple):
+    """What was found in one pass over the paths. All directories are without the final `/`.
+
+    `roots` are directories with `pyvenv.cfg` or one of Windows' files, each with the versions in the files' names.
+    `with_os` hold `os.py` or `os.pyc`, `with_cached_os` a compiled `os` whose tag agrees with the directory's name, and
+    `with_encodings` an `encodings/`. `executables` are the paths of `bin/python3.10` and the like.
+    """
+
+    roots: dict[str, set[Version]]
+    with_os: set[str]
+    with_cached_os: set[str]
+    with_encodings: set[str]
+    executables: set[str]
+
+
 def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
     """Return the directories that hold an interpreter, each with the versions that its landmarks state, if any.
 
@@ -32,72 +48,69 @@ def find_interpreters(paths: Iterable[str]) -> Mapping[str, frozenset[Version]]:
     unless PREFIX is the package's root: there it takes `bin/python3.10` and `os.py`. With `PREFIX/bin/python` next to
     such a library, PREFIX counts as well. The root never does: it is the prefix that the package is installed into.
     """
-    found = _Found()
+    landmarks = _collect(paths)
+    prefixes = {path.rpartition("/")[0].removesuffix("bin").rstrip("/") for path in landmarks.executables}
+    roots = landmarks.roots
+    for directory in landmarks.with_os | landmarks.with_cached_os:
+        match = _STANDARD_LIBRARY.fullmatch(directory)
+        if _is_standard_library(directory, match, landmarks, prefixes):
+            version = _version(match["major"], match["minor"]) if match else ()
+            roots.setdefault(directory, set()).update(version)
+            prefix = (match["prefix"] or "") if match else ""
+            if prefix in prefixes:
+                roots.setdefault(prefix, set()).update(version)
+    roots.pop("", None)
+    return {root: frozenset(versions) for root, versions in roots.items()}
+
+
+def _collect(paths: Iterable[str]) -> _Landmarks:
+    """Return the landmarks among a package's paths."""
+    landmarks = _Landmarks({}, set(), set(), set(), set())
     for path in paths:
-        found.add(path)
-    return found.interpreters()
-
-
-class _Found:
-    """The files that may be landmarks, collected from a package's paths; what they mean is known when all were seen."""
-
-    def __init__(self) -> None:
-        self._roots: dict[str, set[Version]] = {}
-        self._libraries: set[str] = set()
-        self._compiled_libraries: set[str] = set()
-        self._with_encodings: set[str] = set()
-        self._executables: set[str] = set()
-
-    def add(self, path: str) -> None:
-        """Note what a path may be a landmark of."""
         directory, _, name = path.rpartition("/")
         if name in ("os.py", "os.pyc"):
-            self._libraries.add(directory)
+            landmarks.with_os.add(directory)
         elif name.startswith("os.") and directory.endswith("/__pycache__"):
-            self._add_compiled_os(directory.removesuffix("/__pycache__"), name)
-        elif name[:2] in ("py", "Py", "PY"):
+            if (library := _library_of_cached_os(directory, name)) is not None:
+                landmarks.with_cached_os.add(library)
+        elif name[:2] in ("py", "Py", "PY"):  # Most names end here.
             if match := _IN_ROOT.fullmatch(name):
-                versions = _version(match[1] or match[3], match[2] or match[4])
-                self._roots.setdefault(directory, set()).update(versions)
+                version = _version(match[1] or match[3], match[2] or match[4])
+                landmarks.roots.setdefault(directory, set()).update(version)
             elif (directory == "bin" or directory.endswith("/bin")) and _EXECUTABLE.fullmatch(name):
-                self._executables.add(path)
+                landmarks.executables.add(path)
         if directory.endswith(_ENCODINGS):
-            head = directory.removesuffix("/__pycache__").removesuffix("encodings")
-            if head.endswith("/"):
-                self._with_encodings.add(head[:-1])
+            parent = directory.removesuffix("/__pycache__").removesuffix("encodings")
+            if parent.endswith("/"):
+                landmarks.with_encodings.add(parent[:-1])
+    return landmarks
 
-    def _add_compiled_os(self, library: str, name: str) -> None:
-        match = _COMPILED_OS.fullmatch(name)
-        python = tag_python(match[1]) if match else None
-        if python is not None and library.endswith(f"{python.major}.{python.minor}"):
-            self._compiled_libraries.add(library)
 
-    def interpreters(self) -> Mapping[str, frozenset[Version]]:
-        """Return the directories that hold an interpreter, with the versions that their landmarks state."""
-        prefixes = {path.rpartition("/")[0].removesuffix("bin").rstrip("/") for path in self._executables}
-        roots = {root: set(versions) for root, versions in self._roots.items()}
-        for directory in self._libraries | self._compiled_libraries:
-            match = _STANDARD_LIBRARY.fullmatch(directory)
-            prefix = (match["prefix"] or "") if match else ""
-            if self._is_library(directory, match, prefix, prefixes):
-                versions = _version(match["major"], match["minor"]) if match else ()
-                roots.setdefault(directory, set()).update(versions)
-                if prefix in prefixes:
-                    roots.setdefault(prefix, set()).update(versions)
-        roots.pop("", None)
-        return {root: frozenset(versions) for root, versions in roots.items()}
+def _library_of_cached_os(directory: str, name: str) -> str | None:
+    """Return the directory around `__pycache__` if its name ends with the version of a compiled `os`, or None."""
+    match = _COMPILED_OS.fullmatch(name)
+    python = tag_python(match[1]) if match else None
+    library = directory.removesuffix("/__pycache__")
+    return library if python is not None and library.endswith(f"{python.major}.{python.minor}") else None
 
-    def _is_library(self, directory: str, match: re.Match[str] | None, prefix: str, prefixes: Collection[str]) -> bool:
-        """Return whether a directory with an `os` module is a standard library."""
-        has_source = directory in self._libraries
-        if has_source and directory in self._with_encodings:
-            return True
-        is_versioned = match is not None and match["major"] is not None
-        if match is None or not (is_versioned or has_source):
-            return False
-        if prefix:
-            return is_versioned or prefix in prefixes
-        return is_versioned and has_source and f"bin/{directory.rpartition('/')[2]}" in self._executables
+
+def _is_standard_library(
+    directory: str, match: re.Match[str] | None, landmarks: _Landmarks, prefixes: Collection[str]
+) -> bool:
+    """Return whether a directory with `os` is a standard library.
+
+    `match` is that of _STANDARD_LIBRARY; `prefixes` are the directories with `bin/python`.
+    """
+    has_os = directory in landmarks.with_os
+    if has_os and directory in landmarks.with_encodings:
+        return True
+    is_versioned = match is not None and match["major"] is not None
+    if match is None or not (is_versioned or has_os):
+        return False
+    if match["prefix"]:
+        return is_versioned or match["prefix"] in prefixes
+    # At the package's root, an earlier variant leaves `lib/python3.10` as well: only a whole interpreter counts.
+    return is_versioned and has_os and f"bin/{directory.rpartition('/')[2]}" in landmarks.executables
 
 
 def _version(major: str | None, minor: str | None) -> tuple[Version, ...]:

@@ -1,7 +1,7 @@
-"""Where a file is, and what that means: another Python's tree, a source's cache, test data.
+"""What a file's path says about it: whether it is in another Python's tree, next to its source, or test data.
 
-What looks like test data or a source is taken for it: a file that is kept by mistake costs a few bytes, and one that is
-dropped by mistake may be missed.
+Whatever looks like test data or like a source is treated as such: a file that is kept by mistake costs a few bytes, but
+one that is dropped by mistake may break a program.
 """
 
 from __future__ import annotations
@@ -43,27 +43,28 @@ def _fits(tag: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(tag, pattern) for pattern in patterns)
 
 
-def decides(variant: Variant, path: str) -> bool:
+def can_judge(variant: Variant, path: str) -> bool:
     """Return whether the variant is certain enough to judge a file.
 
-    What is only inferred from the build counts in versioned trees alone. Elsewhere, the file may be read by another
-    Python, which the package is installed with.
+    A Python that is only inferred from the build counts in versioned trees only. Files elsewhere may be imported by
+    another Python, if the package is installed next to one.
     """
     inferred = "version" in variant.inferred or "implementation" in variant.inferred
     return not inferred or versioned_tree(path) is not None
 
 
 def own_python(variant: Variant) -> Python | None:
-    """Return the only Python that the package is for, or None. Its `free_threaded` is None if both builds fit."""
+    """Return the one Python that the package is for, or None. Its `free_threaded` is None if both builds fit."""
     python = parse_python(variant.python) if variant.kind == "exact" else None
-    both = python is not None and not python.free_threaded and f"python{variant.python}t" in (variant.trees or ())
-    return python._replace(free_threaded=None) if python is not None and both else python
+    if python is not None and not python.free_threaded and f"python{variant.python}t" in (variant.trees or ()):
+        return python._replace(free_threaded=None)
+    return python
 
 
 def root_tree(path: str, contents: Contents) -> str | None:
     """Return the versioned Python tree at the package's root that a path is in (`python3.11`), or None.
 
-    On Windows, names are case-insensitive: `Lib/python3.10/` is `lib/python3.10/`.
+    On Windows, names are not case-sensitive: `Lib/python3.10/` is `lib/python3.10/`.
     """
     if contents.is_windows:
         return versioned_tree(path[:_LONGEST_TREE].lower())
@@ -81,13 +82,13 @@ def foreign_tree_of(path: str, contents: Contents, variant: Variant) -> str | No
 def nested_tree_of(path: str, contents: Contents, variant: Variant) -> str | None:
     """Return the other Python's tree in another install prefix that a path is in, or None.
 
-    In a package for one Python, that is `opt/ros/humble/lib/python3.10` for
-    `opt/ros/humble/lib/python3.10/site-packages/m.py`. If there are several, the outermost counts.
+    For example, `opt/ros/humble/lib/python3.10` for `opt/ros/humble/lib/python3.10/site-packages/m.py` in a package for
+    Python 3.11. If a path is in several, the outermost is returned.
     """
     if variant.kind != "exact" or variant.trees is None:
         return None
     if path.find("/py", len("lib/")) < 0 and not contents.is_windows:
-        return None  # Most paths end here.
+        return None  # A quick test: most paths end here.
     for match in re.finditer(_NESTED_TREE, path, re.ASCII | (re.IGNORECASE if contents.is_windows else 0)):
         if match[1].lower() not in variant.trees:
             return path[: match.end()]
@@ -95,7 +96,7 @@ def nested_tree_of(path: str, contents: Contents, variant: Variant) -> str | Non
 
 
 def tree_version(tree: str) -> Version | None:
-    """Return the version that a versioned tree's name ends with."""
+    """Return the version at the end of a versioned tree's name, or None if there is no such Python."""
     match = re.search(r"(\d)\.(\d{1,2})t?\Z", tree, re.ASCII | re.IGNORECASE)
     return known_version(match[1], match[2]) if match else None
 
@@ -107,40 +108,40 @@ def in_python_tree(path: str, contents: Contents) -> bool:
     return contents.is_windows and path[:4].lower() == "lib/"
 
 
-def ships_several(contents: Contents) -> bool:
-    """Return whether files other than bytecode are in the trees of several Pythons, which is done on purpose."""
+def ships_several_pythons(contents: Contents) -> bool:
+    """Return whether files other than bytecode are in the trees of several Pythons: that is no accident."""
     bytecode = {parsed.path for parsed in contents.bytecode}
     trees = {root_tree(path, contents) for path in contents.files if path not in bytecode}
     return len(trees - {None}) > 1
 
 
 def has_source(bytecode: Bytecode, contents: Contents) -> bool:
-    """Return whether the source is in the package: `m.py`, or `m.pyw` of Windows."""
+    """Return whether the source is in the package: `m.py`, or `m.pyw` as on Windows."""
     return bytecode.source in contents.files or f"{bytecode.source}w" in contents.files
 
 
-def without_source(found: Iterable[Bytecode], contents: Contents) -> Iterator[Bytecode]:
-    """Yield the cached bytecode that no file in the package could have been compiled to.
+def without_source(cached: Iterable[Bytecode], contents: Contents) -> Iterator[Bytecode]:
+    """Yield the bytecode that was compiled from no file of the package.
 
-    importlib ignores the ending of a source: the cache of `m.hy` is `__pycache__/m.TAG.pyc` (cache_from_source). So
-    every file `m.*` counts as a source unless it is a module by itself.
+    importlib ignores the extension of a source: `m.hy` is also cached as `__pycache__/m.TAG.pyc` (cache_from_source).
+    So every file `m.*` counts as a source, except those that Python imports directly, such as `m.so`.
     """
-    lacking = [bytecode for bytecode in found if not has_source(bytecode, contents)]
-    if not lacking:
+    candidates = [bytecode for bytecode in cached if not has_source(bytecode, contents)]
+    if not candidates:
         return
-    wanted = {f"{bytecode.directory}{bytecode.module}" for bytecode in lacking}
-    there = set()
+    stems = {f"{bytecode.directory}{bytecode.module}" for bytecode in candidates}
+    with_source = set()
     for path in contents.files:
-        stem, _, ending = path.rpartition(".")
-        if stem in wanted and ending.lower() not in _NO_SOURCES and "/" not in ending:
-            there.add(stem)
-    yield from (bytecode for bytecode in lacking if f"{bytecode.directory}{bytecode.module}" not in there)
+        stem, _, extension = path.rpartition(".")
+        if stem in stems and extension.lower() not in _NO_SOURCES and "/" not in extension:
+            with_source.add(stem)
+    yield from (bytecode for bytecode in candidates if f"{bytecode.directory}{bytecode.module}" not in with_source)
 
 
 def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
-    """Return whether it is an untagged `m.pyc` next to its `m.py`: only its magic number says which Python wrote it.
+    """Return whether a file is an untagged `m.pyc` next to its `m.py`: only its magic number says who wrote it.
 
-    Below a directory that is named like test data, such pairs are shipped to be read by name, and do not count.
+    Pairs below a directory that is named like test data do not count: decompilers ship some to read them by name.
     """
     if bytecode.cached or bytecode.leftover or not has_source(bytecode, contents):
         return False
@@ -148,7 +149,10 @@ def is_legacy(bytecode: Bytecode, contents: Contents) -> bool:
 
 
 def is_data(path: str, contents: Contents) -> bool:
-    """Return whether a file is below a directory that is named like test data, or whose name ends with a version."""
+    """Return whether a directory around a file is named like test data, or ends with a version (`bytecode_3.9`).
+
+    The tree at the package's root, such as `lib/python3.11`, is not considered.
+    """
     directories = path.split("/")[:-1]
     return any(map(_DATA.fullmatch, directories[2:] if root_tree(path, contents) is not None else directories))
 

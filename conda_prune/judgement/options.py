@@ -21,8 +21,9 @@ def rule_of(kind: str) -> Rule:
 class Options(NamedTuple):
     """What the user asked for.
 
-    `select` are kinds instead of the defaults, `extend_select` kinds in addition, `ignore` kinds to leave alone. `keep`
-    are globs of files that are never dropped. `python` is the value of `--python`, None to detect it.
+    `select` are kinds of findings that replace the defaults, `extend_select` kinds in addition to these, `ignore` kinds
+    to leave alone. `keep` are globs of files that are never dropped. `python` is the value of `--python`, or None to
+    detect the Python.
     """
 
     python: str | None = None
@@ -32,7 +33,7 @@ class Options(NamedTuple):
     extend_select: frozenset[str] = frozenset()
 
     def wants(self, kind: str) -> bool:
-        """Return whether to look for a kind of finding. An empty `select` means the defaults."""
+        """Return whether a kind's rule runs. An empty `select` means the defaults."""
         rule = rule_of(kind)
         if rule.chosen == "always":
             return True
@@ -49,12 +50,13 @@ class Options(NamedTuple):
     def owns(self, kind: str) -> bool:
         """Return whether the files that a kind finds belong to it, so that no later kind finds them again.
 
-        They do even if the kind is ignored or was not selected, and they are left alone.
+        The files of an ignored kind belong to it as well: `--ignore foreign-path` leaves them alone, and they do not
+        come back as foreign-tag. So do those of a default kind that was not selected.
         """
         return self.wants(kind) or kind in self.ignore or rule_of(kind).default
 
     def keeps(self, path: str) -> bool:
-        """Return whether the user keeps a file, whatever the rules find."""
+        """Return whether a file matches a pattern of `keep`: it is never dropped."""
         return any(fnmatchcase(path, pattern) for pattern in self.keep)
 
     def unused_keep(self, paths: Collection[str]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""How the package's own Python reaches a directory that is not on its path: by symbolic links and `.pth` files.
+"""Finds the directories of other Pythons' trees that the package's own Python can still import from.
 
-`site` reads the `.pth` files of every site-packages directory when Python starts, and puts each line's directory on
-`sys.path` (`site.addpackage`). What such a line leads to is importable, no matter in which tree it is. Lines that start
-with `import` are code, and are never run.
+There are two ways. A symbolic link may give a directory another name. And when Python starts, `site` reads the `.pth`
+files in site-packages and adds the directory on each line to `sys.path` (`site.addpackage`), no matter in which tree it
+is. Lines that start with `import` are code: they are ignored here, and never run.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .locations import foreign_tree_of, nested_tree_of, root_tree
 
 _SITE = re.compile(r"(?:lib(?:64)?/[^/]+|Lib)/(?:site|dist)-packages/[^/]+\.pth", re.ASCII)
 _SITE_WINDOWS = re.compile(_SITE.pattern, re.ASCII | re.IGNORECASE)
-_MANY = 100
-"""Links to one directory that are tried for each file in it."""
+_MOST_LINKS = 100
+"""How many links to one directory are tried for each file in it. If there are more, all of the files are kept."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/", re.ASCII)
 
 
@@ -37,46 +37,53 @@ def pth_files(contents: Contents, variant: Variant) -> list[str]:
 
 
 class Reachability:
-    """What leads into other Pythons' trees. It is searched for when the first question is asked."""
+    """The links and `.pth` files of one package that lead into other Pythons' trees. They are read on first use."""
 
     def __init__(self, contents: Contents, variant: Variant) -> None:
         self._contents = contents
         self._variant = variant
-        self._around: dict[tuple[str, str], bool] = {}
+        self._links_around: dict[tuple[str, str], bool] = {}
 
     def reaches(self, path: str, tree: str) -> bool:
-        """Return whether a symbolic link or a `.pth` file makes a file in a foreign tree reachable from outside.
+        """Return whether a symbolic link or a `.pth` file makes a file in another Python's tree importable.
 
-        If a `.pth` file of the payload is too large to be read, every file is.
+        If a `.pth` file of the payload was too large to be read, this is true for every file.
         """
         return self._is_linked(path, tree) or self._is_on_path(path, tree)
 
     def _is_linked(self, path: str, tree: str) -> bool:
-        """Return whether a link leads to a directory around a path, so that the path has a name outside of such trees.
+        """Return whether a link to a directory around a file gives it a path that is in no other Python's tree.
 
-        Behind `lib64 -> lib`, another Python's tree is still one. If thousands of links lead to a directory, they are
-        not tried for each of its files, which would be quadratic. Outside the tree, the name behind the link depends
-        only on the end of the tree's name. Inside the tree, many links count as reaching the file, so it is kept.
+        The link `lib64 -> lib` does not: `lib64/python3.10/m.py` is in another Python's tree as well.
+
+        Thousands of links may lead to one directory. Trying all of them for each of its files would take quadratic
+        time. For a directory around the tree, the answer is the same for all files and is remembered. For one inside
+        the tree, more than _MOST_LINKS count as reaching the file, so it is kept.
         """
         for parent in parents(path) if self._links else ():
             links = self._links.get(parent, ())
             if len(parent) < len(tree):
-                if links and self._is_linked_around(parent, tree):
+                if links and self._is_tree_linked(parent, tree):
                     return True
-            elif len(links) > _MANY or any(self._is_outside(link + path[len(parent) :], tree) for link in links):
+            elif len(links) > _MOST_LINKS or any(self._is_outside(link + path[len(parent) :], tree) for link in links):
                 return True
         return False
 
-    def _is_linked_around(self, parent: str, tree: str) -> bool:
-        """Return whether a link to a directory around a tree gives the tree a name that is not another Python's."""
-        end = "/".join(tree[len(parent) + 1 :].split("/")[-2:])  # `python3.10`, or `lib/python3.10`
-        is_linked = self._around.get((parent, end))
+    def _is_tree_linked(self, parent: str, tree: str) -> bool:
+        """Return whether a link to a directory around a tree gives it a path that is no other Python's tree."""
+        end = "/".join(tree[len(parent) + 1 :].split("/")[-2:])  # `python3.10` or `lib/python3.10`
+        is_linked = self._links_around.get((parent, end))
         if is_linked is None:
             is_linked = any(self._is_outside(f"{link}/{end}/", tree) for link in self._links[parent])
-            self._around[parent, end] = is_linked
+            self._links_around[parent, end] = is_linked
         return is_linked
 
     def _is_outside(self, path: str, tree: str) -> bool:
+        """Return whether a path that a link gives to a file of a tree is in no other Python's tree.
+
+        If the tree is at the package's root, paths in another install prefix count as outside, since a program there
+        may use them.
+        """
         if foreign_tree_of(path, self._contents, self._variant) is not None:
             return False
         is_root = root_tree(f"{tree}/", self._contents) is not None
@@ -93,33 +100,37 @@ class Reachability:
 
     @cached_property
     def _links(self) -> Mapping[str, list[str]]:
-        """The paths that symbolic links outside other Pythons' trees lead to, each with these links."""
-        leading: dict[str, list[str]] = {}
+        """The paths that symbolic links lead to, each with these links. Links in other Pythons' trees do not count."""
+        links: dict[str, list[str]] = {}
         for path, file in self._contents.links.items():
             if file.link and foreign_tree_of(path, self._contents, self._variant) is None:
                 for passed in self._contents.symlinks.resolve_chain(path):
                     if passed != path:
-                        leading.setdefault(passed, []).append(path)
-        return leading
+                        links.setdefault(passed, []).append(path)
+        return links
 
     @cached_property
     def _entries(self) -> frozenset[str] | None:
-        """The directories that `.pth` files put on the path; None if the content of one was not kept."""
+        """The directories that `.pth` files add to `sys.path`; None if the content of one was not kept.
+
+        It is empty if only the metadata was read.
+        """
+        contents = self._contents
+        if not contents.complete:
+            return frozenset()
         entries: set[str] = set()
-        for path in pth_files(self._contents, self._variant):
-            if self._contents.complete:
-                contents = self._contents
-                if contents.members:
-                    file = opened_file(contents.members, path, contents.member_symlinks)
-                else:
-                    file = opened_file(contents.files, path, contents.symlinks)
-                if file is None or file.whole is None:
-                    return None
-                entries |= set(self._lines(path, file.whole))
+        for path in pth_files(contents, self._variant):
+            if contents.members:
+                file = opened_file(contents.members, path, contents.member_symlinks)
+            else:
+                file = opened_file(contents.files, path, contents.symlinks)
+            if file is None or file.whole is None:
+                return None
+            entries |= set(self._lines(path, file.whole))
         return frozenset(entries)
 
     def _lines(self, path: str, raw: bytes) -> Iterator[str]:
-        """Yield the directories that one `.pth` file names, as paths in the package."""
+        """Yield the directories that a `.pth` file names, as paths in the package, with links resolved."""
         for line in raw.decode("utf-8-sig", "surrogateescape").splitlines():
             line = line.rstrip()
             if not line or line.startswith(("#", "import ", "import\t")):
@@ -130,7 +141,11 @@ class Reachability:
                 yield target.lower() if self._contents.is_windows else target
 
     def _in_package(self, path: str, line: str) -> str | None:
-        """Return the directory that a line names, as a path in the package, or None if it is outside."""
+        """Return the directory that a line of the file `path` names, as a path in the package, or None if outside.
+
+        Relative lines start at the file's directory. Absolute ones must be below the build prefix recorded for the
+        file, or below the environment that the files are in.
+        """
         windows = self._contents.is_windows
         if windows:
             line = line.replace("\\", "/")
@@ -141,15 +156,15 @@ class Reachability:
             return None
         if windows:
             prefix = prefix.replace("\\", "/")
-            same = line[: len(prefix)].lower() == prefix.lower()
+            is_below = line[: len(prefix)].lower() == prefix.lower()
         else:
-            same = line.startswith(prefix)
+            is_below = line.startswith(prefix)
         rest = line[len(prefix) :]
-        return _normalized(rest) if same and (rest[:1] in ("", "/") or prefix.endswith("/")) else None
+        return _normalized(rest) if is_below and (rest[:1] in ("", "/") or prefix.endswith("/")) else None
 
 
 def _normalized(path: str) -> str | None:
-    """Normalize a path as os.path.abspath does, from the package's root. Return None if it is above the root."""
+    """Return a path from the package's root without `.`, `..` and repeated `/`; None if it leads above the root."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":

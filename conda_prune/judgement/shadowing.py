@@ -1,9 +1,9 @@
-"""What a free-threaded Python imports from `lib/pythonX.Y/site-packages`: all that its own directory does not shadow.
+"""Decides what a free-threaded Python imports from `lib/pythonX.Y/site-packages`: all modules that are not shadowed.
 
-conda-forge's and Anaconda's free-threaded python puts that directory on `sys.path`, after its own `lib/pythonX.Yt/
-site-packages`, through `conda-site.pth` (python-feedstock, recipe/build_base.sh), because older installers and build
-tools (rattler-build before #2700, conda-build #5563) put packages there. So only what importlib finds first in the own
-directory keeps a module there from being imported.
+The free-threaded python of conda-forge and Anaconda adds that directory to `sys.path`, after its own
+`lib/pythonX.Yt/site-packages`, by `conda-site.pth` (python-feedstock, recipe/build_base.sh). It does so because older
+installers and build tools (rattler-build before #2700, conda-build #5563) put packages there. So a module there is
+imported unless importlib finds one of that name in the Python's own directory first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _METADATA = (".dist-info", ".egg-info")
 
 
 class Shadows:
-    """The modules of a free-threaded package that shadow those of the other directory, looked for when needed."""
+    """The modules in a free-threaded Python's own directory that shadow modules in the other one.
+
+    `_own` and `_other` are trees, such as `python3.13t` and `python3.13`; `_other` is empty if the package's Python is
+    not a free-threaded one. The modules are searched for on first use.
+    """
 
     def __init__(self, contents: Contents, variant: Variant) -> None:
         self._contents = contents
@@ -31,47 +35,53 @@ class Shadows:
         self._other = self._own[:-1] if self._own[:-1] not in (variant.trees or ()) else ""
 
     def is_importable(self, path: str) -> bool:
-        """Return whether a file is in the other directory, and nothing in the own one shadows its module."""
+        """Return whether a file is in the other directory and nothing in the Python's own one shadows its module."""
         match = _SITE.match(path) if self._other else None
         return match is not None and match[1] == self._other and not self._is_shadowed(path[match.end() :])
 
     def _is_shadowed(self, path: str) -> bool:
-        """Return whether importlib finds another module first, for a path below site-packages."""
-        *around, name = path.split("/")
-        if around and around[-1] == "__pycache__":
-            around.pop()
-        here = ""
-        for directory in around:
-            here += directory
-            if here in self._modules or f"{here}/__init__" in self._modules:
+        """Return whether importlib finds another module first. The path starts at site-packages.
+
+        importlib searches for each package on the way, from the outside in. A module or regular package (one with an
+        `__init__`) of that name in the Python's own directory shadows everything below. A directory without `__init__`
+        is a portion of a namespace package and shadows nothing (PEP 420), so the search goes on inside it.
+        """
+        *packages, name = path.split("/")
+        if packages and packages[-1] == "__pycache__":
+            packages.pop()
+        prefix = ""
+        for package in packages:
+            parent = prefix + package
+            if parent in self._modules or f"{parent}/__init__" in self._modules:
                 return True
-            if here not in self._directories:
+            if parent not in self._directories:
                 return False
-            if directory.endswith(_METADATA):
-                return True  # importlib.metadata takes the first of a name, too.
-            if here in self._packages:
-                return False  # A regular package goes before the portion of a namespace that was found first.
-            here += "/"
-        module = here + name.partition(".")[0]
+            if package.endswith(_METADATA):
+                return True  # importlib.metadata also takes the first distribution of a name.
+            if parent in self._packages:
+                return False  # importlib prefers a regular package to a namespace package that comes earlier.
+            prefix = f"{parent}/"
+        module = prefix + name.partition(".")[0]
         return module in self._modules or f"{module}/__init__" in self._modules
 
     @cached_property
     def _modules(self) -> frozenset[str]:
-        """The module files of the own directory, without their endings: `p/__init__`, `p/m`."""
+        """The modules in the Python's own directory, as paths without extensions: `p/__init__`, `p/m`."""
         return frozenset(_modules(self._below(self._own)))
 
     @cached_property
     def _directories(self) -> frozenset[str]:
+        """The directories in the Python's own directory."""
         return frozenset(directories(self._below(self._own)))
 
     @cached_property
     def _packages(self) -> frozenset[str]:
-        """The regular packages of the other directory."""
+        """The regular packages in the other directory."""
         modules = _modules(self._below(self._other))
         return frozenset(path.removesuffix("/__init__") for path in modules if path.endswith("/__init__"))
 
     def _below(self, tree: str) -> Iterator[str]:
-        """Yield what is below the site-packages of a tree, as paths from there."""
+        """Yield the files below a tree's site-packages, as paths that start there."""
         for path in self._contents.files:
             match = _SITE.match(path)
             if match and match[1] == tree:

@@ -1,8 +1,8 @@
-"""The hash of a source that bytecode carries in place of a time stamp (PEP 552).
+"""Computes the hash of a source that bytecode may hold instead of a time stamp (PEP 552).
 
-It is SipHash of the source, with the magic number of the Python that wrote the bytecode as key: 2-4 rounds until Python
-3.10, 1-3 rounds since (python/cpython, `_Py_KeyedHash` in pyhash.c). The running Python's own function is used where it
-does the same.
+It is SipHash of the source. The key is the magic number of the Python that wrote the bytecode. Python up to 3.10 uses
+SipHash-2-4, later ones use SipHash-1-3 (python/cpython, `_Py_KeyedHash` in pyhash.c). The running Python's own function
+is used if it computes the same hash.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ _START = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x74656462
 
 
 def source_hash(magic: int, python: Magic, source: bytes) -> bytes | None:
-    """Return the hash that bytecode with this magic number holds for a source; None where that is not known."""
+    """Return the 8 bytes of hash that bytecode with this magic number holds for a source.
+
+    Returns None for Pythons whose hash is not known, and for those before PEP 552.
+    """
     if python.implementation != "cpython" or python.header < 16:
         return None
     key = magic | int.from_bytes(b"\r\n", "little") << 16
@@ -28,7 +31,7 @@ def source_hash(magic: int, python: Magic, source: bytes) -> bytes | None:
 
 
 def _native() -> Callable[[int, bytes], bytes] | None:
-    """Return the running Python's own function, where it has one."""
+    """Return the running Python's own function, or None if it has none."""
     try:
         from _imp import source_hash
     except ImportError:
@@ -37,10 +40,14 @@ def _native() -> Callable[[int, bytes], bytes] | None:
 
 
 def siphash(key: int, data: bytes, compression: int, finalization: int) -> bytes:
-    """Return SipHash with so many rounds (Aumasson and Bernstein, 2012), of a key whose upper 64 bits are zero."""
+    """Return the SipHash-`compression`-`finalization` of data (Aumasson and Bernstein, 2012).
+
+    The upper 64 bits of the 128-bit key are zero. The hash is returned as 8 bytes, least significant byte first.
+    """
     v = _START[0] ^ key, _START[1], _START[2] ^ key, _START[3]
     end = len(data) - len(data) % 8
-    words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, end, 8)]
+    words = [int.from_bytes(data[offset : offset + 8], "little") for offset in range(0, end, 8)]
+    # The last word holds the remaining bytes and, in its highest byte, the length modulo 256.
     words.append(int.from_bytes(data[end:], "little") | (len(data) & 0xFF) << 56)
     for word in words:
         a, b, c, d = _rounds(compression, v[0], v[1], v[2], v[3] ^ word)

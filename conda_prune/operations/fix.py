@@ -18,8 +18,18 @@ from ..errors import PruneError
 from ..judgement.contents import Contents
 from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
-from ..model import CompressionSettings, Format, Limits, Result
-from ..rewrite.rewriter import CompressionRequest, RewriteJob, recover_compression, rewrite_package
+from ..model import (
+    CompressionSettings,
+    Format,
+    Limits,
+    Result,
+)
+from ..rewrite.rewriter import (
+    CompressionRequest,
+    RewriteJob,
+    recover_compression,
+    rewrite_package,
+)
 from ..rewrite.staging import Staging, remove_leftover
 from ..rewrite.target import check_suffix
 from ..rewrite.verify import INSTALL_HINT, has_libarchive

@@ -11,7 +11,12 @@ from ..errors import PruneError
 from ..judgement.contents import Contents, content_wanted, contents_of
 from ..judgement.options import Options
 from ..judgement.plan import make_plan
-from ..model import Package, Plan, Result, Size
+from ..model import (
+    Package,
+    Plan,
+    Result,
+    Size,
+)
 from .progress import Progress
 
 
@@ -76,4 +81,5 @@ def result_of(
         seconds=seconds,
         error=plan.refusal or None,
         unused_keep=plan.unused_keep,
+        remainders=plan.remainders,
     )

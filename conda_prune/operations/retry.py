@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import Changed, OutOfFiles, OutOfMemory, lacks_files, lacks_memory
+from ..errors import (
+    Changed,
+    OutOfFiles,
+    OutOfMemory,
+    lacks_files,
+    lacks_memory,
+)
 from ..model import Result
 
 

@@ -8,7 +8,13 @@ from dataclasses import replace
 from ..archive.container import Archive
 from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
-from ..model import Compression, File, Limits, Plan, Result
+from ..model import (
+    Compression,
+    File,
+    Limits,
+    Plan,
+    Result,
+)
 from ..system import cores
 from .planning import read_and_plan, result_of
 from .progress import NULL_PROGRESS

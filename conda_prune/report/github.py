@@ -1,5 +1,8 @@
 """Results for GitHub Actions: an annotation for each package that needs attention, and a table in the step summary.
 
+What makes the step fail is an error, and everything else that needs attention is a warning. The action says in
+CONDA_PRUNE_FAIL_ON what makes its step fail: `findings` (also the default), `error` or `never`.
+
 GitHub shows at most ten annotations of each level per step. If there are more, the tenth says how many are missing.
 Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 """
@@ -72,10 +75,11 @@ class GithubReport:
 
 def level_of(result: Result) -> Level | None:
     """Return the annotation level of a result, or None if there is nothing to report."""
+    fail_on = os.environ.get("CONDA_PRUNE_FAIL_ON") or "findings"
     if result.status in ("error", "refused"):
-        return "error"
+        return "warning" if fail_on == "never" else "error"
     if result.status == "findings":
-        return "warning"
+        return "error" if fail_on == "findings" else "warning"
     visible = any(not finding.quiet for finding in result.findings) or result.notes
     return "notice" if result.status in ("fixed", "indexed") or visible else None
 

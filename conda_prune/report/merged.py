@@ -19,7 +19,7 @@ from .github import escape_markdown
 from .json_report import SCHEMA_VERSION
 
 COLUMNS = ("package", "Python", "status", "dropped", "size", "findings", "run")
-_STATUSES = ("error", "refused", "findings", "fixed", "indexed", "clean")
+_STATUSES = ("error", "refused", "findings", "fixed", "indexed", "skipped", "clean")
 """Every status, the most urgent first."""
 
 

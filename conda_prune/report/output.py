@@ -21,7 +21,7 @@ from .escape import encodable
 from .streams import failure_of
 
 FORMATS = {
-    "text": ("output", "TextReport"),
+    "text": ("text_report", "TextReport"),
     "json": ("json_report", "JsonReport"),
     "jsonl": ("json_report", "JsonLinesReport"),
     "github": ("github", "GithubReport"),
@@ -37,7 +37,8 @@ class Style(NamedTuple):
     """How results are printed, and by which command.
 
     `colors` None means that each stream decides for itself. `fix_arguments` are the options to type after
-    `conda-prune fix` so that it repairs what this command found. `version` is the version of conda-prune.
+    `conda-prune fix` so that it repairs what this command found, and `repair_command` is that whole command, empty if
+    it cannot be typed. `version` is the version of conda-prune.
     """
 
     command: str
@@ -46,6 +47,7 @@ class Style(NamedTuple):
     verbose: bool = False
     fix_arguments: str = ""
     version: str = ""
+    repair_command: str = ""
 
 
 class Report:
@@ -149,38 +151,17 @@ def _check_formats(requested: Sequence[tuple[str, str]]) -> None:
         raise ValueError(f"--format {', '.join(printed)}: only one can go to standard output; write FORMAT=FILE")
 
 
-class TextReport:
-    """Prints results as lines of text."""
-
-    def __init__(self, stream: TextIO, style: Style) -> None:
-        self._stream = stream
-        self._style = style
-        self._results: list[Result] = []
-        self._width = 0
-
-    def begin(self, paths: Sequence[str]) -> None:
-        self._width = text.longest_name(paths)
-
-    def add(self, result: Result) -> None:
-        self._results.append(result)
-        if self._style.quiet or result.status == "error":
-            return
-        if self._style.command == "fix":
-            lines = text.fix_lines(result, width=self._width, verbose=self._style.verbose)
-        else:
-            lines = text.check_lines(result, verbose=self._style.verbose, fix_arguments=self._style.fix_arguments)
-        for line in lines:
-            print_line(line, self._stream, self._style)
-
-    def end(self) -> None:
-        if not self._style.quiet and self._results and (self._style.command != "fix" or len(self._results) > 1):
-            print_line(text.summary_line(self._results), self._stream, self._style)
-
-
 def print_line(line: str, stream: TextIO, style: Style) -> None:
-    """Print a line in characters that the stream's encoding has, with colors if the stream or the style wants them."""
+    """Print a line in characters that the stream's encoding has. Its first word is colored if it names a status."""
     colors = wants_colors(stream) if style.colors is None else style.colors
     print(encodable(text.colored(line) if colors else line, stream.encoding), file=stream)
+
+
+def print_colored(beginning: str, color: int, rest: str, stream: TextIO, style: Style) -> None:
+    """Print a line whose beginning has a color of ECMA-48, if the stream or the style wants colors."""
+    colors = wants_colors(stream) if style.colors is None else style.colors
+    line = f"\033[{color}m{beginning}\033[0m{rest}" if colors and beginning and color else beginning + rest
+    print(encodable(line, stream.encoding), file=stream)
 
 
 def wants_colors(stream: TextIO) -> bool:

@@ -17,9 +17,8 @@ from urllib.parse import quote
 from ..model import Action, Result
 from ..quantities import plural, size_text
 from . import text
-from .documentation import Explanation, explain, kinds
 from .escape import escaped
-from .explanation import explanation_lines
+from .explanation import Explanation, explain, explanation_lines, kinds
 from .json_report import dumps, in_order
 
 if TYPE_CHECKING:

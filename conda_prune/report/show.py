@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..judgement.bytecode import parse_bytecode
-from ..judgement.locations import decides, fits
+from ..judgement.locations import can_judge, fits
 from ..model import (
     Action,
     Drop,
@@ -77,7 +77,7 @@ def _why_kept(path: str, variant: Variant) -> str:
     if variant.kind == "exact" and bytecode.tag:
         if fits(bytecode.tag, variant):
             return f"Python {variant.python} imports it"
-        if not decides(variant, path):
+        if not can_judge(variant, path):
             return "the package may be installed with another Python, which imports it"
     return "no rule applies"
 

@@ -1,7 +1,7 @@
-"""Results as lines of text: a block per package for `check`, a line per package for `fix`.
+"""The words in which reports speak of findings, variants, sizes and indexes, and a block of lines about one package.
 
-The order is always the same, and every line can be understood by itself, so it can be searched with grep. Every number
-was measured; none is estimated.
+The blocks are for annotations on GitHub; `text_report.py` prints many packages for people. Every number was measured;
+none is estimated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def check_lines(result: Result, *, verbose: bool = False, fix_arguments: str = "
     if result.status == "clean" and not (verbose or shown or result.notes):
         return []
     variant = variant_text(result.variant)
-    lines = [f"{_name(result)}{f'   {variant}' if variant else ''}"]
+    lines = [f"{display_name(result)}{f'   {variant}' if variant else ''}"]
     if result.status == "refused":
         lines.append(labeled("refused", escaped(result.error or "")))
         lines += notes_lines(result.notes)
@@ -47,7 +47,7 @@ def check_lines(result: Result, *, verbose: bool = False, fix_arguments: str = "
     return lines
 
 
-def _name(result: Result) -> str:
+def display_name(result: Result) -> str:
     """Return how to call the subject of a result: a file by its name, a prefix by its whole path."""
     is_file = result.format is not None or result.path.endswith(".json")
     return escaped(os.path.basename(result.path) if is_file else result.path)
@@ -59,7 +59,7 @@ def _advice(result: Result, fix_arguments: str) -> Iterator[str]:
     if result.format is None and result.path.endswith(".json"):
         return
     now = f"   ({size_text(result.before.size)} now)" if result.before else ""
-    if (path := _shell_quoted(result.path)) is not None:
+    if (path := shell_quoted(result.path)) is not None:
         arguments = f" {fix_arguments}" if fix_arguments else ""
         yield labeled("to fix", f"conda-prune {command}{arguments} {path}{now}")
 
@@ -67,7 +67,7 @@ def _advice(result: Result, fix_arguments: str) -> Iterator[str]:
 def kind_lines(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield a line per kind: how many files, how many bytes, and where."""
     for kind, group in sorted(by_kind(findings).items()):
-        finds_files = rule_of(kind).finds == "files"
+        finds_files = rule_of(kind).counts == "files"
         one, many = ("file", "files") if finds_files else ("entry", "entries")
         size = sum(finding.size for finding in group)
         total = size_text(size) if size and finds_files else ""
@@ -85,7 +85,7 @@ def by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def where_text(kind: str, group: Sequence[Finding]) -> str:
     """Return where the findings of one kind are, in a few words."""
-    preposition = rule_of(kind).place
+    preposition = rule_of(kind).preposition
     if len(group) == 1:
         detail = f" ({group[0].detail})" if group[0].detail and not preposition else ""
         return escaped(group[0].path + detail)
@@ -128,7 +128,7 @@ def fix_lines(result: Result, *, width: int = 0, verbose: bool = False) -> list[
 
 
 def _fix_line(result: Result, width: int) -> str:
-    name = _name(result).ljust(width)
+    name = display_name(result).ljust(width)
     if result.status == "clean":
         copied = f"   copied to {escaped(result.output)}" if result.output else ""
         return f"clean    {name}   unchanged{copied}"
@@ -225,7 +225,7 @@ def change_text(before: Size, after: Size) -> str:
     return f"{size_text(before.size)} → {size_text(after.size)}"
 
 
-def _shell_quoted(path: str) -> str | None:
+def shell_quoted(path: str) -> str | None:
     """Return a path quoted for a shell, or None if it cannot be printed unescaped or looks like an option."""
     if escaped(path) != path or path.startswith("-"):
         return None

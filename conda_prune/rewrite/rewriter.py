@@ -14,13 +14,21 @@ from typing import IO
 
 from ..archive.container import Archive, PackedComponent
 from ..archive.zip_write import NewContent
-from ..compression import settings as stream_settings
+from ..compression import level_recovery as stream_settings
 from ..compression.byte_range import ByteRange
 from ..compression.recompress import Rewritten, recompress
 from ..compression.stream import CannotReuse, Stream
 from ..compression.threads import Submit, ThreadBudget
 from ..errors import NotVerified
-from ..model import Component, Compression, CompressionSettings, Edit, Package, Size, Splice
+from ..model import (
+    Component,
+    Compression,
+    CompressionSettings,
+    Edit,
+    Package,
+    Size,
+    Splice,
+)
 from .splices import expected_members, splices_of
 from .staging import Staging
 from .verify import ExpectedPackage, verify

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..archive import tar_header
-from ..model import Component, Drop, Edit, FileKind, Patch, Relink, Rewrite, Splice
+from ..model import (
+    Component,
+    Drop,
+    Edit,
+    FileKind,
+    Patch,
+    Relink,
+    Rewrite,
+    Splice,
+)
 from .verify import Expected
 
 

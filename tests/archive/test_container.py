@@ -16,7 +16,12 @@ from typing import Any
 
 import pytest
 
-from conda_prune import PruneError, check, fix, system
+from conda_prune import (
+    PruneError,
+    check,
+    fix,
+    system,
+)
 from conda_prune.archive.container import Archive, format_of
 from conda_prune.errors import (
     BadMetadata,

@@ -129,7 +129,7 @@ def test_ending_that_is_a_path_is_refused(subdir: Path) -> None:
     assert state(subdir.parent.parent) == before
 
 
-def test_key_that_is_a_path_costs_one_line_of_the_command(subdir: Path) -> None:
+def test_a_key_that_is_a_path_is_one_line(subdir: Path) -> None:
     victim = subdir.parent.parent / "outside" / VICTIM
     in_packages(subdir, str(victim))
     before = state(subdir.parent.parent)
@@ -170,7 +170,7 @@ def test_subdir_of_an_index_is_never_a_path(subdir: Path, reindex: str, said: ob
     "form", ["repodata.json", "repodata.json.zst", "current_repodata.json", "repodata_shards.msgpack.zst"]
 )
 @pytest.mark.parametrize("reindex", ["auto", "always"])
-def test_form_that_is_a_link_out_of_the_channel_is_refused(subdir: Path, form: str, reindex: str) -> None:
+def test_a_form_that_links_out_of_the_channel_is_refused(subdir: Path, form: str, reindex: str) -> None:
     outside = subdir.parent.parent / "outside" / form
     if (subdir / form).exists():
         shutil.move(subdir / form, outside)

@@ -411,7 +411,7 @@ def test_stale_record_with_the_right_size_is_refreshed(subdir: Path, hour: int) 
     os.utime(subdir / name, (time, time))
     done = run("fix", "--in-place", subdir / name)
     assert "1 record refreshed" in done.stdout
-    assert "clean " in done.stdout
+    assert "1 package: nothing to repair." in done.stdout
     assert_true(subdir)
 
 
@@ -483,7 +483,7 @@ def test_broken_index_is_found_before_a_package_is_replaced(
         assert "--reindex never leaves the index alone" in line
     assert len(done.stderr.splitlines()) == len(STRAY)
     assert state(subdir) == before
-    assert done.stdout.count("clean ") >= len(CLEAN)
+    assert f"{len(CLEAN)} packages are clean." in done.stdout
 
 
 @pytest.mark.parametrize("name", ["repodata.json", "repodata.json.zst", "repodata_shards.msgpack.zst"])
@@ -496,7 +496,7 @@ def test_read_only_form_is_found_before_a_package_is_replaced(subdir: Path, name
     assert state(subdir) == before
 
 
-def test_read_only_form_that_lists_no_package_of_the_run_does_not_matter(subdir: Path) -> None:
+def test_a_read_only_form_without_repaired_packages_does_not_matter(subdir: Path) -> None:
     write(subdir, {"packages": {}}, "current_repodata.json")
     (subdir / "current_repodata.json").chmod(0o444)
     assert run("fix", "--in-place", subdir).returncode == 0
@@ -541,7 +541,7 @@ def test_form_that_is_a_bomb_is_refused_in_little_memory(subdir: Path, form: str
     assert state(subdir) == before
 
 
-def test_file_that_only_has_the_name_of_an_index_is_left_alone(subdir: Path) -> None:
+def test_a_file_merely_named_like_an_index_is_kept(subdir: Path) -> None:
     notes = [subdir / "my_repodata_notes.json", subdir / "old_repodata_shards.msgpack.zst"]
     for path in notes:
         path.write_text("not an index")

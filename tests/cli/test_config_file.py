@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,7 +128,8 @@ def test_two_tables_in_one_directory_are_wrong_usage(tmp_path: Path) -> None:
 
 
 def kinds_found(done: subprocess.CompletedProcess[str]) -> set[str]:
-    return {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  foreign-")}
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("To ")]
+    return {kind for line in lines for kind in re.findall(r"\b(foreign-\w+) \d", line)}
 
 
 def test_the_command_line_overrides_variables_which_override_the_file(tmp_path: Path) -> None:

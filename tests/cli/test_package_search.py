@@ -64,7 +64,7 @@ def test_source_archive_is_not_an_error(tmp_path: Path) -> None:
     assert checked(tmp_path) == [str(package)]
     done = run("fix", "--in-place", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 2
+    assert "1 of 1 package repaired" in done.stdout
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

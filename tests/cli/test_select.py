@@ -10,7 +10,7 @@ import pytest
 from ..corpus.bytecode import cached, pyc
 from ..corpus.packages import File, PackageSpec, write_package
 from ..executable import run
-from ..judgement.test_plan import edit
+from ..judgement.packages import with_listing
 from ..seed import STRAY
 
 TREE, OLD_TREE = "lib/python3.11/site-packages", "lib/python3.10/site-packages"
@@ -70,7 +70,7 @@ def test_kinds_are_chosen(package: Path, arguments: list[str], expected: set[str
 def test_notes_are_shown_regardless_of_the_selection(package: Path) -> None:
     for arguments in ([], ["--select", "orphan"], ["--ignore", "orphan"]):
         done = run("check", package, *arguments)
-        assert "1 file of another Python's tree remains (6 B): --extend-select foreign-tree" in done.stdout
+        assert "1 file of another Python's tree remains (6 B): use --extend-select foreign-tree" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["--select", "orphan"], ["--ignore", "unknown-variant"]])
@@ -86,7 +86,7 @@ def test_undecided_packages_are_shown_regardless_of_the_selection(tmp_path: Path
     ("arguments", "corrected"), [([], 1), (["--select", "orphan"], 1), (["--ignore", "stale-listing"], 0)]
 )
 def test_listings_are_corrected_unless_ignored(tmp_path: Path, arguments: list[str], corrected: int) -> None:
-    wrong = edit(lambda by, all_: by["share/x"].update(size_in_bytes=9))
+    wrong = with_listing(lambda by, all_: by["share/x"].update(size_in_bytes=9))
     spec = PackageSpec("p", "1", "0", subdir="linux-64", files={"share/x": File(b"x")}, paths_json=wrong)
     path = write_package(spec, tmp_path)
     (result,) = json.loads(run("fix", "--in-place", path, *arguments, "--format", "json").stdout)

@@ -70,7 +70,7 @@ def test_a_clean_environment_exits_0_and_is_not_touched(tmp_path: Path) -> None:
     before = tree(tmp_path)
     done = run("check", "--prefix", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 clean" in done.stdout
+    assert "1 package: nothing to repair." in done.stdout
     assert run("check", "--installed", "own", "--prefix", tmp_path).returncode == 0
     assert tree(tmp_path) == before
 
@@ -124,13 +124,13 @@ def test_bytecode_that_the_installer_compiled_is_not_the_packages_own(tmp_path: 
     assert paths(tmp_path) == {"own": {bytecode}}
 
 
-def test_an_old_record_that_does_not_tell_who_compiled_is_believed(tmp_path: Path) -> None:
+def test_old_records_are_believed_about_bytecode(tmp_path: Path) -> None:
     record(tmp_path, "own", OWN, noarch="python", depends=["python"], paths_data=None)
     record(tmp_path, "stray", {**OWN, **STRAY}, paths_data=None)
     assert paths(tmp_path) == {"own": set(), "stray": {path for path in STRAY if path.endswith(".pyc")}}
 
 
-def test_the_magic_number_of_untagged_bytecode_is_read_from_the_environment(tmp_path: Path) -> None:
+def test_untagged_bytecode_is_judged_by_its_installed_file(tmp_path: Path) -> None:
     files: dict[str, AnyEntry] = {
         f"{TREE}/m.py": "",
         f"{TREE}/m.pyc": File(header("cpython-310")),
@@ -169,7 +169,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("text", "says"), BROKEN)
-def test_a_broken_record_is_a_clear_line_and_the_others_are_done(tmp_path: Path, text: str, says: str) -> None:
+def test_a_broken_record_is_one_error_and_others_are_checked(tmp_path: Path, text: str, says: str) -> None:
     record(tmp_path, "aaa", STRAY)
     record(tmp_path, "zzz", STRAY)
     (tmp_path / "conda-meta" / "broken-1.0-0.json").write_text(text)
@@ -184,7 +184,7 @@ def test_a_broken_record_is_a_clear_line_and_the_others_are_done(tmp_path: Path,
     assert run("check", "--installed", "aaa", "--prefix", tmp_path).returncode == 1
 
 
-def test_a_record_that_is_not_utf_8_is_a_clear_line(tmp_path: Path) -> None:
+def test_a_record_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
     record(tmp_path, "own", OWN)
     (tmp_path / "conda-meta" / "broken-1.0-0.json").write_bytes(b'{"name": "\xff"}')
     done = run("check", "--prefix", tmp_path)
@@ -194,8 +194,8 @@ def test_a_record_that_is_not_utf_8_is_a_clear_line(tmp_path: Path) -> None:
 
 WRONG = [
     pytest.param(["--installed", "absent"], 3, "absent is not installed", id="not-installed"),
-    pytest.param(["--installed", "own", "package.conda"], 2, "name no packages with them", id="with-paths"),
-    pytest.param(["--files-from", "list.txt"], 2, "name no packages with them", id="with-files-from"),
+    pytest.param(["--installed", "own", "package.conda"], 2, "do not name packages as well", id="with-paths"),
+    pytest.param(["--files-from", "list.txt"], 2, "do not name packages as well", id="with-files-from"),
 ]
 
 

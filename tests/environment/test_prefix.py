@@ -132,7 +132,7 @@ def test_without_fix_findings_exit_1_and_nothing_is_written(tmp_path: Path) -> N
     assert tree(prefix) == before
 
 
-def test_fix_removes_what_is_stray_and_the_directories_that_held_nothing_else(tmp_path: Path) -> None:
+def test_fix_removes_strays_and_emptied_directories(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE, **OLD_TAG, "share/empty/keep": ""})
     (prefix / "share/made-empty").mkdir()
     before = tree(prefix)
@@ -140,7 +140,7 @@ def test_fix_removes_what_is_stray_and_the_directories_that_held_nothing_else(tm
     done = hook("--fix", build(prefix))
     assert done.returncode == 0, done.stderr
     assert "fixed " in done.stdout
-    assert f"−{len(stray)} files" in done.stdout
+    assert f"{len(stray)} files dropped" in done.stdout
     gone = stray | {"lib/python3.10/site-packages/own/__pycache__"}
     assert tree(prefix) == {path: content for path, content in before.items() if path not in gone}
     assert hook(build(prefix)).returncode == 0
@@ -172,7 +172,7 @@ def test_a_record_that_lists_only_files_owns_them(tmp_path: Path) -> None:
     assert files(prefix) >= set(OLD_TREE)
 
 
-def test_a_directory_that_a_record_owns_stays_when_it_is_emptied(tmp_path: Path) -> None:
+def test_an_emptied_directory_that_a_record_owns_stays(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", OLD_TREE)
     write_record(prefix, "other", ["lib/python3.10"])
     hook("--fix", "--extend-select", "foreign-tree", build(prefix))
@@ -376,7 +376,7 @@ def test_bad_input_is_one_clear_line_and_nothing_is_touched(tmp_path: Path, bad:
     assert tree(tmp_path) == before
 
 
-def test_a_missing_py_ver_is_answered_with_the_python_that_is_there(tmp_path: Path) -> None:
+def test_a_missing_py_ver_suggests_the_installed_python(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {})
     write_record(prefix, "python", [], version="3.12.4")
     assert "use --python 3.12, any or none" in hook(prefix).stderr
@@ -546,7 +546,7 @@ def test_a_pipe_with_bytecodes_name_is_not_waited_for(tmp_path: Path) -> None:
     assert not (prefix / "lib/python3.10/site-packages/own/__pycache__").exists()
 
 
-def test_a_file_that_cannot_be_read_is_judged_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_judged_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TAG})
     real = os.open
 

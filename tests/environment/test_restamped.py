@@ -82,9 +82,7 @@ def imported(prefix: Path) -> tuple[set[str], set[str]]:
     return set(stale), set(cached)
 
 
-def test_bytecode_that_rattler_build_made_is_ignored_until_it_is_restamped(
-    package: Path, channel: Channel, tmp_path: Path
-) -> None:
+def test_rattler_builds_bytecode_is_ignored_until_restamped(package: Path, channel: Channel, tmp_path: Path) -> None:
     in_channel = into_channel(package, channel)
     judged = check(in_channel, deep=True)
     assert judged.status == "clean"

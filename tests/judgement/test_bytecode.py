@@ -1,4 +1,4 @@
-"""Names are read from the right, headers of every age are read, and nothing odd ever fails."""
+"""Names are parsed from the right, headers of all Pythons are parsed, and no input raises an error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CACHE = f"{SITE}/__pycache__"
         pytest.param(f"{SITE}/.pyc", id="ending-alone"),
         pytest.param(f"{SITE}/m.pycache", id="longer-ending"),
         pytest.param(f"{SITE}/m.PYC", id="capitals-which-importlib-does-not-look-for"),
-        pytest.param(f"{SITE}/m.pyc.bak", id="a-copy-kept-on-purpose"),
+        pytest.param(f"{SITE}/m.pyc.bak", id="a-backup-copy"),
         pytest.param(f"{SITE}/m.pyc2", id="renamed-to-escape-filters"),
         pytest.param(f"{SITE}/m.pyc.12x", id="no-digits"),
         pytest.param(f"{SITE}/m.pyc.\u0661\u0662", id="digits-of-another-script"),
@@ -41,7 +41,7 @@ CACHE = f"{SITE}/__pycache__"
         pytest.param(f"{SITE}/m.mpy", id="micropython"),
     ],
 )
-def test_other_names_are_no_bytecode(path: str) -> None:
+def test_other_names_are_not_bytecode(path: str) -> None:
     assert parse_bytecode(path) is None
 
 
@@ -58,7 +58,7 @@ def test_other_names_are_no_bytecode(path: str) -> None:
         ),
         pytest.param(f"{CACHE}/d/a.cpython-310.pyc", "a.cpython-310", "", "", False, False, id="below-a-cache"),
         pytest.param(f"{CACHE}/m.pyc", "m", "", "", False, False, id="cached-without-tag"),
-        pytest.param(f"{CACHE}/m.foo.pyc", "m.foo", "", "", False, False, id="cached-with-a-tag-nobody-writes"),
+        pytest.param(f"{CACHE}/m.foo.pyc", "m.foo", "", "", False, False, id="cached-with-an-unknown-tag"),
         pytest.param(f"{CACHE}/.cpython-311.pyc", ".cpython-311", "", "", False, False, id="tag-without-module"),
         pytest.param(f"{CACHE}/m.opt-1.pyc", "m", "", "1", False, False, id="level-without-tag"),
         pytest.param(f"{CACHE}/m.cpython-311.opt-.pyc", "m.cpython-311.opt-", "", "", False, False, id="empty-level"),
@@ -122,7 +122,7 @@ def test_names_are_read_from_the_right(
     module=st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True),
     directory=st.sampled_from(["", "a/", "a/b.c/"]),
 )
-def test_what_importlib_names_is_read_back(tag: str, optimization: object, module: str, directory: str) -> None:
+def test_names_made_by_importlib_are_parsed_back(tag: str, optimization: object, module: str, directory: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.implementation, "cache_tag", tag)
         source = f"{directory}{module}.py"
@@ -133,7 +133,7 @@ def test_what_importlib_names_is_read_back(tag: str, optimization: object, modul
 
 
 @given(st.text(alphabet="ab.py/co_-0123456789ohn\n\x1b", max_size=60))
-def test_any_name_is_read_or_is_none(name: str) -> None:
+def test_any_name_is_parsed_or_rejected(name: str) -> None:
     for path in (name, f"{name}.pyc", f"__pycache__/{name}.pyc", f"{CACHE}/{name}.cpython-311.pyc"):
         parsed = parse_bytecode(path)
         if parsed is not None:
@@ -171,7 +171,7 @@ def test_a_name_of_a_megabyte_takes_linear_time(part: str, ending: str) -> None:
             best = min(best, time.process_time() - started)
         return best
 
-    # Sixteen times the length: a quadratic reader takes 256 times as long. Below a millisecond the clock decides.
+    # Sixteen times the length: quadratic time would be 256 times as long. Below a millisecond, the clock is too coarse.
     assert seconds(1 << 20) < 80 * max(seconds(1 << 16), 1e-3)
 
 
@@ -210,7 +210,7 @@ def test_headers_of_16_bytes_hold_flags(row: Magic) -> None:
 
 
 @pytest.mark.parametrize("row", MAGIC_NUMBERS, ids=by_python)
-def test_a_header_cut_short_says_no_more_than_it_holds(row: Magic) -> None:
+def test_a_truncated_header_gives_only_its_python(row: Magic) -> None:
     whole = head(row, 0, 1, 2)
     for length in range(4):
         assert parse_header(whole[:length]) is None
@@ -231,18 +231,18 @@ def test_a_header_cut_short_says_no_more_than_it_holds(row: Magic) -> None:
         pytest.param(struct.pack("<H2s3I", 0, b"\r\n", 0, 1, 2), Header(0), id="number-0"),
     ],
 )
-def test_what_is_no_header_says_nothing(raw: bytes | None, expected: Header | None) -> None:
+def test_other_bytes_are_not_a_header(raw: bytes | None, expected: Header | None) -> None:
     assert parse_header(raw) == expected
 
 
 @given(st.binary(max_size=20))
-def test_any_bytes_are_read_or_are_none(raw: bytes) -> None:
+def test_any_bytes_are_parsed_or_rejected(raw: bytes) -> None:
     header = parse_header(raw)
     assert header is None or header.magic == int.from_bytes(raw[:2], "little")
 
 
 @pytest.mark.parametrize("mode", py_compile.PycInvalidationMode)
-def test_the_header_that_this_interpreter_writes(mode: py_compile.PycInvalidationMode, tmp_path: Path) -> None:
+def test_headers_of_the_running_python_are_parsed(mode: py_compile.PycInvalidationMode, tmp_path: Path) -> None:
     source = tmp_path / "m.py"
     source.write_text("x = 1\n")
     os.utime(source, (1_704_067_200, 1_704_067_200))

@@ -1,4 +1,4 @@
-"""Of several hard links to a dropped file, the first keeps the content and the others lead to it."""
+"""Of several hard links to a dropped file, the first keeps the content and the others link to it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CONTENT = pyc("cpython-310", "stray") + random.Random(1).randbytes(1 << 18)
 
 DIALECTS = pytest.mark.parametrize("dialect", [USTAR, GNU, PAX], ids=["ustar", "gnu", "pax"])
 
-PLACES: dict[str, str] = {
+PATHS_BY_LENGTH: dict[str, str] = {
     "short": "share/{}",
     "hundred": "share/" + "d" * 92 + "/{}",
     "hundred-and-one": "share/" + "d" * 93 + "/{}",
@@ -61,13 +61,13 @@ PLACES: dict[str, str] = {
     "not-ascii": "share/ñandú-{}",
     "not-ascii-and-long": "share/" + "/".join(["ñandú" * 7] * 3) + "/{}",
 }
-"""Names of one character in these places have 100 or 101 bytes, or what else the key says."""
-NAMES = [name for place in PLACES.values() for name in [place.format("x")]]
-assert [len(PLACES[key].format("x")) for key in ("hundred", "hundred-and-one")] == [100, 101]
+"""Templates for paths. With a name of one character, a path has the length that the key says."""
+NAMES = [name for place in PATHS_BY_LENGTH.values() for name in [place.format("x")]]
+assert [len(PATHS_BY_LENGTH[key].format("x")) for key in ("hundred", "hundred-and-one")] == [100, 101]
 
 
 def is_possible(dialect: Dialect, name: str) -> bool:
-    """Return whether a dialect has room for a name: ustar's has two fields of 100 and 155 bytes, split at a slash."""
+    """Return whether a dialect can store a name. ustar has two fields of 100 and 155 bytes, split at a slash."""
     try:
         tar_member(name, dialect=dialect)
     except ValueError:
@@ -75,17 +75,17 @@ def is_possible(dialect: Dialect, name: str) -> bool:
     return True
 
 
-def a_package(directory: Path, format_: Format, dialect: Dialect, links: dict[str, str], *, stray: str = STRAY) -> Path:
-    """Write a package with the stray file and hard links to it, or to each other: targets by names, in order."""
+def package_with_links(directory: Path, format_: Format, dialect: Dialect, links: dict[str, str]) -> Path:
+    """Write a package with the stray file and these hard links, which lead to it or to each other."""
     linked = [
         tar_member(STRAY, CONTENT, dialect=dialect),
         *(tar_member(name, type=tarfile.LNKTYPE, linkname=to, dialect=dialect) for name, to in links.items()),
     ]
-    return with_members(directory, format_, linked)
+    return package_with_members(directory, format_, linked)
 
 
-def with_members(directory: Path, format_: Format, more: list[bytes]) -> Path:
-    """Write a package with these members after its own."""
+def package_with_members(directory: Path, format_: Format, more: list[bytes]) -> Path:
+    """Write a package with these additional members at the end."""
     spec = for_311("linked", OWN, paths_json=None)
     package = from_tar(lambda members: tar_of([*members, *more]), format_, spec)(directory)
     return package.rename(directory / f"{spec.stem}{format_}")  # Some readers want inner names to match.
@@ -105,7 +105,7 @@ def unpacked(package: Path) -> int:
 
 
 def keepers(package: Path, names: list[str]) -> list[str]:
-    """Return which of the names are regular files; the others must be links that lead to the first of them."""
+    """Return the names that are regular files. Assert that the others are hard links to the first of these."""
     found = members(package)
     regular = [name for name in names if found[name].isreg()]
     for name in names:
@@ -114,14 +114,14 @@ def keepers(package: Path, names: list[str]) -> list[str]:
     return regular
 
 
-def read_alike(package: Path, directory: Path) -> dict[str, str]:
-    """Return what every client reads, the same for all of them."""
+def read_by_all_clients(package: Path, directory: Path) -> dict[str, str]:
+    """Return the hashes of all files. Assert that all clients read the same."""
     trees = []
     for reader in (by_rattler, by_conda_package_handling, by_conda_package_streaming, by_libarchive):
         (directory / reader.__name__).mkdir(parents=True)
         trees.append(reader(package, directory / reader.__name__))
     linked = {name for name, member in members(package).items() if not member.isreg()}
-    # What is streamed holds links as such; only what is unpacked has a content for every name.
+    # Readers of streams return links as links. Only unpacked files have a content for every name.
     assert {name: digest for name, digest in trees[0].items() if name not in linked} == trees[2] == trees[3]
     assert trees[0] == trees[1]
     return trees[0]
@@ -129,18 +129,18 @@ def read_alike(package: Path, directory: Path) -> dict[str, str]:
 
 @DIALECTS
 @pytest.mark.parametrize("format_", FORMATS)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", PATHS_BY_LENGTH)
 def test_the_first_link_keeps_the_content(tmp_path: Path, place: str, format_: Format, dialect: Dialect) -> None:
-    names = [PLACES[place].format(letter) for letter in "abcd"]
+    names = [PATHS_BY_LENGTH[place].format(letter) for letter in "abcd"]
     if not all(is_possible(dialect, name) for name in names):
         pytest.skip("this dialect has no such names")
-    package = a_package(tmp_path, format_, dialect, dict.fromkeys(names, STRAY))
-    before, size, content = read_alike(package, tmp_path / "before"), package.stat().st_size, unpacked(package)
+    package = package_with_links(tmp_path, format_, dialect, dict.fromkeys(names, STRAY))
+    before, size, content = read_by_all_clients(package, tmp_path / "before"), package.stat().st_size, unpacked(package)
     assert fix(package, in_place=True).status == "fixed"
-    after = read_alike(package, tmp_path / "after")
+    after = read_by_all_clients(package, tmp_path / "after")
     assert after == {path: digest for path, digest in before.items() if path != STRAY}
     assert keepers(package, names) == names[:1]
-    assert unpacked(package) <= content + 3 * 3 * BLOCK, "at most extension headers were added"
+    assert unpacked(package) <= content + 3 * 3 * BLOCK, "only extension headers were added"
     assert package.stat().st_size <= size + 1024
     for reader in ("by_rattler", "by_conda_package_handling"):
         extracted = [(tmp_path / "after" / reader / name).stat().st_ino for name in names]
@@ -151,11 +151,11 @@ def test_the_first_link_keeps_the_content(tmp_path: Path, place: str, format_: F
     assert package.read_bytes() == fixed
 
 
-def test_without_libarchive_the_result_is_verified_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_is_also_verified_without_libarchive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "has_libarchive", lambda: False)
-    for place in PLACES.values():
+    for place in PATHS_BY_LENGTH.values():
         names = [place.format(letter) for letter in "abcd"]
-        package = a_package(tmp_path, ".conda", PAX, dict.fromkeys(names, STRAY))
+        package = package_with_links(tmp_path, ".conda", PAX, dict.fromkeys(names, STRAY))
         fix(package, in_place=True)
         assert keepers(package, names) == names[:1]
 
@@ -163,40 +163,40 @@ def test_without_libarchive_the_result_is_verified_too(tmp_path: Path, monkeypat
 CHAINS = {
     "each to the one before": {"a": STRAY, "b": "a", "c": "b"},
     "the first to the second": {"a": STRAY, "b": STRAY, "c": "b"},
-    "through another that goes": {STRAY + "-2.pyc": STRAY, "a": STRAY + "-2.pyc", "b": STRAY + "-2.pyc"},
+    "through another dropped name": {STRAY + "-2.pyc": STRAY, "a": STRAY + "-2.pyc", "b": STRAY + "-2.pyc"},
     "from the root": {"a": f"./{STRAY}", "b": f"././{STRAY}"},
 }
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize("links", CHAINS.values(), ids=CHAINS)
-def test_chains_of_links_keep_one_content(tmp_path: Path, links: dict[str, str], format_: Format) -> None:
-    package = a_package(tmp_path, format_, GNU, links)
+def test_chained_links_keep_one_copy_of_the_content(tmp_path: Path, links: dict[str, str], format_: Format) -> None:
+    package = package_with_links(tmp_path, format_, GNU, links)
     kept = [name for name in links if not name.startswith("lib/")]
     size = unpacked(package)
     fix(package, in_place=True)
-    found = read_alike(package, tmp_path / "after")
-    assert len({found[name] for name in kept}) == 1
-    assert STRAY not in found
+    hashes = read_by_all_clients(package, tmp_path / "after")
+    assert len({hashes[name] for name in kept}) == 1
+    assert STRAY not in hashes
     assert keepers(package, kept) == kept[:1]
     assert unpacked(package) < size
 
 
-def test_a_name_between_two_that_stay_may_go(tmp_path: Path) -> None:
+def test_a_link_between_two_kept_names_is_dropped(tmp_path: Path) -> None:
     own = f"{SITE}/m/__pycache__/a.cpython-311.pyc"
     links = {f"{STRAY}-2.pyc": own, "share/a": f"{STRAY}-2.pyc"}
     linked = [tar_member(name, type=tarfile.LNKTYPE, linkname=to) for name, to in links.items()]
-    package = with_members(tmp_path, ".conda", linked)
-    before = read_alike(package, tmp_path / "before")
+    package = package_with_members(tmp_path, ".conda", linked)
+    before = read_by_all_clients(package, tmp_path / "before")
     fix(package, in_place=True)
     assert (members(package)["share/a"].type, members(package)["share/a"].linkname) == (tarfile.LNKTYPE, own)
-    after = read_alike(package, tmp_path / "after")
+    after = read_by_all_clients(package, tmp_path / "after")
     assert after == {path: digest for path, digest in before.items() if path != f"{STRAY}-2.pyc"}
 
 
-def test_names_with_a_prefix_keep_it(tmp_path: Path) -> None:
-    """Some writers begin every name with `./`, those in links too."""
-    package = a_package(tmp_path, ".tar.bz2", GNU, {"./share/a": f"./{STRAY}", "./share/b": f"./{STRAY}"})
+def test_names_that_start_with_a_dot_keep_it(tmp_path: Path) -> None:
+    """Some writers start every name with `./`, including the targets of links."""
+    package = package_with_links(tmp_path, ".tar.bz2", GNU, {"./share/a": f"./{STRAY}", "./share/b": f"./{STRAY}"})
     fix(package, in_place=True)
     assert members(package)["./share/b"].linkname == "./share/a"
     for reader in (by_rattler, by_conda_package_handling):
@@ -205,16 +205,16 @@ def test_names_with_a_prefix_keep_it(tmp_path: Path) -> None:
         assert found["share/a"] == found["share/b"]
 
 
-def test_the_listing_names_every_link_with_its_content(tmp_path: Path) -> None:
+def test_the_listing_describes_every_link(tmp_path: Path) -> None:
     names = ["share/a", "share/b", "share/c"]
     files: dict[str, AnyEntry] = {STRAY: CONTENT, **{name: Hardlink(STRAY) for name in names}}
     package = write_package(for_311("linked", OWN | files), tmp_path, writer="conda-build")
     fix(package, in_place=True)
-    found = read_alike(package, tmp_path / "after")
+    hashes = read_by_all_clients(package, tmp_path / "after")
     text = (tmp_path / "after" / "by_rattler" / "info" / "paths.json").read_text()
     rows = {row["_path"]: row for row in json.loads(text)["paths"]}
     for name in names:
-        assert (rows[name]["sha256"], rows[name]["size_in_bytes"]) == (found[name], len(CONTENT))
+        assert (rows[name]["sha256"], rows[name]["size_in_bytes"]) == (hashes[name], len(CONTENT))
         assert rows[name]["inode_paths"] == names
 
 
@@ -230,13 +230,13 @@ def test_a_new_stamp_is_written_once_for_all_names(tmp_path: Path) -> None:
     assert {finding.path for finding in result.findings if finding.action.value == "restamp"} == set(kept)
     assert keepers(package, kept) == [first]
     assert check(package, deep=True, extend_select=["stale-stamp"]).status == "clean"
-    found = read_alike(package, tmp_path / "after")
-    assert len({found[name] for name in kept}) == 1
+    hashes = read_by_all_clients(package, tmp_path / "after")
+    assert len({hashes[name] for name in kept}) == 1
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_package_of_conda_package_handling_does_not_grow(tmp_path: Path, format_: Format) -> None:
-    """Made by the library that conda-build packs with, from files that are hard links on disk."""
+    """The package is made by conda-build's own library, from files that are hard links on disk."""
     prefix = tmp_path / "prefix"
     names = ["share/one.pyc", "share/two.pyc", "share/three.pyc", "share/four.pyc"]
     for path, data in {
@@ -257,9 +257,9 @@ def test_a_package_of_conda_package_handling_does_not_grow(tmp_path: Path, forma
     regular = [name for name, member in members(package).items() if member.isreg() and member.size == len(CONTENT)]
     if regular != [STRAY]:
         pytest.skip(f"another name came first here: {regular}")
-    before, size = read_alike(package, tmp_path / "before"), package.stat().st_size
+    before, size = read_by_all_clients(package, tmp_path / "before"), package.stat().st_size
     assert fix(package, in_place=True).status == "fixed"
-    after = read_alike(package, tmp_path / "after")
+    after = read_by_all_clients(package, tmp_path / "after")
     assert {name: before[name] for name in names} == {name: after[name] for name in names}
     assert len(keepers(package, names)) == 1
     assert package.stat().st_size <= size
@@ -336,7 +336,7 @@ def test_any_target_can_replace_any_other(dialect: Dialect, old: str, new: str, 
     try:
         reader.feed(tar_of([*targets, raw]))
     except PruneError:
-        return  # A line end in a PAX record, which is refused before anything is edited.
+        return  # A line end in a PAX record is refused before anything is edited.
     headers = reader.finish("pkg").headers[own]
     for target in (new, again, old):
         headers = with_link(headers, target)

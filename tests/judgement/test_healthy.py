@@ -1,4 +1,4 @@
-"""Not one healthy file goes: real packages of conda-forge, their evidence thinned out, and in every other layout."""
+"""No file is dropped from healthy packages of conda-forge, even with less evidence or in other layouts."""
 
 from __future__ import annotations
 
@@ -53,51 +53,51 @@ def contents_of(package: Package) -> Contents:
 
 
 def findings(package: Package, variant: Variant | None = None) -> list[Finding]:
-    """Return what all rules find, those on request as well."""
+    """Return what all rules find, including those on request."""
     contents = contents_of(package)
     judged = detect_variant(package, {}) if variant is None else variant
     return [finding for rule in RULES if rule.phase != "remainder" for finding in rule.find(contents, judged)]
 
 
 def dropped(package: Package, variant: Variant | None = None) -> list[str]:
-    return [f"{found.kind} {found.path}" for found in findings(package, variant) if found.action is Action.DROP]
+    return [f"{finding.kind} {finding.path}" for finding in findings(package, variant) if finding.action is Action.DROP]
 
 
-def test_the_list_holds_what_it_is_for() -> None:
+def test_the_list_is_complete() -> None:
     assert {package["name"] for package in WITH_BYTECODE} == {"menuinst", "numpy", "python", "scipy"}
     assert sum(path.endswith(".pyc") for package in HEALTHY for path in package["paths"]) == 1843
 
 
 @packages
-def test_nothing_is_found_whatever_is_asked_for(package: Package) -> None:
-    """`--select all` as well: they hold no orphan, nothing optimized, no leftover and no other Python's file."""
+def test_no_rule_finds_anything_in_a_healthy_package(package: Package) -> None:
+    """This includes the rules on request."""
     assert not findings(package)
 
 
 @packages
-def test_nothing_goes_where_the_variant_is_unknown(package: Package) -> None:
+def test_nothing_is_dropped_if_the_variant_is_unknown(package: Package) -> None:
     assert not dropped(package, UNKNOWN)
 
 
 @with_bytecode
-def test_all_of_it_would_go_from_a_package_for_another_python(package: Package) -> None:
-    """The lists can tell a rule that finds nothing from one that has nothing to find."""
+def test_the_same_bytecode_is_dropped_for_another_python(package: Package) -> None:
+    """So the lists do contain bytecode that a rule could find."""
     other = {**package, "name": "other", "build": "h0_0", "depends": ["python_abi 3.10.* *_cp310"], "constrains": []}
     if package["name"] == "python":
         assert not dropped(other), "a whole interpreter stays"
         other["paths"] = [path for path in package["paths"] if path != "lib/python3.11/os.py"]
-    gone = {line.split(" ", 1)[1] for line in dropped(other)}
-    assert {path for path in package["paths"] if path.endswith(".pyc")} <= gone
+    dropped_paths = {line.split(" ", 1)[1] for line in dropped(other)}
+    assert {path for path in package["paths"] if path.endswith(".pyc")} <= dropped_paths
 
 
 @with_bytecode
-def test_backslashes_as_windows_records_them_are_no_strays(package: Package) -> None:
+def test_paths_with_backslashes_are_not_stray(package: Package) -> None:
     windows = {**package, "paths": [path.replace("/", "\\") for path in package["paths"]]}
     assert not dropped(windows)
 
 
 def thinned(package: Package) -> Iterator[Package]:
-    """Yield the package with every part of its evidence, down to none."""
+    """Yield the package with each subset of its evidence, including none."""
     depends = [spec for spec in package.get("depends", []) if spec.startswith("python")]
     for count in range(len(depends) + 1):
         for kept in itertools.combinations(depends, count):
@@ -107,13 +107,13 @@ def thinned(package: Package) -> Iterator[Package]:
 
 
 @with_bytecode
-def test_nothing_goes_where_less_is_known(package: Package) -> None:
+def test_nothing_is_dropped_with_less_evidence(package: Package) -> None:
     kinds = set()
     for less in thinned(package):
         variant = detect_variant(less, {})
         kinds.add(variant.kind)
         assert not dropped(less), variant.because
-        # The same with metadata that another tool wrote: the name of the interpreter gone, the subdir another.
+        # The same without the interpreter's name, and with another subdir.
         assert not dropped({**less, "name": "renamed", "subdir": "linux-64"})
     assert "exact" in kinds
 
@@ -123,7 +123,7 @@ def moved(tree: str, tag: str) -> Callable[[str], str]:
         path = re.sub(r"^(?:lib/python3\.11|Lib)/", f"{tree}/", path)
         if path.endswith(".pyc"):
             return re.sub(r"\.cpython-311\.pyc$", f".{tag}.pyc", path)
-        # Extension modules do tell free-threaded Pythons apart.
+        # Unlike cache tags, suffixes of extension modules differ between free-threaded and other Pythons.
         return re.sub(r"\.(?:cpython-|cp)311\b", f".{tag}t" if tree.endswith("t") else f".{tag}", path)
 
     return move
@@ -156,7 +156,7 @@ LAYOUTS = [
 
 @pytest.mark.parametrize(("tree", "tag", "version", "build", "abi"), LAYOUTS)
 @with_bytecode
-def test_nothing_goes_in_another_layout(
+def test_nothing_is_dropped_in_other_layouts(
     package: Package, tree: str, tag: str, version: str, build: str, abi: str
 ) -> None:
     move = moved(tree, tag)
@@ -178,7 +178,7 @@ def test_nothing_goes_in_another_layout(
 
 @pytest.mark.parametrize("format", FORMATS)
 @with_bytecode
-def test_fix_leaves_the_file_as_it_is(package: Package, format: PackageFormat, tmp_path: Path) -> None:
+def test_fix_does_not_touch_a_healthy_package(package: Package, format: PackageFormat, tmp_path: Path) -> None:
     spec = PackageSpec(
         package["name"],
         package["version"],
@@ -198,7 +198,7 @@ def test_fix_leaves_the_file_as_it_is(package: Package, format: PackageFormat, t
 
 
 @pytest.mark.parametrize("seed", CLEAN, ids=lambda seed: seed.id)
-def test_real_packages_of_rattler_build_stay(seed: Seed, tmp_path: Path) -> None:
+def test_fix_does_not_touch_real_packages_of_rattler_build(seed: Seed, tmp_path: Path) -> None:
     path = seed.copy(tmp_path)
     before = path.read_bytes(), path.stat().st_ino
     assert fix(path, in_place=True).status == "clean"

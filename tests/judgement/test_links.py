@@ -1,4 +1,4 @@
-"""A link leads where the operating system takes it once the package is unpacked."""
+"""A link is resolved as the operating system resolves it after unpacking."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def resolver(files: Mapping[str, File]) -> SymlinkResolver:
 
 
 def on_disk(directory: Path, links: Mapping[str, str], path: str) -> str | None:
-    """Unpack the package, and return the file that opening a path reads there."""
+    """Unpack the package and return the file that is read when a path is opened, or None."""
     for name in ("lib/m", *(os.path.dirname(link) for link in links)):
         (directory / name).mkdir(parents=True, exist_ok=True)
     (directory / "lib/m/a.py").write_text("here")
@@ -48,7 +48,7 @@ def on_disk(directory: Path, links: Mapping[str, str], path: str) -> str | None:
 
 
 def chain(length: int, detour: str = "") -> dict[str, str]:
-    """Return so many links in a row, of which the last leads to a file, each by a detour."""
+    """Return this many links in a row, the last one to a file. Each target starts with the detour."""
     return {f"l{at}": f"{detour}l{at + 1}" if at + 1 < length else "lib/m/a.py" for at in range(length)}
 
 
@@ -57,7 +57,7 @@ def chain(length: int, detour: str = "") -> dict[str, str]:
     [
         pytest.param({}, "lib/m/a.py", id="no-link"),
         pytest.param({"bin/a": "../lib/m/a.py"}, "bin/a", id="a-link"),
-        pytest.param({"lib64": "lib"}, "lib64/m/a.py", id="by-way-of-a-directory"),
+        pytest.param({"lib64": "lib"}, "lib64/m/a.py", id="through-a-linked-directory"),
         pytest.param({"lib64": "lib/./", "x": ".//lib64/m/../m/a.py"}, "x", id="dots-and-slashes"),
         pytest.param({"a": "b", "b": "a"}, "a", id="a-circle"),
         pytest.param({"a": "lib/m"}, "a", id="to-a-directory"),
@@ -78,7 +78,7 @@ def test_a_path_leads_where_it_leads_on_disk(links: Mapping[str, str], path: str
 
 
 def step_by_step(files: Mapping[str, File], path: str) -> list[str]:
-    """Resolve a path the plain way: one part after the other, without remembering anything."""
+    """Resolve a path in the simplest way: part by part, without remembering results."""
     ahead = path.split("/")[::-1]
     done: list[str] = []
     passed: list[str] = []
@@ -108,25 +108,25 @@ places = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map(
 @given(st.dictionaries(places, targets, max_size=6), st.lists(places, max_size=4))
 @example({"a/b": "../c", "c": "a/../b/.."}, ["b/x"])
 @example({"a": "b", "b": "c", "c": "a", "d": "c"}, [])
-def test_all_links_together_are_resolved_as_each_alone(links: dict[str, str], more: list[str]) -> None:
+def test_links_are_resolved_as_if_one_by_one(links: dict[str, str], more: list[str]) -> None:
     named = [*links, *more]
     if any(name.startswith(f"{other}/") for name in named for other in named):
-        return  # a file below a link, or below a file, which no package has
+        return  # A file below a link or below another file: no package has one.
     files = {path: File(path) for path in more} | package(links)
     symlinks = resolver(files)
     existing = {"", *files, *directories(files)}
     for path in files:
-        found, plain = symlinks.resolve_chain(path), step_by_step(files, path)
-        if len(plain) > 40:  # in a circle, or too many: it leads to nothing, by whichever links
-            assert set(found) <= set(plain)
-            assert found[-1] in links
-        elif plain[-1] in existing or found[-1]:
-            assert found == plain
+        resolved, plain = symlinks.resolve_chain(path), step_by_step(files, path)
+        if len(plain) > 40:  # In a circle, or too many links: it leads to nothing.
+            assert set(resolved) <= set(plain)
+            assert resolved[-1] in links
+        elif plain[-1] in existing or resolved[-1]:
+            assert resolved == plain
         else:
-            assert found[:-1] == plain[:-1]
+            assert resolved[:-1] == plain[:-1]
 
 
-def test_what_leads_to_nothing_in_the_package_ends_nowhere() -> None:
+def test_a_link_to_a_missing_directory_has_no_end() -> None:
     symlinks = resolver(package({"a": "no/such/directory", "b": "no", "c": "no/../lib/m"}))
     assert [symlinks.resolve_chain(path)[-1] for path in "abc"] == ["", "no", "lib/m"]
 
@@ -144,7 +144,7 @@ LONG = [
 
 
 @pytest.mark.parametrize("links", LONG)
-def test_links_take_time_by_the_length_of_their_targets(links: Callable[[int], dict[str, str]]) -> None:
+def test_links_take_time_in_proportion_to_their_targets(links: Callable[[int], dict[str, str]]) -> None:
     def seconds(count: int) -> float:
         files = package(links(count))
         started = time.process_time()
@@ -158,7 +158,7 @@ def test_links_take_time_by_the_length_of_their_targets(links: Callable[[int], d
 
 
 @pytest.mark.parametrize("target", ["lib/m/a.py", "./lib/m/a.py", "././lib/m/a.py"])
-def test_a_hard_link_may_name_its_file_from_the_root(target: str) -> None:
+def test_the_target_of_a_hard_link_may_start_with_dots(target: str) -> None:
     files = package({})
     assert regular_file(files, File("b.py", FileKind.HARDLINK, link=target)) is files["lib/m/a.py"]
 
@@ -170,8 +170,8 @@ def test_hard_links_in_a_circle_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("length", "followed"), [(39, True), (40, False)])
-def test_hard_links_lead_to_each_other_forty_times_at_most(length: int, followed: bool) -> None:
-    """Each is followed to its end: of a hundred thousand in a row, that would take hours."""
+def test_at_most_forty_hard_links_are_followed(length: int, followed: bool) -> None:
+    """Following each link of a hundred thousand in a row to its end would take hours."""
     links = {f"h{at}": f"h{at + 1}" if at + 1 < length else "lib/m/a.py" for at in range(length)}
     files = package({}) | {path: File(path, FileKind.HARDLINK, link=target) for path, target in links.items()}
     if followed:

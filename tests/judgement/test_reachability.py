@@ -1,4 +1,4 @@
-"""`.pth` files and links into another Python's tree: what they lead to stays, and what was not read is said."""
+"""Files that `.pth` files and links lead to are kept, and a forecast says what was not read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from ..corpus.entries import AnyEntry, File, Symlink
 from ..corpus.packages import FORMATS, PackageSpec, write_package
 from ..corpus.scenario import conda_forge, for_311
 from ..environment.test_prefix import no_build, unpack, write_record  # noqa: F401
-from .rules.test_rules import cached, contents_with, paths_found
+from .builders import contents_with, in_cache, paths_found
 
 SITE = "lib/python3.11/site-packages"
 OTHER = "lib/python3.10/site-packages"
@@ -48,7 +48,7 @@ def dropped(result: Result) -> set[str]:
 
 
 def package_with(directory: Path, pth: dict[str, AnyEntry], **options: Any) -> Path:
-    """Write a package for Python 3.11 with a tree of 3.10 and these further files."""
+    """Write a package for Python 3.11 with a tree of 3.10 and these other files."""
     return write_package(for_311("roads", OLD | pth), directory, **options)
 
 
@@ -72,21 +72,21 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "goes"), LINES)
+@pytest.mark.parametrize(("text", "is_dropped"), LINES)
 @pytest.mark.parametrize("format_", FORMATS)
-def test_what_a_line_of_a_pth_file_leads_to_stays(text: str, goes: bool, format_: Any, tmp_path: Path) -> None:
+def test_a_directory_named_in_a_pth_file_is_kept(text: str, is_dropped: bool, format_: Any, tmp_path: Path) -> None:
     pth = File(text.encode(), prefix_placeholder=PLACEHOLDER)
     path = package_with(tmp_path, {f"{SITE}/road.pth": pth}, format=format_)
     before = path.read_bytes()
     for result in (check(path), check(path, deep=True)):
-        assert dropped(result) == ({STRAY} if goes else set())
-    assert ("remain" in " ".join(check(path).notes)) is goes, "what is reachable is no foreign tree"
-    assert fix(path, in_place=True).status == ("fixed" if goes else "clean")
-    assert (path.read_bytes() == before) is not goes
+        assert dropped(result) == ({STRAY} if is_dropped else set())
+    assert ("remain" in " ".join(check(path).notes)) is is_dropped, "a reachable tree is not foreign"
+    assert fix(path, in_place=True).status == ("fixed" if is_dropped else "clean")
+    assert (path.read_bytes() == before) is not is_dropped
 
 
 @pytest.mark.parametrize(
-    ("path", "goes"),
+    ("path", "is_dropped"),
     [
         pytest.param(f"{SITE}/road.pth", False, id="own-site-packages"),
         pytest.param("lib64/python3.11/site-packages/road.pth", False, id="lib64"),
@@ -98,31 +98,33 @@ def test_what_a_line_of_a_pth_file_leads_to_stays(text: str, goes: bool, format_
         pytest.param("opt/lib/python3.11/site-packages/road.pth", True, id="another-prefix"),
     ],
 )
-def test_only_the_own_site_packages_are_searched_for_pth_files(path: str, goes: bool, tmp_path: Path) -> None:
+def test_pth_files_count_only_in_the_own_site_packages(path: str, is_dropped: bool, tmp_path: Path) -> None:
     up = "../" * path.count("/")
     package = package_with(tmp_path, {path: f"{up}{OTHER}\n"})
-    assert dropped(check(package, deep=True)) == ({STRAY} if goes else set())
+    assert dropped(check(package, deep=True)) == ({STRAY} if is_dropped else set())
 
 
-def test_an_absolute_line_without_a_recorded_prefix_leads_nowhere(tmp_path: Path) -> None:
+def test_an_absolute_line_needs_a_recorded_prefix(tmp_path: Path) -> None:
     path = package_with(tmp_path, {f"{SITE}/road.pth": f"{PLACEHOLDER}/{OTHER}\n"})
     assert dropped(check(path)) == {STRAY}
 
 
 def test_a_line_is_followed_through_symbolic_links(tmp_path: Path) -> None:
-    """A link within the foreign tree is no road by itself, but a line may name it."""
+    """A link inside the foreign tree does not make it reachable, but a line may name the link."""
     files: dict[str, AnyEntry] = {"lib/python3.10/now": Symlink("site-packages")}
     assert dropped(check(package_with(tmp_path, files))) == {STRAY}
     files[f"{SITE}/road.pth"] = "../../python3.10/now\n"
     assert not dropped(check(package_with(tmp_path, files)))
 
 
-def test_a_pth_file_may_be_a_link_itself(tmp_path: Path) -> None:
+def test_a_pth_file_that_is_a_link_keeps_every_tree(tmp_path: Path) -> None:
     files: dict[str, AnyEntry] = {
         f"{SITE}/road.pth": Symlink("../../../share/road.txt"),
         "share/road.txt": "../../python3.10/site-packages\n",
     }
-    assert not dropped(check(package_with(tmp_path, files), deep=True)), "what it says was not read: all stays"
+    assert not dropped(check(package_with(tmp_path, files), deep=True)), (
+        "its content was not read, so every tree is kept"
+    )
 
 
 def test_a_pth_file_too_large_to_be_read_keeps_every_tree(tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_a_pth_file_too_large_to_be_read_keeps_every_tree(tmp_path: Path) -> Non
     assert not dropped(check(path, deep=True))
 
 
-def test_windows_has_backslashes_drives_and_no_case(tmp_path: Path) -> None:
+def test_lines_on_windows_have_drives_and_backslashes(tmp_path: Path) -> None:
     placeholder = "D:\\bld\\_h_env"
     for number, line in enumerate(("..\\Python3.10\\site-packages", "d:/BLD/_h_env/lib/python3.10/Site-Packages")):
         spec = PackageSpec(
@@ -147,18 +149,18 @@ def test_windows_has_backslashes_drives_and_no_case(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_nested_tree_that_a_pth_file_leads_to_is_no_finding(deep: bool, tmp_path: Path) -> None:
+def test_a_nested_tree_named_in_a_pth_file_is_not_found(deep: bool, tmp_path: Path) -> None:
     tree = "opt/ros/humble/lib/python3.10/site-packages"
     files = modules(tree, "q", tags=("cpython-311",))
     for target, kinds in ((tree, set()), ("opt/ros", {"nested-path"})):
         (tmp_path / target.replace("/", "-")).mkdir()
         spec = for_311("nested", files | {f"{SITE}/road.pth": f"../../../{target}\n"})
         path = write_package(spec, tmp_path / target.replace("/", "-"))
-        found = check(path, deep=deep, extend_select=["nested-path"]).findings
-        assert {finding.kind for finding in found} == kinds
+        findings = check(path, deep=deep, extend_select=["nested-path"]).findings
+        assert {finding.kind for finding in findings} == kinds
 
 
-def test_what_is_reachable_still_needs_a_tag_that_fits(tmp_path: Path) -> None:
+def test_reachable_bytecode_still_needs_a_fitting_tag(tmp_path: Path) -> None:
     files = modules(OTHER, "q/a", tags=("cpython-310",)) | {f"{SITE}/road.pth": "../../python3.10/site-packages\n"}
     path = write_package(for_311("roads", OLD | files), tmp_path)
     assert dropped(check(path)) == {f"{OTHER}/q/__pycache__/a.cpython-310.pyc"}
@@ -184,9 +186,9 @@ def forecast(*paths: str, links: tuple[str, ...] = (), python: str = "3.11", **o
     return tuple(note for note in plan.notes if "metadata alone" in note)
 
 
-def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
+def test_a_forecast_says_what_was_not_read() -> None:
     pth, legacy = f"{SITE}/road.pth", (f"{SITE}/m.py", f"{SITE}/m.pyc")
-    assert forecast(STRAY, pth) == ("judged from metadata alone: 1 .pth file was not read (what it leads to stays)",)
+    assert forecast(STRAY, pth) == ("judged from metadata alone: 1 .pth file was not read (what it leads to is kept)",)
     assert forecast(*legacy) == (
         "judged from metadata alone: the magic number of 1 .pyc file next to its source was not read",
     )
@@ -194,11 +196,11 @@ def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
     (note,) = forecast(STRAY, pth, *legacy, *two, links=("share/a", "share/b"))
     assert note == (
         "judged from metadata alone: the magic numbers of 2 .pyc files next to their sources were not read; "
-        "2 .pth files were not read (what they lead to stays); "
-        "2 symbolic links were not followed (what they lead to stays)"
+        "2 .pth files were not read (what they lead to is kept); "
+        "2 symbolic links were not followed (what they lead to is kept)"
     )
     (note,) = forecast(STRAY, links=("share/a",))
-    assert note == "judged from metadata alone: 1 symbolic link was not followed (what it leads to stays)"
+    assert note == "judged from metadata alone: 1 symbolic link was not followed (what it leads to is kept)"
 
 
 @pytest.mark.parametrize(
@@ -206,19 +208,19 @@ def test_a_result_from_metadata_alone_says_what_was_not_read() -> None:
     [
         pytest.param((f"{SITE}/road.pth", f"{SITE}/m.py"), {}, id="no-foreign-tree"),
         pytest.param((STRAY, "share/road.pth"), {}, id="no-pth-file-of-a-site-packages"),
-        pytest.param((STRAY, f"{SITE}/road.pth"), {"keep": ("*",)}, id="nothing-goes"),
+        pytest.param((STRAY, f"{SITE}/road.pth"), {"keep": ("*",)}, id="nothing-is-dropped"),
         pytest.param((STRAY, f"{SITE}/road.pth"), {"ignore": frozenset({"foreign-path"})}, id="ignored"),
-        pytest.param((cached(SITE, "m.cpython-310.pyc"), f"{SITE}/road.pth"), {}, id="another-rule"),
+        pytest.param((in_cache(SITE, "m.cpython-310.pyc"), f"{SITE}/road.pth"), {}, id="another-rule"),
         pytest.param((f"{SITE}/tests/m.py", f"{SITE}/tests/m.pyc"), {}, id="test-data"),
         pytest.param((f"{SITE}/m.py", f"{SITE}/m.pyc"), {"ignore": frozenset({"foreign-tag"})}, id="no-magic-wanted"),
         pytest.param((f"{SITE}/m.pyc",), {}, id="no-source"),
     ],
 )
-def test_nothing_is_said_where_nothing_else_had_to_be_read(paths: tuple[str, ...], options: Any) -> None:
+def test_a_forecast_has_no_note_if_nothing_is_missing(paths: tuple[str, ...], options: Any) -> None:
     assert forecast(*paths, **options) == ()
 
 
-def test_check_reads_the_payload_only_where_that_matters(tmp_path: Path) -> None:
+def test_check_reads_the_payload_only_if_it_matters(tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     clean = for_311("roads", modules(SITE, "m", tags=("cpython-311",)) | {f"{SITE}/road.pth": "x\n"})
     assert not check(write_package(clean, tmp_path / "clean")).deep
@@ -250,7 +252,7 @@ def test_pth_files_are_read_in_environments(line: str, tmp_path: Path) -> None:
     assert dropped(result) == {STRAY}
 
 
-# The same in the terms of `site`
+# What `site` itself adds to sys.path
 
 TARGETS = (OTHER, f"{OTHER}/q", f"{OTHER}/r", "lib/python3.10", "lib", SITE, "share/q")
 LINE = st.builds(
@@ -264,7 +266,7 @@ LINE = st.builds(
 @pytest.mark.skipif(os.name != "posix", reason="the trees are those of POSIX systems")
 @settings(max_examples=100, deadline=None)
 @given(lines=st.lists(LINE, max_size=3))
-def test_no_module_goes_that_site_puts_on_the_path(lines: list[str]) -> None:
+def test_no_module_that_site_makes_importable_is_dropped(lines: list[str]) -> None:
     files: dict[str, AnyEntry] = {}
     for directory in (OTHER, f"{OTHER}/q", f"{OTHER}/r", "lib/python3.10", "share/q"):
         files |= modules(directory, "m", tags=("cpython-311",))
@@ -277,15 +279,15 @@ def test_no_module_goes_that_site_puts_on_the_path(lines: list[str]) -> None:
         patch.setattr(sys, "path", [])
         site.addpackage(str(root / SITE), "road.pth", set())
         on_path = {os.path.relpath(entry, root) for entry in sys.path}
-        gone = dropped(check(write_package(for_311("roads", files), Path(directory), level=1)))
-    for path in gone:
-        assert str(Path(path).parent.parent) not in on_path, "not one module that can be named is lost"
+        lost = dropped(check(write_package(for_311("roads", files), Path(directory), level=1)))
+    for path in lost:
+        assert str(Path(path).parent.parent) not in on_path, "no module that can be imported is lost"
     assert {
         f"{where}/__pycache__/m.cpython-311.pyc" for where in (f"{OTHER}/r",) if not on_path & set(TARGETS[:4])
-    } <= gone
+    } <= lost
 
 
-def test_a_link_below_a_foreign_tree_leads_nowhere() -> None:
+def test_a_link_inside_a_foreign_tree_does_not_count() -> None:
     contents: Contents = contents_with(STRAY, links={"lib/python3.9": "python3.10"})
     assert contents.links["lib/python3.9"].kind is FileKind.SYMLINK
     assert paths_found("foreign-path", "3.11", contents) == {STRAY}

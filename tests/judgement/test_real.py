@@ -1,4 +1,4 @@
-"""Every drop from 1,094 real packages with bytecode is one that somebody has looked at: testdata/real-drops.tsv."""
+"""Every drop from 1,094 real packages with bytecode was reviewed: testdata/real-drops.tsv."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def name_of(index: Index) -> str:
 
 
 def plan_of(index: Index, **options: Any) -> Plan:
-    """Return the plan for a package of which only the metadata are known, as an audit of a channel knows it."""
+    """Return the plan for a package of which only the metadata is known, as in an audit of a channel."""
     facts = {key: value for key, value in index.items() if key != "paths"}
     listing = "".join(f"{path}\n" for path in index["paths"])
     texts = {"info/index.json": json.dumps(facts).encode(), "info/files": listing.encode()}
@@ -64,13 +64,13 @@ def dropped(plan: Plan) -> list[Finding]:
     return [finding for finding in plan.findings if finding.action is Action.DROP]
 
 
-def test_the_list_holds_what_it_is_for() -> None:
+def test_the_list_is_complete() -> None:
     assert len(REAL) == 1094
     assert all(any(".pyc" in path for path in index["paths"]) for index in REAL)
     assert len({name_of(index) for index in REAL}) == len(REAL)
 
 
-def test_every_drop_was_looked_at() -> None:
+def test_every_drop_was_reviewed() -> None:
     seen = {}
     for index in REAL:
         plan = plan_of(index)
@@ -86,8 +86,8 @@ def test_every_drop_was_looked_at() -> None:
     assert sum(int(row["files"]) for row in DROPS.values()) == 496
 
 
-def test_every_dropped_file_has_a_source_and_another_cache() -> None:
-    """So what goes is a second copy: the package's own Python has its own bytecode of the same module."""
+def test_every_dropped_file_has_a_source_and_own_bytecode() -> None:
+    """The package's own Python has its own bytecode of the same module."""
     for index in REAL:
         if name_of(index) in DROPS:
             paths = {path.replace("\\", "/") for path in index["paths"]}
@@ -99,13 +99,13 @@ def test_every_dropped_file_has_a_source_and_another_cache() -> None:
 
 
 @pytest.mark.parametrize("depends", [["python"], ["python >=3.8"]])
-def test_with_a_range_of_pythons_nothing_goes(depends: list[str]) -> None:
+def test_nothing_is_dropped_with_a_range_of_pythons(depends: list[str]) -> None:
     for index in REAL:
         if index["name"] != "python":
             assert not dropped(plan_of(index | {"depends": depends, "constrains": [], "build": "0"})), name_of(index)
 
 
-def test_what_the_build_string_says_drops_nothing_else() -> None:
+def test_weak_evidence_drops_no_additional_file() -> None:
     for index in REAL:
         weak = plan_of(index | {"depends": ["python"], "constrains": []})
         if drops := dropped(weak):

@@ -1,4 +1,4 @@
-"""Free-threaded Pythons of conda import from `lib/pythonX.Y/site-packages` what their own directory does not shadow."""
+"""Free-threaded Pythons import modules in `lib/pythonX.Y/site-packages` that nothing shadows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,7 @@ from conda_prune.model import Action
 from ..corpus.entries import AnyEntry
 from ..corpus.packages import File, PackageSpec, write_package
 from ..corpus.scenario import conda_forge
-from .rules.test_rules import (
-    cached,
-    contents_with,
-    found,
-    paths_found,
-)
+from .builders import contents_with, findings_of, in_cache, paths_found
 
 OWN = "lib/python3.13t/site-packages"
 GIL = "lib/python3.13/site-packages"
@@ -37,7 +32,7 @@ def bytecode(directory: str, *modules: str) -> list[str]:
     files = []
     for module in modules:
         parent, _, name = f"{directory}/{module}".rpartition("/")
-        files += [f"{parent}/{name}.py", cached(parent, f"{name}.{TAG}.pyc")]
+        files += [f"{parent}/{name}.py", in_cache(parent, f"{name}.{TAG}.pyc")]
     return files
 
 
@@ -51,15 +46,15 @@ def bytecode(directory: str, *modules: str) -> list[str]:
         pytest.param([f"{OWN}/p/data.txt"], "p/m", id="directory-of-data"),
         pytest.param([f"{OWN}/m/sub.py"], "m", id="namespace-package-of-the-module's-name"),
         pytest.param([f"{OWN}/m.txt", f"{OWN}/m.pyi"], "m", id="data-and-stubs-of-that-name"),
-        pytest.param([cached(OWN, f"m.{TAG}.pyc")], "m", id="cached-bytecode-without-source"),
+        pytest.param([in_cache(OWN, f"m.{TAG}.pyc")], "m", id="cached-bytecode-without-source"),
         pytest.param(["lib/python3.13t/m.py"], "m", id="not-in-site-packages"),
         pytest.param([f"{OWN}/p/m.py", f"{GIL}/p/__init__.py"], "p/m", id="a-regular-package-beats-a-namespace"),
     ],
 )
-def test_what_nothing_shadows_stays_and_is_reported(own: Collection[str], module: str) -> None:
+def test_a_module_that_nothing_shadows_is_kept_and_reported(own: Collection[str], module: str) -> None:
     files = bytecode(GIL, module)
     contents = contents_with(*own, *files)
-    findings = {finding.path: finding for finding in found("foreign-path", "3.13t", contents)}
+    findings = {finding.path: finding for finding in findings_of("foreign-path", "3.13t", contents)}
     assert findings[files[1]].action is Action.REPORT
     assert "3.13t also searches" in findings[files[1]].detail
     assert files[0] not in paths_found("foreign-tree", "3.13t", contents)
@@ -80,40 +75,40 @@ def test_what_nothing_shadows_stays_and_is_reported(own: Collection[str], module
         pytest.param([f"{OWN}/p/__init__.py"], "p/__init__", id="the-package-itself"),
     ],
 )
-def test_what_is_shadowed_is_foreign(own: Collection[str], module: str) -> None:
+def test_a_shadowed_module_is_dropped(own: Collection[str], module: str) -> None:
     files = bytecode(GIL, module)
     contents = contents_with(*own, *files)
-    (finding,) = found("foreign-path", "3.13t", contents)
+    (finding,) = findings_of("foreign-path", "3.13t", contents)
     assert (finding.path, finding.action) == (files[1], Action.DROP)
     assert files[0] in paths_found("foreign-tree", "3.13t", contents)
 
 
 def test_metadata_of_the_same_name_is_shadowed() -> None:
-    """importlib.metadata takes the first distribution of a name on the path, too."""
+    """importlib.metadata also takes the first distribution of a name on the path."""
     both = [f"{site}/{name}.dist-info/RECORD" for site, name in ((OWN, "p-1"), (GIL, "p-1"), (GIL, "q-1"))]
     assert paths_found("foreign-tree", "3.13t", contents_with(*both)) == {f"{GIL}/p-1.dist-info/RECORD"}
 
 
 @pytest.mark.parametrize(
-    ("python", "path", "goes"),
+    ("python", "path", "is_dropped"),
     [
-        pytest.param("3.13t", cached("lib/python3.13", f"m.{TAG}.pyc"), True, id="outside-site-packages"),
-        pytest.param("3.13t", cached("lib/python3.13/site-packages", "m.cpython-312.pyc"), False, id="any-tag"),
-        pytest.param("3.13t", cached("lib/python3.1/site-packages", f"m.{TAG}.pyc"), None, id="the-old-alias"),
-        pytest.param("3.13t", cached("lib/python3.12/site-packages", f"m.{TAG}.pyc"), True, id="another-version"),
-        pytest.param("3.14t", cached("lib/python3.13/site-packages", f"m.{TAG}.pyc"), True, id="the-version-before"),
-        pytest.param("3.14t", cached("lib/python3.14/site-packages", "m.cpython-314.pyc"), False, id="3.14t"),
-        pytest.param("3.13", cached("lib/python3.13t/site-packages", f"m.{TAG}.pyc"), True, id="the-other-way-round"),
-        pytest.param("3.13t", cached("lib64/python3.13/site-packages", f"m.{TAG}.pyc"), False, id="lib64"),
+        pytest.param("3.13t", in_cache("lib/python3.13", f"m.{TAG}.pyc"), True, id="outside-site-packages"),
+        pytest.param("3.13t", in_cache("lib/python3.13/site-packages", "m.cpython-312.pyc"), False, id="any-tag"),
+        pytest.param("3.13t", in_cache("lib/python3.1/site-packages", f"m.{TAG}.pyc"), None, id="the-old-alias"),
+        pytest.param("3.13t", in_cache("lib/python3.12/site-packages", f"m.{TAG}.pyc"), True, id="another-version"),
+        pytest.param("3.14t", in_cache("lib/python3.13/site-packages", f"m.{TAG}.pyc"), True, id="the-version-before"),
+        pytest.param("3.14t", in_cache("lib/python3.14/site-packages", "m.cpython-314.pyc"), False, id="3.14t"),
+        pytest.param("3.13", in_cache("lib/python3.13t/site-packages", f"m.{TAG}.pyc"), True, id="the-other-way-round"),
+        pytest.param("3.13t", in_cache("lib64/python3.13/site-packages", f"m.{TAG}.pyc"), False, id="lib64"),
     ],
 )
-def test_which_trees_a_free_threaded_python_imports_from(python: str, path: str, goes: bool | None) -> None:
-    actions = [finding.action for finding in found("foreign-path", python, contents_with(path))]
-    assert actions == ([] if goes is None else [Action.DROP if goes else Action.REPORT])
+def test_which_trees_a_free_threaded_python_imports_from(python: str, path: str, is_dropped: bool | None) -> None:
+    actions = [finding.action for finding in findings_of("foreign-path", python, contents_with(path))]
+    assert actions == ([] if is_dropped is None else [Action.DROP if is_dropped else Action.REPORT])
 
 
-def test_another_tag_goes_although_nothing_shadows_its_module() -> None:
-    path = cached(GIL, "m.cpython-312.pyc")
+def test_another_tag_is_dropped_even_if_nothing_shadows_it() -> None:
+    path = in_cache(GIL, "m.cpython-312.pyc")
     assert paths_found("foreign-tag", "3.13t", contents_with(f"{GIL}/m.py", path)) == {path}
 
 
@@ -125,7 +120,7 @@ ENTRIES = st.sampled_from(
 
 
 def importable(entries: list[str]) -> Iterator[str]:
-    """Yield the file of every module that importlib finds on a path, in packages as deep as they go."""
+    """Yield the file of every module that importlib finds on a path, including those in packages."""
     pending = [entries]
     while pending:
         path = pending.pop()
@@ -142,7 +137,7 @@ def importable(entries: list[str]) -> Iterator[str]:
 @pytest.mark.skipif(os.name != "posix", reason="free-threaded Pythons have such trees on POSIX systems only")
 @settings(max_examples=150, deadline=None)
 @given(own=st.sets(ENTRIES, max_size=6), gil=st.sets(ENTRIES, min_size=1, max_size=6))
-def test_nothing_that_importlib_finds_on_both_paths_goes(own: set[str], gil: set[str]) -> None:
+def test_no_module_that_importlib_finds_is_dropped(own: set[str], gil: set[str]) -> None:
     paths = [f"{site}/{name}" for site, names in ((OWN, own), (GIL, gil)) for name in names]
     files: dict[str, AnyEntry] = {path: File(b"x = 1\n") for path in paths}
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
@@ -155,12 +150,12 @@ def test_nothing_that_importlib_finds_on_both_paths_goes(own: set[str], gil: set
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(entry.data)
         sys.path_importer_cache.clear()
-        found_files = set(importable([str(root / OWN), str(root / GIL)]))
-        imported = {os.path.relpath(importlib.util.cache_from_source(origin), root) for origin in found_files}
+        loaded = set(importable([str(root / OWN), str(root / GIL)]))
+        imported = {os.path.relpath(importlib.util.cache_from_source(origin), root) for origin in loaded}
         spec = PackageSpec("demo", depends=conda_forge("3.13", "cp313t"), files=files)
         result = check(write_package(spec, Path(directory), level=1))
-    gone = {finding.path for finding in result.findings if finding.action is Action.DROP}
-    assert not gone & imported
+    dropped = {finding.path for finding in result.findings if finding.action is Action.DROP}
+    assert not dropped & imported
     shadowed = {path for path in caches if path.startswith(GIL)} - imported
-    # More stays than has to: a regular package of one directory may shadow only a part of the other's.
-    assert gone <= shadowed
+    # Some shadowed files are kept as well: a regular package may shadow only a part of the other one.
+    assert dropped <= shadowed

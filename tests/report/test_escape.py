@@ -40,9 +40,10 @@ from conda_prune.report.json_report import (
     as_object,
     dumps,
 )
-from conda_prune.report.output import Style, TextReport
+from conda_prune.report.output import Style
 from conda_prune.report.sarif import SarifReport
 from conda_prune.report.show import show_lines, show_object
+from conda_prune.report.text_report import TextReport
 
 from ..corpus.packages import PackageSpec, write_package
 from ..executable import EXECUTABLE

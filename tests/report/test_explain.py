@@ -8,8 +8,7 @@ import pytest
 
 from conda_prune.judgement.options import KINDS
 from conda_prune.judgement.rules import RULES
-from conda_prune.report.documentation import HEADINGS, explain, kinds
-from conda_prune.report.explanation import explanation_lines
+from conda_prune.report.explanation import HEADINGS, explain, explanation_lines, kinds
 
 from ..executable import run
 
@@ -84,6 +83,19 @@ def test_a_page_says_when_a_kind_applies(kind: str, how: str) -> None:
     assert explanation_lines(explain(kind))[0] == f"{kind}   ({how})"
 
 
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_without_a_kind_all_are_listed(width: int) -> None:
+    done = run("explain", COLUMNS=str(width))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(INTERFACE)
+    assert all(len(line) <= min(width, 100) for line in lines)
+    by_kind = {line.split()[0]: line.split(maxsplit=2)[1:] for line in lines}
+    assert by_kind["foreign-path"][0] == "default"
+    assert by_kind["foreign-tree"][0] == "request"
+    assert by_kind["foreign-tag"][1].startswith("Bytecode of another interpreter")
+
+
 def test_explain_all_prints_every_page() -> None:
     done = run("explain", "--all")
     assert done.returncode == 0
@@ -94,7 +106,6 @@ def test_explain_all_prints_every_page() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param((), id="nothing"),
         pytest.param(("dust",), id="no-such-kind"),
         pytest.param(("foreign-path", "--all"), id="one-and-all"),
         pytest.param(("\033[2J",), id="control-characters"),

@@ -49,15 +49,16 @@ def annotated(*results: Result, quiet: bool = False) -> list[tuple[str, dict[str
 @pytest.fixture(autouse=True)
 def no_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.delenv("CONDA_PRUNE_FAIL_ON", raising=False)
 
 
 def test_a_clean_package_is_not_annotated() -> None:
     assert annotated(check(CLEAN[0].path)) == []
 
 
-def test_a_finding_is_a_warning_at_the_package() -> None:
+def test_a_finding_is_an_error_at_the_package() -> None:
     ((level, properties, message),) = annotated(check(STRAY[0].path))
-    assert level == "warning"
+    assert level == "error"
     assert properties["file"] == str(STRAY[0].path)
     assert STRAY[0].path.name in properties["title"]
     assert f"−{len(STRAY[0].stray)} files" in properties["title"]
@@ -82,12 +83,35 @@ def test_a_failure_is_an_error(status: str) -> None:
     assert message == "100% broken\\x0d\\x0a::error::no, it: is"
 
 
-def test_quiet_prints_only_errors() -> None:
+@pytest.mark.parametrize(
+    ("fail_on", "status", "expected"),
+    [
+        ("never", "findings", "warning"),
+        ("never", "error", "warning"),
+        ("never", "refused", "warning"),
+        ("error", "findings", "warning"),
+        ("error", "error", "error"),
+        ("error", "refused", "error"),
+        ("findings", "findings", "error"),
+        ("", "findings", "error"),
+    ],
+)
+def test_only_what_fails_the_step_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, fail_on: str, status: str, expected: str
+) -> None:
+    monkeypatch.setenv("CONDA_PRUNE_FAIL_ON", fail_on)
+    ((level, _, _),) = annotated(Result("a.conda", status, error="why"))  # type: ignore[arg-type]
+    assert level == expected
+
+
+def test_quiet_prints_only_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDA_PRUNE_FAIL_ON", "error")
     assert annotated(check(STRAY[0].path), quiet=True) == []
 
 
 @pytest.mark.parametrize("count", [1, MAX_ANNOTATIONS - 1, MAX_ANNOTATIONS, MAX_ANNOTATIONS + 1, 50])
-def test_annotations_fit_githubs_limit_and_none_is_lost(count: int) -> None:
+def test_annotations_fit_githubs_limit_and_none_is_lost(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setenv("CONDA_PRUNE_FAIL_ON", "error")
     results = [Result(f"{number}.conda", "error", error="why") for number in range(count)]
     found = annotated(*results, Result("w.conda", "findings"))
     errors = [message for level, _, message in found if level == "error"]

@@ -1,4 +1,4 @@
-"""Text output: aligned, sorted, measured, and on the right stream."""
+"""Text output: sorted, measured, and on the right stream; and the blocks of lines that annotations consist of."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from ..seed import (
 
 def test_a_clean_package_is_only_counted() -> None:
     done = run("check", CLEAN[0].path)
-    assert done.stdout == "1 package: 1 clean\n"
+    assert done.stdout == "1 package: nothing to repair.\n"
     assert CLEAN[0].path.name in run("check", "-v", CLEAN[0].path).stdout
 
 
@@ -72,8 +72,8 @@ def test_only_measured_numbers_are_printed() -> None:
 def test_the_proposed_command_repairs_what_was_found(extra: tuple[str, ...], tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     done = run("check", package, *extra)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  to fix ")]
-    words = shlex.split(line.removeprefix("  to fix").split("   (")[0])
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("To repair:")]
+    words = shlex.split(line.removeprefix("To repair:"))
     assert words[0] == "conda-prune"
     assert run(*words[1:]).returncode == 0
     assert run("check", package, *extra).returncode == 0
@@ -143,7 +143,7 @@ def test_a_dry_run_lists_drops_without_new_sizes(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     done = run("fix", "-n", package)
     assert done.returncode == 1
-    assert done.stdout.startswith(f"would    {package.name}   −{len(STRAY[0].stray)} files\n  foreign-path")
+    assert done.stdout.startswith(f"would    {package.name}   {len(STRAY[0].stray)} stray files, ")
     assert "→" not in done.stdout
 
 
@@ -151,7 +151,7 @@ def test_a_fix_prints_the_real_sizes(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
     before = package.stat().st_size
     (line, *_) = run("fix", "--in-place", package).stdout.splitlines()
-    assert f"   {size_text(before)} → {size_text(package.stat().st_size)}   " in line
+    assert f"   {size_text(before)} → {size_text(package.stat().st_size)}, −" in line
 
 
 def test_the_summary_adds_up(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_text_and_annotations_can_share_stdout() -> None:
     done = run("check", STRAY[0].path, "--format", "text", "--format", "github", GITHUB_STEP_SUMMARY="")
     lines = done.stdout.splitlines()
     assert lines[0].startswith(STRAY[0].path.name)
-    assert any(line.startswith("::warning ") for line in lines)
+    assert any(line.startswith("::error ") for line in lines)
 
 
 def test_a_full_device_is_a_failure() -> None:

@@ -295,7 +295,10 @@ def test_warnings_of_libarchive_are_not_printed(tmp_path: Path) -> None:
     named = pax_header(b"16 path=share/\xe9\n") + tar_member("x", b"x")
     package = from_tar(lambda members: tar_of([*members, named]), ".conda")(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "conda_prune", "fix", "--in-place", package], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "conda_prune", "fix", "-v", "--in-place", package],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0
     assert "share" in done.stdout

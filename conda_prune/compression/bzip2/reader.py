@@ -15,7 +15,7 @@ from ...model import BlockInfo
 from ..byte_range import CHUNK, ByteRange
 from ..stream import CannotReuse, Piece
 from . import stream as bzip2
-from .bits import (
+from .find_blocks import (
     HEADER_BITS,
     Bits,
     BlockContent,

@@ -16,17 +16,17 @@ from ...model import BlockInfo, Splice
 from ..stream import CannotReuse, Reused, Stream
 from ..threads import ThreadBudget
 from . import stream as bzip2
-from .bits import (
-    Bits,
-    BlockContent,
-    decompress_block,
-    read_block,
-)
 from .blocks import (
     Compress,
     Copy,
     block_ranges,
     inserted_at_end,
+)
+from .find_blocks import (
+    Bits,
+    BlockContent,
+    decompress_block,
+    read_block,
 )
 from .reader import read_blocks
 from .writer import StreamWriter

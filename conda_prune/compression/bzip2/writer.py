@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 from ...model import BlockInfo
-from .bits import (
+from .find_blocks import (
     END,
     FOOTER_BITS,
     Bits,

@@ -28,7 +28,7 @@ thread cannot know how the job before it ends, so a job starts with invalid repe
 (3) hold by construction. To still find matches, it is shown the end of the job before, the *overlap*: between an eighth
 of the window and all of it, depending on the level. It refers back no further, so (1) holds if no splice lies within
 the overlap. **From such a job on, blocks are copied as they are, up to the next splice.** Where jobs start follows from
-the settings, which `compression/settings.py` recovers.
+the settings, which `compression/level_recovery.py` recovers.
 
     old frame  ├──────── job ────────┼─────▓▓─── job ──────┼──────── job ────────┼──────── job ────────┤
                                          splice    ├overlap┤ this job refers back no further than that

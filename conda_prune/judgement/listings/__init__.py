@@ -1,1 +1,1 @@
-"""The files inside a package that list its files: what they say, whether it is true, and how they are edited."""
+"""Parses, checks and edits the listings: the files in a package that list its files."""

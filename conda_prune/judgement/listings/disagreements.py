@@ -1,4 +1,7 @@
-"""Where the listings and the payload disagree: wrong hashes and sizes, entries without files, files without entries."""
+"""Finds where a listing and the payload disagree: wrong hashes and sizes, entries without files, files without entries.
+
+Entries of symbolic links are not compared, since build tools record different values there.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from .paths_json import Listing, Row, kind_of
 
 
 def disagreements(contents: Contents) -> Iterator[tuple[str, str]]:
-    """Yield the paths that a listing and the payload disagree about, with what is wrong; a path may come twice."""
+    """Yield the paths that a listing and the payload disagree about, each with what is wrong. Paths may repeat."""
     if contents.listing is not None:
         yield from _wrong_entries(contents, contents.listing)
         yield from ((path, "not listed") for path in _unlisted(contents, contents.listing.rows.keys()))
@@ -26,7 +29,7 @@ def disagreements(contents: Contents) -> Iterator[tuple[str, str]]:
 
 
 def as_members(contents: Contents, listed: Collection[str]) -> list[str]:
-    """Return the names of a line list as the tar has them: a list that was made on Windows may have backslashes."""
+    """Return the names in a line list as the tar has them. Lists written on Windows may have backslashes."""
     return [path if path in contents.members else path.replace("\\", "/") for path in listed]
 
 
@@ -36,36 +39,42 @@ def _wrong_entries(contents: Contents, listing: Listing) -> Iterator[tuple[str, 
             yield path, "listed, but not in the package"
     for path, row in listing.rows.items():
         if path in contents.files and kind_of(row) is FileKind.FILE:
-            true = content_of(contents.members, path)
-            if true is not None and (wrong := _wrong_keys(row, true)):
+            file = content_of(contents.members, path)
+            if file is not None and (wrong := _wrong_keys(row, file)):
                 yield path, f"wrong {' and '.join(wrong)}"
 
 
-def _wrong_keys(row: Row, true: File) -> list[str]:
+def _wrong_keys(row: Row, file: File) -> list[str]:
+    """Return the keys of an entry that do not agree with the file."""
     wrong = []
-    if "size_in_bytes" in row and (type(row["size_in_bytes"]) is not int or row["size_in_bytes"] != true.size):
+    # JSON's `true` and `1.0` are equal to 1 in Python, but not right.
+    if "size_in_bytes" in row and (type(row["size_in_bytes"]) is not int or row["size_in_bytes"] != file.size):
         wrong.append("size_in_bytes")
-    if "sha256" in row and str(row["sha256"]).lower() != true.sha256:
+    if "sha256" in row and str(row["sha256"]).lower() != file.sha256:
         wrong.append("sha256")
     return wrong
 
 
 def _absent(contents: Contents, listed: Collection[str]) -> Iterator[str]:
-    """Yield the listed names for which there is neither a file nor a directory, nor was a file before the drops."""
+    """Yield the listed names for which there is neither a file nor a directory.
+
+    Dropped files are left out, since their entries are removed anyway.
+    """
     missing = [path for path in listed if path and path not in contents.members and path not in contents.removed]
     if missing:
-        there = directories(path for path in contents.members if path not in contents.removed)
-        yield from (path for path in missing if path.rstrip("/") not in there)
+        existing = directories(path for path in contents.members if path not in contents.removed)
+        yield from (path for path in missing if path.rstrip("/") not in existing)
 
 
 def _unlisted(contents: Contents, listed: Collection[str]) -> Iterator[str]:
+    """Yield the files that are not listed, without directories."""
     for path, file in contents.files.items():
         if path not in listed and file.kind not in (FileKind.DIRECTORY, FileKind.OTHER):
             yield path
 
 
 def is_listable(contents: Contents, path: str) -> bool:
-    """Return whether a file has an entry, or could get one: JSON holds no bytes that are not UTF-8."""
+    """Return whether a file is listed or could be: JSON cannot hold a name that is not UTF-8."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:

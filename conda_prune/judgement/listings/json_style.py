@@ -1,9 +1,9 @@
-"""Writes a JSON document back the way it was formatted, so that an edit changes only what it is about.
+"""Writes an edited JSON document in the style of the original, so that only the edits change the text.
 
-Editing the text in place would keep any formatting, but every known writer (conda-build through Python's `json`,
-rattler-build through serde_json) uses one regular style for the whole document. So the style is read off the beginning
-of the text and proved by writing the unedited document: where that gives the original bytes, the edited document is
-formatted like the original, too. The order of keys is the document's; nothing is sorted.
+Every known writer uses one regular style for the whole document (conda-build that of Python's `json`, rattler-build
+that of serde_json). So the style is taken from the beginning of the text, and then proved by writing the unedited
+document: if this gives the original bytes, the edited document is written in the same style. Editing the text in place
+would also keep irregular formatting, but takes a JSON parser of our own. Keys keep their order.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _COMMA = re.compile(rb'"(?:[^"\\]+|\\.)*"|(%b,[ \t]*)' % _SPACE, re.DOTALL)
 _INDENT = re.compile(rb"(\r?\n)([ \t]*)")
 _CONSTANTS = {True: "true", False: "false", None: "null"}
 _HEAD = 1 << 16
-"""Bytes at the beginning of a text in which its separators are looked for: known writers need a few hundred."""
+"""How many bytes are searched for separators. For known writers, a few hundred are enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a JSON text is formatted: what surrounds it, its separators, and its indentation.
+    """How a JSON text is formatted: what comes before and after it, its separators, and its indentation.
 
-    `newline` is empty where everything is on one line. `ascii`: characters beyond ASCII are escaped.
+    `newline` is empty if everything is on one line. `ascii`: characters that are not ASCII are escaped.
     """
 
     before: str = ""
@@ -40,23 +40,23 @@ class Style:
     ascii: bool = True
 
     def dump(self, document: Mapping[str, Any]) -> bytes:
-        """Return the text of a JSON object. Raises RecursionError where it is nested too deeply."""
+        """Return the text of a JSON object. Raises RecursionError if it is nested too deeply."""
         text = BytesIO()
         for piece in self._pieces(document):
             text.write(piece)
         return text.getvalue()
 
-    def gives(self, document: Mapping[str, Any], raw: bytes) -> bool:
-        """Return whether the text of a JSON object is this one; compared piece by piece, without a second copy."""
-        at = 0
+    def reproduces(self, document: Mapping[str, Any], raw: bytes) -> bool:
+        """Return whether `dump` would return `raw`. Compared piece by piece, without a second copy in memory."""
+        offset = 0
         for piece in self._pieces(document):
-            if not raw.startswith(piece, at):
+            if not raw.startswith(piece, offset):
                 return False
-            at += len(piece)
-        return at == len(raw)
+            offset += len(piece)
+        return offset == len(raw)
 
     def _pieces(self, document: Mapping[str, Any]) -> Iterator[bytes]:
-        """Yield the text of an object, long lists in it item by item: a package may list a million files."""
+        """Yield the text of an object in pieces, each item of its lists by itself: a listing may have a million."""
         yield self.before.encode()
         separator = "{"
         for key, value in document.items():
@@ -73,6 +73,7 @@ class Style:
         yield self._encoded(f"{self._break(0)}}}{self.after}" if document else f"{{}}{self.after}")
 
     def _text(self, value: Any, depth: int) -> str:
+        """Return the text of any value, as it is written `depth` levels below the outermost object."""
         quote = encode_basestring_ascii if self.ascii else encode_basestring
         if isinstance(value, str):
             return quote(value)
@@ -95,19 +96,20 @@ class Style:
         return f"{opening}{line}{f'{self.comma}{line}'.join(items)}{self._break(depth)}{closing}"
 
     def _break(self, depth: int) -> str:
+        """Return a line break and the indentation of a level; empty if everything is on one line."""
         return self.newline + self.indent * depth
 
     def _encoded(self, text: str) -> bytes:
-        # Half a surrogate pair is no UTF-8; Python's escape for it is JSON's, too.
+        # Half a surrogate pair cannot be encoded as UTF-8. Python's escape for it, `\udXXX`, is also valid in JSON.
         return text.encode("utf-8", "backslashreplace")
 
 
 RATTLER_BUILD = Style(newline="\n", indent="  ", comma=",", ascii=False)
-"""How rattler-build writes its listings (serde_json's pretty format, without a final line end)."""
+"""The style of rattler-build: serde_json's pretty format, without a final newline."""
 
 
 def style_of(document: Mapping[str, Any], raw: bytes) -> Style | None:
-    """Return the style in which the document is written as `raw`, or None where no regular style gives these bytes."""
+    """Return the style in which a JSON object is written as `raw`, or None if no regular style gives these bytes."""
     head = raw[:_HEAD]
     beginning = _BEGINNING.match(head)
     comma = next((match[1] for match in _COMMA.finditer(head) if match[1]), None)
@@ -120,6 +122,7 @@ def style_of(document: Mapping[str, Any], raw: bytes) -> Style | None:
     newline, indent = break_.groups() if break_ else (b"", b"")
     after = raw[len(raw.rstrip(b" \t\n\r")) :]
     style = Style(before.decode(), newline.decode(), indent.decode(), colon.decode(), comma.decode(), after.decode())
-    # serde_json leaves DEL as it is, Python's `ensure_ascii` does not: an ASCII text may be in either style.
+    # The separators do not show whether characters are escaped, so both styles are tried. For a text in ASCII as well:
+    # serde_json writes DEL as it is, and Python's `ensure_ascii` escapes it.
     candidates = (style, replace(style, ascii=False))
-    return next((candidate for candidate in candidates if candidate.gives(document, raw)), None)
+    return next((candidate for candidate in candidates if candidate.reproduces(document, raw)), None)

@@ -1,8 +1,8 @@
-"""The line lists that name a package's files, edited as bytes: the line of a dropped file goes, that of a new one comes
-last, and the rest stays as it was.
+"""Reads and edits the line lists that name a package's files. Lines without an edit keep their bytes.
 
-`info/files`, `info/no_link` and `info/has_prefix` are conda-build's; `RECORD` is a wheel's (PyPA, recording installed
-projects), and `installed-files.txt` an egg's. A line ends at a line feed only; in a RECORD, not inside quotes.
+`info/files`, `info/no_link` and `info/has_prefix` are written by conda-build. `RECORD` comes from a wheel (PyPA
+specification "Recording installed projects"), `installed-files.txt` from an egg. Only a line feed ends a line, and in a
+RECORD, which is CSV, only one outside quotes.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ _PREFIX_LINE = re.compile(r"""(?P<prefix>"[^"]*"|'[^']*'|\S+)[ \t]+(?:text|binar
 _DIGEST = re.compile(rb",(sha256|sha384|sha512)=([0-9A-Za-z_=-]+),")
 
 _DEFAULT_PREFIX = "/opt/anaconda1anaconda2anaconda3"
-"""What a line of has_prefix means that names a file only (conda's PREFIX_PLACEHOLDER)."""
+"""The build prefix of a file whose line in has_prefix has only its name (conda's PREFIX_PLACEHOLDER)."""
 
 
 def is_installed_list(path: str) -> bool:
-    """Return whether a path is a RECORD or an installed-files.txt, whose names are relative."""
+    """Return whether a path is that of a RECORD or an installed-files.txt. The names in these are relative."""
     return path.endswith((".dist-info/RECORD", ".egg-info/installed-files.txt"))
 
 
 def names(path: str, raw: bytes) -> list[str]:
-    """Return what the lines of the list in the file `path` name, in order; '' for a line that names nothing."""
+    """Return the name on each line of the list in the file `path`; an empty string for a line without one."""
     name_of = _name_reader(path, "")
     return [name_of(_text(line)) for line in _lines(path, raw)]
 
 
 def prefixes(raw: bytes) -> Mapping[str, str]:
     """Return the build prefix of each file that `info/has_prefix` names."""
-    found = {}
+    by_name = {}
     for line in map(_text, _lines(HAS_PREFIX, raw)):
         match = _PREFIX_LINE.fullmatch(line)
-        found[_prefix_name(line)] = _unquoted(match["prefix"]) if match else _DEFAULT_PREFIX
-    return found
+        by_name[_prefix_name(line)] = _unquoted(match["prefix"]) if match else _DEFAULT_PREFIX
+    return by_name
 
 
 def edit_lines(
@@ -49,14 +49,14 @@ def edit_lines(
     changed: Callable[[str], bytes | None] = lambda path: None,
     prefix: str = "",
 ) -> bytes:
-    """Return the list in the file `path` with the edits made.
+    """Return the edited list in the file `path`.
 
-    Lines that name a `dropped` file go, `added` files get a line of their own, and the digests of `changed` ones, where
-    a RECORD states them, become those of the content that it returns. `prefix` is the build prefix that absolute names
-    begin with.
+    Lines with the name of a `dropped` file are removed. Each `added` file gets a line at the end. `changed` returns the
+    new content of a file, or None if it did not change; in a RECORD, the digests of changed files are updated. `prefix`
+    is the build prefix that absolute names in the list start with.
     """
     name_of = _name_reader(path, prefix)
-    kept = bytearray()  # not a list: of two bytes, a line would take 40 there
+    kept = bytearray()  # Not a list of lines: a line of two bytes would take 40 bytes there.
     for line in _lines(path, raw):
         name = name_of(_text(line))
         if name and (name in dropped or name.replace("\\", "/") in dropped):
@@ -74,10 +74,11 @@ def edit_lines(
 
 
 def _name_reader(path: str, prefix: str) -> Callable[[str], str]:
+    """Return a function that returns the name on a line of the list in the file `path`, as a path in the package."""
     if path == HAS_PREFIX:
         return _prefix_name
     if path.endswith("/RECORD"):
-        # Names count from the directory that holds the .dist-info; eggs' from the .egg-info itself.
+        # Names start at the directory that holds the .dist-info; in an egg's list, at the .egg-info itself.
         site_packages = posixpath.dirname(posixpath.dirname(path))
         return lambda line: _joined(site_packages, _first_field(line), prefix)
     if path.endswith("/installed-files.txt"):
@@ -87,7 +88,10 @@ def _name_reader(path: str, prefix: str) -> Callable[[str], str]:
 
 
 def _lines(path: str, raw: bytes) -> Iterator[bytes]:
-    """Yield the lines with their line ends, as they are; of a RECORD the records, which may span several lines."""
+    """Yield the lines with their line ends. In a RECORD, several lines may make up one record, which is yielded whole.
+
+    If a quote is never closed, the rest of the text is one record.
+    """
     quotes = path.endswith("/RECORD") and b'"' in raw
     quoted = False
     start = at = 0
@@ -101,15 +105,16 @@ def _lines(path: str, raw: bytes) -> Iterator[bytes]:
 
 
 def _is_quoted_after(line: bytes, quoted: bool) -> bool:
-    """Return whether the end of a CSV line is inside quotes, where a field goes on in the next line (RFC 4180).
+    """Return whether the end of a CSV line is inside quotes, so that a field continues on the next line (RFC 4180).
 
-    Each line is looked at once: counting the quotes since the record's beginning would take quadratic time where a
-    quote is never closed. As Python's `csv` has it, a quote opens a field only where the field begins.
+    `quoted` is whether the beginning of the line is. Each line is read once: counting the quotes from the beginning of
+    the record would take quadratic time if a quote is never closed. As in Python's `csv`, a quote counts as an opening
+    one only at the beginning of a field.
     """
-    line = line.replace(b'""', b"")  # a quote inside a quoted field, or an empty field
-    at = -1
-    while (at := line.find(b'"', at + 1)) >= 0:
-        quoted = not quoted and (at == 0 or line[at - 1 : at] == b",")
+    line = line.replace(b'""', b"")  # An escaped quote inside a quoted field, or an empty field.
+    offset = -1
+    while (offset := line.find(b'"', offset + 1)) >= 0:
+        quoted = not quoted and (offset == 0 or line[offset - 1 : offset] == b",")
     return quoted
 
 
@@ -118,7 +123,7 @@ def _text(line: bytes) -> str:
 
 
 def _prefix_name(line: str) -> str:
-    """Return the path in a has_prefix line: alone, or behind the prefix and the mode, perhaps in quotes."""
+    """Return the path in a line of has_prefix. It is alone or follows the prefix and mode, and may be quoted."""
     match = _PREFIX_LINE.fullmatch(line)
     return _unquoted(match["path"] if match else line).removeprefix("./")
 
@@ -130,7 +135,7 @@ def _unquoted(text: str) -> str:
 def _first_field(line: str) -> str:
     if not line.startswith('"'):
         return line.partition(",")[0]
-    import csv  # here, as no check needs it
+    import csv  # Imported here, since a check of metadata alone does not need it.
 
     try:
         return next(csv.reader([line], strict=True), [""])[0]
@@ -139,6 +144,7 @@ def _first_field(line: str) -> str:
 
 
 def _joined(directory: str, name: str, prefix: str) -> str:
+    """Return a name that is relative to a directory, or absolute below the build prefix, as a path in the package."""
     if not name:
         return ""
     name, prefix = name.replace("\\", "/"), prefix.replace("\\", "/").rstrip("/")
@@ -147,9 +153,10 @@ def _joined(directory: str, name: str, prefix: str) -> str:
     return posixpath.normpath(posixpath.join(directory, name))
 
 
-def _with_digest(line: bytes, stated: re.Match[bytes], content: bytes) -> bytes:
+def _with_digest(line: bytes, old: re.Match[bytes], content: bytes) -> bytes:
+    """Return a line of RECORD with its digest, matched by `old`, replaced by that of the content."""
     import base64
     import hashlib
 
-    digest = base64.urlsafe_b64encode(hashlib.new(stated[1].decode(), content).digest()).rstrip(b"=")
-    return line[: stated.start(2)] + digest + line[stated.end(2) :]
+    digest = base64.urlsafe_b64encode(hashlib.new(old[1].decode(), content).digest()).rstrip(b"=")
+    return line[: old.start(2)] + digest + line[old.end(2) :]

@@ -1,6 +1,6 @@
-"""Edits `info/paths.json`: removes, corrects and adds entries. All others keep their values, order and style.
+"""Edits `info/paths.json`: removes, corrects and adds entries. All others keep their values and order.
 
-It is edited as JSON, since py-rattler cannot write this file, and drops keys that it does not know when it reads one.
+The file is edited as JSON: py-rattler cannot write it, and drops unknown keys when it reads it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def edit_listing(
     shortened: Collection[str],
     added: Sequence[File],
 ) -> EditedListing:
-    """Return the file with the edits made.
+    """Return the edited listing. If no edit applies, the content is the original.
 
-    `dropped` entries are removed. `changed` ones get the file's true hash and size, if they state them. The
-    `inode_paths` of `shortened` ones lose the dropped names. `added` files get an entry like the others, at the end.
-    Without an edit, the content is the original.
+    Entries of `dropped` paths are removed. Those of `changed` paths get the size and hash of the given file, if they
+    have these keys. From the `inode_paths` of `shortened` ones, dropped names are removed. `added` files get an entry
+    at the end, with its keys in the order of the others. Raises BadMetadata if the document is nested too deeply.
     """
     if not (changed or shortened or added or any(path in dropped for path in listing.rows)):
         return EditedListing(listing.raw)
@@ -53,24 +53,25 @@ def edit_listing(
     return EditedListing(content, restyled=style is None)
 
 
-def _edited(row: Row, true: File | None, removed: Collection[str]) -> Row:
+def _edited(row: Row, file: File | None, dropped: Collection[str]) -> Row:
+    """Return an entry with the size and hash of a file, and without the dropped names in its `inode_paths`."""
     new: dict[str, Any] = {}
-    if true is not None:
-        facts = {"sha256": true.sha256, "size_in_bytes": true.size}
-        new |= {key: value for key, value in facts.items() if key in row}
-    if removed:
-        new["inode_paths"] = [name for name in row["inode_paths"] if not (isinstance(name, str) and name in removed)]
+    if file is not None:
+        values = {"sha256": file.sha256, "size_in_bytes": file.size}
+        new |= {key: value for key, value in values.items() if key in row}
+    if dropped:
+        new["inode_paths"] = [name for name in row["inode_paths"] if not (isinstance(name, str) and name in dropped)]
     return {**row, **new} if new else row
 
 
 def _order(listing: Listing) -> Collection[str]:
-    """Return the keys of the listing's first complete entry, in its order."""
+    """Return the keys of the first entry with size and hash, in its order; empty if there is none."""
     complete = (row for row in listing.rows.values() if "sha256" in row and "size_in_bytes" in row)
     return next(complete, {})
 
 
 def _entry(file: File, order: Collection[str]) -> Row:
-    """Return an entry for a file that is not listed yet."""
+    """Return an entry for a file that is not listed, with its keys in this order if that has all of them."""
     row = {
         "_path": file.path,
         "path_type": "softlink" if file.kind is FileKind.SYMLINK else "hardlink",

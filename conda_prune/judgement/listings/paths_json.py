@@ -1,6 +1,7 @@
-"""Reads `info/paths.json` (CEP 34): what it lists, or the line where it is wrong.
+"""Parses `info/paths.json` (CEP 34). A file that cannot be used is refused with the line and column of the fault.
 
-A listing may have a million entries, so the text is decoded once. It is walked again only to find the line of a fault.
+A listing may have a million entries, so the text is parsed by `json`, which gives no positions of values. If there is a
+fault, the text is parsed a second time, value by value, to find its position.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 from ...errors import BadMetadata
@@ -18,16 +20,16 @@ from ...model import File, FileKind
 PATHS_JSON = "info/paths.json"
 KINDS = {"hardlink": FileKind.FILE, "softlink": FileKind.SYMLINK, "directory": FileKind.DIRECTORY}
 
-_GAP = re.compile(r"[ \t\n\r,:]*")
+_SEPARATORS = re.compile(r"[ \t\n\r,:]*")
 _NESTED_PER_ENTRY, _NESTED_MORE = 4, 100_000
-"""Brackets and braces that a listing may hold for each of its entries, and beyond that: names hold some, too. Of empty
-lists alone, a text would take 30 times its bytes in memory."""
+"""How many `[` and `{` a listing may contain: so many for each entry, and so many more. Names may contain some as well.
+Without a limit, a text of empty lists would take 30 times its bytes in memory."""
 
 Row: TypeAlias = Mapping[str, Any]
 
 
 class _UsualRow(Mapping[str, Any]):
-    """An entry with the four keys that both builders write for most files. It takes 64 bytes, and a dict 200."""
+    """An entry with just the four keys that build tools write for most files. It takes 64 bytes; a dict takes 200."""
 
     __slots__ = _USUAL_KEYS = ("_path", "path_type", "sha256", "size_in_bytes")
 
@@ -48,12 +50,12 @@ class _UsualRow(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._USUAL_KEYS)
 
-    def items(self) -> Any:  # Mapping's own is slow, and every entry is written again where one changes
+    def items(self) -> Any:  # Mapping's own is slow, and an edit of one entry writes all of them.
         return tuple(zip(self._USUAL_KEYS, (self._path, self.path_type, self.sha256, self.size_in_bytes), strict=True))
 
 
 class ListedFiles(Mapping[str, File]):
-    """The files that the entries of a listing describe, each made when it is first looked up."""
+    """The files that the entries of a listing describe. Each is made when it is first looked up."""
 
     def __init__(self, rows: Mapping[str, Row]) -> None:
         self._rows = rows
@@ -98,67 +100,68 @@ class Listing:
 
 
 def kind_of(row: Row) -> FileKind:
-    """Return the kind of file that an entry states; without a `path_type`, it is a regular file."""
+    """Return the kind of file that an entry describes. An entry without a `path_type` is a regular file."""
     return KINDS[row.get("path_type", "hardlink")]
 
 
 def parse_listing(raw: bytes) -> Listing:
-    """Return what paths.json lists. Raises BadMetadata with the line and column of what is wrong.
+    """Return a parsed paths.json. Raises BadMetadata, with the line and column, if it cannot be used.
 
-    Duplicate keys, two entries for one path, and versions of the format other than 1 are refused. So are numbers that
-    Python would write back differently, since an edit writes the whole text again.
+    Refused are duplicate keys, two entries for one path, paths outside the package, and versions of the format other
+    than 1. An edit writes the whole text again, so numbers that Python would write differently are also refused.
     """
     text, document = _decode_document(raw)
     if not isinstance(document, Mapping):
-        raise _bad("it is not a JSON object", text, _after_gap(text, 0))
+        raise _fault("it is not a JSON object", text, _after_separators(text, 0))
     for key in ("paths_version", "paths"):
         if key not in document:
-            raise _bad(f"it has no {key!r}")
+            raise _fault(f"it has no {key!r}")
     version, listed = document["paths_version"], document["paths"]
     if type(version) is not int or version != 1:
         reason = f"its paths_version is {reprlib.repr(version)}, and only 1 is defined (CEP 34)"
-        raise _bad(reason, text, _value_at(text, "paths_version"))
+        raise _fault(reason, text, _position_of_value(text, "paths_version"))
     if not isinstance(listed, list):
-        raise _bad("'paths' is not a list", text, _value_at(text, "paths"))
+        raise _fault("'paths' is not a list", text, _position_of_value(text, "paths"))
     rows: dict[str, Row] = {}
     for number, row in enumerate(listed):
-        fault = _entry_fault(row) or (f"{row['_path']!r} is listed twice" if row["_path"] in rows else "")
-        if fault:
-            raise _bad(fault, text, _entry_at(text, number))
+        wrong = _wrong_with_entry(row) or (f"{row['_path']!r} is listed twice" if row["_path"] in rows else "")
+        if wrong:
+            raise _fault(wrong, text, _position_of_entry(text, number))
         rows[row["_path"]] = row
     return Listing(raw, document, rows)
 
 
 def _decode_document(raw: bytes) -> tuple[str, Any]:
-    """Return the text of a listing, and the JSON value that it holds."""
+    """Return the text of a listing and its JSON value. Raises BadMetadata if it cannot be parsed."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _bad(f"byte {error.start} is not UTF-8") from error
+        raise _fault(f"byte {error.start} is not UTF-8") from error
     if text.startswith("\ufeff"):
-        raise _bad("it starts with a byte order mark", text, 0)
+        raise _fault("it starts with a byte order mark", text, 0)
     _check_nesting(raw)
     try:
         document = json.loads(
             text, object_pairs_hook=_object, parse_float=_exact_float, parse_constant=_refuse_constant
         )
     except json.JSONDecodeError as error:
-        raise _bad(error.msg, text, error.pos) from error
+        raise _fault(error.msg, text, error.pos) from error
     except _Unusable as error:
-        raise _bad(str(error), text, _place_of_unusable(text)) from error
+        raise _fault(str(error), text, _position_of_unusable(text)) from error
     except (RecursionError, ValueError) as error:
-        raise _bad("it is nested too deeply, or holds a number that is too long") from error
+        raise _fault("it is nested too deeply, or holds a number that is too long") from error
     return text, document
 
 
 def _check_nesting(raw: bytes) -> None:
+    """Raise BadMetadata if a text contains more lists and objects than a listing needs."""
     entries = raw.count(b'"_path"')
     nested = raw.count(b"[") + raw.count(b"{")
     if nested > _NESTED_PER_ENTRY * entries + _NESTED_MORE:
-        raise _bad(f"it holds {nested} lists and objects for {entries} entries")
+        raise _fault(f"it holds {nested} lists and objects for {entries} entries")
 
 
-def _entry_fault(row: Any) -> str:
+def _wrong_with_entry(row: Any) -> str:
     """Return what is wrong with an entry, or an empty string."""
     if not isinstance(row, (dict, _UsualRow)) or not isinstance(row.get("_path"), str):
         return "an entry has no _path"
@@ -172,7 +175,7 @@ def _entry_fault(row: Any) -> str:
 
 
 class _Unusable(ValueError):
-    """A JSON value that two readers may understand differently, or that cannot be written back as it was."""
+    """A value that two JSON parsers may read differently, or that cannot be written again as it was."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Row:
@@ -192,10 +195,11 @@ def _object(pairs: list[tuple[str, Any]]) -> Row:
 
 
 def _exact_float(literal: str) -> float:
+    """Return the value of a number. Raises _Unusable if Python would write another value."""
     value = float(literal)
     if repr(value) == literal:
         return value
-    from decimal import Decimal, InvalidOperation  # here, as listings hold no fractions
+    from decimal import Decimal, InvalidOperation  # Imported here, since known listings contain no such numbers.
 
     try:
         exact = Decimal(literal) == Decimal(repr(value))
@@ -210,7 +214,8 @@ def _refuse_constant(name: str) -> None:
     raise _Unusable(f"it holds {name}, which is not JSON")
 
 
-# To find the line of a fault, a text that was decoded before is walked again: it is known to be valid JSON.
+# What follows finds the position of a fault. The text was parsed before, so up to the fault it is valid JSON. Positions
+# are offsets in characters.
 
 _decode = json.JSONDecoder().raw_decode
 _decode_strictly = json.JSONDecoder(
@@ -218,53 +223,56 @@ _decode_strictly = json.JSONDecoder(
 ).raw_decode
 
 
-def _after_gap(text: str, at: int) -> int:
-    """Return where the next value begins: after white space and separators."""
-    match = _GAP.match(text, at)
-    return match.end() if match else at
+def _after_separators(text: str, position: int) -> int:
+    """Return the position of the next value or closing bracket."""
+    match = _SEPARATORS.match(text, position)
+    return match.end() if match else position
 
 
-def _values(text: str, at: int) -> Iterator[int]:
-    """Yield where each value directly inside the object or list at `at` begins; of an object, also each key."""
-    at = _after_gap(text, at + 1)
-    while text[at] not in "]}":
-        yield at
-        at = _after_gap(text, _decode(text, at)[1])
+def _values(text: str, position: int) -> Iterator[int]:
+    """Yield the positions of the values directly inside an object or list. In an object, keys and values alternate."""
+    position = _after_separators(text, position + 1)
+    while text[position] not in "]}":
+        yield position
+        position = _after_separators(text, _decode(text, position)[1])
 
 
-def _members(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the keys of the outermost object, where each begins, and where its value does."""
-    if text[start := _after_gap(text, 0)] == "{":
+def _outermost_items(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield each key of the outermost object, the key's position, and its value's position."""
+    if text[start := _after_separators(text, 0)] == "{":
         values = _values(text, start)
-        for key_at, value_at in zip(values, values, strict=True):
-            yield _decode(text, key_at)[0], key_at, value_at
+        for key_position, value_position in zip(values, values, strict=True):
+            yield _decode(text, key_position)[0], key_position, value_position
 
 
-def _value_at(text: str, wanted: str) -> int:
-    return next(value_at for key, _, value_at in _members(text) if key == wanted)
+def _position_of_value(text: str, wanted: str) -> int:
+    return next(position for key, _, position in _outermost_items(text) if key == wanted)
 
 
-def _entry_at(text: str, number: int) -> int:
-    return next(at for place, at in enumerate(_values(text, _value_at(text, "paths"))) if place == number)
+def _position_of_entry(text: str, number: int) -> int:
+    return next(islice(_values(text, _position_of_value(text, "paths")), number, None))
 
 
-def _place_of_unusable(text: str) -> int | None:
-    """Return where the unusable key, value or entry begins."""
+def _position_of_unusable(text: str) -> int | None:
+    """Return the position of the first key, value or entry that cannot be used."""
     seen: set[str] = set()
-    for key, key_at, value_at in _members(text):
+    for key, key_position, value_position in _outermost_items(text):
         if key in seen:
-            return key_at
+            return key_position
         seen.add(key)
-        for at in _values(text, value_at) if key == "paths" and text[value_at] == "[" else (value_at,):
+        has_entries = key == "paths" and text[value_position] == "["
+        for position in _values(text, value_position) if has_entries else (value_position,):
             try:
-                _decode_strictly(text, at)
+                _decode_strictly(text, position)
             except _Unusable:
-                return at
+                return position
     return None
 
 
-def _bad(what: str, text: str = "", at: int | None = None) -> BadMetadata:
-    place = ""
-    if at is not None:
-        place = f" (line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)})"
-    return BadMetadata(f"{PATHS_JSON} cannot be used: {what}{place}")
+def _fault(what: str, text: str = "", position: int | None = None) -> BadMetadata:
+    """Return an error that says what is wrong and, if the position is known, in which line and column."""
+    where = ""
+    if position is not None:
+        line = text.count("\n", 0, position) + 1
+        where = f" (line {line}, column {position - text.rfind(chr(10), 0, position)})"
+    return BadMetadata(f"{PATHS_JSON} cannot be used: {what}{where}")

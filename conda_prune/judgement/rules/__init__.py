@@ -1,8 +1,7 @@
-"""The rules, one file per kind of finding.
+"""The rules, one file per kind of finding. A rule drops only files that the package's Python can never import.
 
-Each turns a package's facts into findings, and its docstring is what `explain` and the documentation say. A rule drops
-only what the package's Python can never import, and says what it leaves. A file belongs to the first rule that finds
-it, so the order of RULES is part of their meaning.
+A rule is a function that turns a package's facts into findings. Its docstring is the text that `explain`, SARIF and the
+documentation show. A file belongs to the first rule that would drop it, so the order of RULES matters.
 """
 
 from . import (

@@ -1,4 +1,4 @@
-"""embedded: bytecode of an interpreter inside the package."""
+"""embedded: bytecode of an interpreter that the package contains."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from .rule import Findings, Rule, report
 
 
 def embedded(contents: Contents, variant: Variant) -> Findings:
-    """Bytecode of an interpreter inside the package, such as blender or a bundled application has.
+    """Bytecode of an interpreter that the package contains, as in blender or a bundled application.
 
-    Causes: the package brings its own Python: a directory holds the files by which CPython recognizes an installation
-    (`os.py` next to `encodings/`, `pyvenv.cfg`, `python3*.dll`, `python*._pth`), or its name says so.
+    Causes: the package ships a Python of its own. It is recognized by the files that CPython itself looks for (`os.py`
+    next to `encodings/`, `pyvenv.cfg`, `python3*.dll`, `python*._pth`), or by a directory's name.
 
-    Fix: it is never dropped: that interpreter imports it.
+    Fix: nothing. The files are never dropped, since that interpreter imports them.
 
-    Prevention: none needed.
+    Prevention: there is nothing to prevent.
     """
     if variant.kind not in ("exact", "any", "none"):
         return
-    if foreign := [found for found in contents.bytecode if found.tag and not fits(found.tag, variant)]:
+    if candidates := [file for file in contents.bytecode if file.tag and not fits(file.tag, variant)]:
         from ..interpreters import Interpreters
 
         interpreters = Interpreters(contents, variant)
-        for bytecode in foreign:
+        for bytecode in candidates:
             if interpreters.imports(bytecode):
                 yield report("embedded", contents, bytecode.path, bytecode.tag, quiet=True)
 

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator
 from ...model import Variant
 from ..bytecode import Bytecode, Header
 from ..contents import Contents
-from ..locations import decides, fits, header_of, is_legacy, own_python
+from ..locations import (
+    can_judge,
+    fits,
+    header_of,
+    is_legacy,
+    own_python,
+)
 from ..variant.pythons import Magic, Python
 from .rule import Findings, Rule, drop
 
@@ -15,26 +21,27 @@ from .rule import Findings, Rule, drop
 def foreign_tag(contents: Contents, variant: Variant) -> Findings:
     """Bytecode of another interpreter: `__pycache__/m.cpython-310.pyc` in a package for Python 3.11.
 
-    An untagged `m.pyc` counts if it is next to `m.py` and its header's magic number belongs to another Python.
+    An untagged `m.pyc` counts if it is next to `m.py` and its magic number belongs to another Python.
 
-    Causes: the build environment's Python compiled what the host's Python will import; an upstream archive or wheel
-    shipped its own `__pycache__`; files of an earlier variant were left in the tree.
+    Causes: the Python of the build environment compiled modules that the host environment's Python imports; a source
+    archive or wheel contained a `__pycache__`; or an earlier variant's files were left in the tree.
 
-    Fix: the files are dropped. Those of an interpreter inside the package are kept (`embedded`), and so is test data.
+    Fix: the files are dropped. Bytecode of an interpreter that the package contains (`embedded`) and test data are
+    kept.
 
-    Safe: an interpreter imports from `__pycache__` only what has its own tag (PEP 3147). It ignores an `m.pyc` next to
-    its source; Python 2 does not, but ignores one with another magic number.
+    Safe: a Python imports from `__pycache__` only files with its own tag (PEP 3147). Python 3 ignores an `m.pyc` next
+    to its source, and Python 2 ignores one with another magic number.
 
-    Prevention: let the host's Python compile, and keep `__pycache__` out of source archives.
+    Prevention: compile with the host environment's Python, and keep `__pycache__` out of source archives.
 
         rattler-build   build: {files: {exclude: ["**/*.cpython-310.pyc"]}}
         pixi            [package.build.config] env = { PYTHONDONTWRITEBYTECODE = "1" }
-        conda-build     have python in requirements/host only; build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
+        conda-build     list python in requirements/host only; build: {script_env: [PYTHONDONTWRITEBYTECODE=1]}
     """
     own = own_python(variant)
     if own is None:
         return
-    judged = [bytecode for bytecode in contents.bytecode if decides(variant, bytecode.path)]
+    judged = [bytecode for bytecode in contents.bytecode if can_judge(variant, bytecode.path)]
     tagged = [bytecode for bytecode in judged if bytecode.tag and not fits(bytecode.tag, variant)]
     legacy = list(_foreign_legacy((bytecode for bytecode in judged if not bytecode.tag), contents, own))
     if not (tagged or legacy):
@@ -52,12 +59,12 @@ def foreign_tag(contents: Contents, variant: Variant) -> Findings:
 
 
 def _foreign_legacy(
-    found: Iterable[Bytecode], contents: Contents, own: Python
+    untagged: Iterable[Bytecode], contents: Contents, own: Python
 ) -> Iterator[tuple[Bytecode, Header, Magic]]:
-    """Yield the untagged bytecode next to a source that another Python wrote, with its header and that Python."""
-    for bytecode in found:
-        if is_legacy(bytecode, contents) and (said := header_of(bytecode, contents)) is not None:
-            header, writer = said
+    """Yield the bytecode next to its source that another Python wrote, with its header and that Python."""
+    for bytecode in untagged:
+        if is_legacy(bytecode, contents) and (known := header_of(bytecode, contents)) is not None:
+            header, writer = known
             if (writer.implementation, writer.version) != (own.implementation, own.version):
                 yield bytecode, header, writer
 

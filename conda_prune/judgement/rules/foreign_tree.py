@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...model import Variant
+from ...model import Remainder, Variant
 from ...quantities import plural, size_text
 from ..contents import Contents
 from ..foreign_trees import below_foreign_trees
@@ -14,14 +14,14 @@ from .rule import Findings, Rule, drop
 def foreign_tree(contents: Contents, variant: Variant) -> Findings:
     """Files other than bytecode under another Python's tree: sources, data, extension modules and `.dist-info`.
 
-    Causes: those of foreign-path. These files are what remains when the bytecode is dropped.
+    Causes: the same as for foreign-path. These are the files that remain after the bytecode was dropped.
 
-    Fix: on request, the rest of the tree is dropped.
+    Fix: on request, they are dropped.
 
-    Safe: the package's Python never imports from that tree. A program may still read files there by name, which is why
-    this is not a default.
+    Safe: the package's Python never imports from that tree. A program may still open files there by their paths, so
+    they are not dropped by default.
 
-    Prevention: as for foreign-path.
+    Prevention: the same as for foreign-path.
     """
     bytecode = {parsed.path for parsed in contents.bytecode}
     others = ((path, "") for path in contents.files if path not in bytecode)
@@ -30,14 +30,31 @@ def foreign_tree(contents: Contents, variant: Variant) -> Findings:
             yield drop("foreign-tree", contents, path, tree)
 
 
-def remaining_note(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> str:
-    """Return how much of other Pythons' trees remains, in words; empty if nothing does."""
-    left = [finding for finding in foreign_tree(contents, variant) if not keeps(finding.path)]
-    if not left:
-        return ""
-    files, verb = plural(len(left), "file"), "remains" if len(left) == 1 else "remain"
-    size = size_text(sum(finding.size for finding in left))
-    return f"{files} of another Python's tree {verb} ({size}): --extend-select foreign-tree"
+def remainder(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> Remainder | None:
+    """Return how much of other Pythons' trees remains in a package, or None if nothing does."""
+    remaining = [finding for finding in foreign_tree(contents, variant) if not keeps(finding.path)]
+    if not remaining:
+        return None
+    files, size = len(remaining), sum(finding.size for finding in remaining)
+    return Remainder("foreign-tree", files, size, f"{_remains(files, size)}: --extend-select foreign-tree")
 
 
-RULE = Rule("foreign-tree", foreign_tree, default=False, needs_pth=True, note=remaining_note, place="under")
+def remains(files: int, size: int) -> str:
+    """Return a sentence on how much of other Pythons' trees remains in all packages of a run."""
+    return f"{_remains(files, size)}: use --extend-select foreign-tree to drop {'it' if files == 1 else 'them'}"
+
+
+def _remains(files: int, size: int) -> str:
+    verb = "remains" if files == 1 else "remain"
+    return f"{plural(files, 'file')} of another Python's tree {verb} ({size_text(size)})"
+
+
+RULE = Rule(
+    "foreign-tree",
+    foreign_tree,
+    default=False,
+    needs_pth=True,
+    remainder=remainder,
+    remains=remains,
+    preposition="under",
+)

@@ -11,14 +11,14 @@ from .rule import Findings, Rule, drop
 def leftover(contents: Contents, variant: Variant) -> Findings:
     """The temporary file of an interrupted bytecode write: `m.cpython-311.pyc.140234567890`.
 
-    Causes: a Python was killed, or several wrote the same file, while bytecode was being compiled (pybind11 #5838).
+    Causes: Python was killed while it wrote bytecode, or several processes wrote the same file (pybind11 #5838).
 
     Fix: on request, the files are dropped.
 
-    Safe: no Python reads a file of that name. Other tools might number their files like that, which is why this is not
-    a default.
+    Safe: no Python reads a file with such a name. Other tools may number their files like this, so they are not dropped
+    by default.
 
-    Prevention: compile once, after everything is installed, as the build tools do by themselves. Set
+    Prevention: compile once, after everything is installed; the build tools do this by themselves. Set
     PYTHONDONTWRITEBYTECODE=1 for tests that run during the build.
     """
     for bytecode in contents.bytecode:

@@ -10,21 +10,21 @@ from .rule import Findings, Rule, report
 
 
 def misnamed(contents: Contents, variant: Variant) -> Findings:
-    """Bytecode whose magic number belongs to another Python than its name says.
+    """Bytecode whose magic number and cache tag belong to different Pythons.
 
-    Causes: bytecode was renamed or overwritten, or the Python was patched to write another tag.
+    Causes: the file was renamed or overwritten, or the Python was patched to use another tag.
 
-    Fix: nothing is done: Python ignores the file and compiles the source again.
+    Fix: nothing. Python ignores the file and compiles the source again.
 
-    Prevention: let the Python that will import the files write them.
+    Prevention: compile with the Python that will import the files.
     """
     for bytecode in contents.bytecode:
-        said = header_of(bytecode, contents) if bytecode.tag and not bytecode.leftover else None
-        named = tag_python(bytecode.tag) if said is not None else None
-        if named is not None and said is not None:
-            header, row = said
-            if (row.implementation, row.version) != (named.implementation, named.version):
-                detail = f"its magic number {header.magic} is {row.implementation} {row.major}.{row.minor}'s"
+        known = header_of(bytecode, contents) if bytecode.tag and not bytecode.leftover else None
+        named = tag_python(bytecode.tag) if known is not None else None
+        if named is not None and known is not None:
+            header, writer = known
+            if (writer.implementation, writer.version) != (named.implementation, named.version):
+                detail = f"its magic number {header.magic} is {writer.implementation} {writer.major}.{writer.minor}'s"
                 yield report("misnamed", contents, bytecode.path, detail)
 
 

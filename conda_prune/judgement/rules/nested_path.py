@@ -1,4 +1,4 @@
-"""nested-path: bytecode in another Python's tree, deeper in the package."""
+"""nested-path: bytecode in another Python's tree inside another install prefix."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ def nested_path(contents: Contents, variant: Variant) -> Findings:
     """Bytecode under another Python's tree in another install prefix: `opt/ros/humble/lib/python3.10/**` in a package
     for Python 3.11, with no interpreter there.
 
-    Causes: those of foreign-path, in a package that installs below a directory of its own, or into `Library` on
-    Windows; or the tree is meant for a program that gets its Python from elsewhere.
+    Causes: the same as for foreign-path, in a package that installs into a directory of its own, or into `Library` on
+    Windows. Or the tree is meant for a program that uses a Python from elsewhere.
 
-    Fix: it is reported; on request, the files are dropped. Trees that hold a whole interpreter are `embedded`.
+    Fix: the files are reported, and dropped on request. Trees that hold a whole interpreter are `embedded`.
 
-    Safe: Python 3.11 imports nothing from there unless a program puts the directory on its path, and even then nothing
-    with another tag. A program with a Python of its own may, which is why this is not a default.
+    Safe: Python 3.11 imports from there only if a program adds the directory to `sys.path`, and even then it ignores
+    files with another tag. A program with another Python may import them, so they are not dropped by default.
 
-    Prevention: as for foreign-path.
+    Prevention: the same as for foreign-path.
     """
     nested = [
         (bytecode, tree)
@@ -42,4 +42,4 @@ def nested_path(contents: Contents, variant: Variant) -> Findings:
             yield drop("nested-path", contents, path, tree)
 
 
-RULE = Rule("nested-path", nested_path, default=True, on_request=True, needs_pth=True, place="under")
+RULE = Rule("nested-path", nested_path, default=True, on_request=True, needs_pth=True, preposition="under")

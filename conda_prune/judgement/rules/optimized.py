@@ -11,19 +11,19 @@ from .rule import Findings, Rule, drop
 def optimized(contents: Contents, variant: Variant) -> Findings:
     """Bytecode compiled with -O: `.opt-1`, `.opt-2` and the `.pyo` files of old Pythons.
 
-    Causes: something compiled all levels (`python -m compileall -o 0 -o 1 -o 2`), or ran with PYTHONOPTIMIZE.
+    Causes: all levels were compiled (`python -m compileall -o 0 -o 1 -o 2`), or PYTHONOPTIMIZE was set.
 
-    Fix: on request, the files are dropped. A `.pyo` without its source is kept, and so are those of embedded
-    interpreters.
+    Fix: on request, the files are dropped. A `.pyo` without its source is kept, and so are the files of an interpreter
+    that the package contains.
 
-    Safe: only `python -O` imports them, and it compiles the source again. That takes time at every start if it
-    cannot write, which is why this is not a default.
+    Safe: only `python -O` imports them, and it can compile the source again. If it cannot write the result, this takes
+    time at every start, so they are not dropped by default.
 
-    Prevention: compile level 0 only, as conda-build and rattler-build do.
+    Prevention: compile only level 0, as conda-build and rattler-build do.
 
         rattler-build   build: {files: {exclude: ["**/*.opt-*.pyc"]}}
         pixi            [package.build.config] env = { PYTHONOPTIMIZE = "" }
-        conda-build     nothing to do: it drops them by itself
+        conda-build     nothing to do: it leaves them out
     """
     from ..interpreters import Interpreters
 

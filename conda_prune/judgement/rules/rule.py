@@ -1,54 +1,62 @@
-"""What a rule is, and the two findings that rules make."""
+"""The type of a rule, and functions for the two findings that most rules make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from ...model import Action, Edit, Finding, Variant
+from ...model import (
+    Action,
+    Edit,
+    Finding,
+    Remainder,
+    Variant,
+)
 from ..contents import Contents
 
 Findings = Iterator[Finding]
 
 
 class Rule(NamedTuple):
-    """One kind of finding, and everything that is particular about it: no other module names a kind.
+    """One kind of finding, and everything specific to it. The logic of no other module depends on a kind's name.
 
-    `find` turns facts into findings; its docstring is what `explain`, SARIF and the documentation show.
+    `find` turns facts into findings. Its docstring is the text that `explain`, SARIF and the documentation show.
     """
 
     kind: str
     find: Callable[[Contents, Variant], Findings]
     default: bool
-    """Whether the rule runs if nobody asked for it."""
+    """Whether the rule runs if the user selected no kinds."""
     phase: Literal["package", "remainder"] = "package"
-    """What it judges: the package as it is, or what remains of it when the files that others found are dropped."""
+    """What it judges: the package as it is, or what remains of it after the drops of the first phase."""
     on_request: bool = False
-    """What it finds is always reported, but repaired only if the kind was asked for."""
+    """Its findings are always reported, but repaired only if the user selected the kind."""
     chosen: Literal["by kind", "unless ignored", "always"] = "by kind"
-    """What decides whether the rule runs: the kinds that are selected and ignored, only those ignored, or nothing."""
+    """Which options turn the rule on and off: `--select` and `--ignore`, only `--ignore`, or none."""
     needs_headers: bool = False
     """It reads the magic numbers of untagged bytecode, which are in the payload."""
     needs_pth: bool = False
-    """It depends on the `.pth` files in the payload."""
+    """Its findings depend on the `.pth` files in the payload."""
     needs_payload: Callable[[Contents], bool] | None = None
-    """Whether it needs the payload of this package, judging by the names of the files."""
+    """Returns whether it needs the payload of a package, given the names of the files."""
     needed_content: Callable[[Contents], frozenset[str]] | None = None
-    """The files whose whole content it needs, and which was not kept when the package was read."""
+    """Returns the files that it needs whole and that were not kept when the package was read."""
     edits: Callable[[Contents, Iterable[Finding], Mapping[str, Edit]], dict[str, Edit]] | None = None
-    """The edits of files that repair its findings, given all findings and the edits that are planned already. Dropping
-    files and correcting listings is not among them: that follows from a finding's action.
+    """Returns the edits that repair its findings, given all findings and the edits planned so far. Dropped files and
+    corrected listings need none: the plan makes these edits from the findings' actions.
     """
-    note: Callable[[Contents, Variant, Callable[[str], bool]], str] | None = None
-    """What to say of a package if the rule neither runs nor is ignored; empty for nothing. The last argument returns
-    whether the user keeps a path.
+    remainder: Callable[[Contents, Variant, Callable[[str], bool]], Remainder | None] | None = None
+    """Returns what it would find in the files that are kept, or None. It is used if the rule neither runs nor is
+    ignored. The last argument returns whether the user keeps a path.
     """
-    in_prefix: str = ""
+    remains: Callable[[int, int], str] | None = None
+    """Returns a sentence about all packages of a run, given how many files remain and how many bytes these have."""
+    not_in_prefix: str = ""
     """Why it cannot judge a build's prefix; empty if it can."""
-    place: str = ""
-    """The preposition for the directories that its findings name: files are `under lib/python3.10`."""
-    finds: Literal["files", "entries"] = "files"
-    """What is counted: files, which take room, or entries of a listing."""
+    preposition: str = ""
+    """The word before a finding's detail if that is a directory: files `under lib/python3.10`."""
+    counts: Literal["files", "entries"] = "files"
+    """What its findings count: files, whose sizes are added up, or entries in a listing."""
 
 
 def drop(kind: str, contents: Contents, path: str, detail: str) -> Finding:
@@ -57,5 +65,5 @@ def drop(kind: str, contents: Contents, path: str, detail: str) -> Finding:
 
 
 def report(kind: str, contents: Contents, path: str, detail: str = "", *, quiet: bool = False) -> Finding:
-    """Return a finding that changes nothing. A `quiet` one is shown on request only."""
+    """Return a finding that changes nothing. If `quiet`, it is shown only with `-v`."""
     return Finding(kind, path, contents.size(path), detail, Action.REPORT, quiet)

@@ -9,13 +9,14 @@ from .rule import Findings, Rule, report
 
 
 def sourceless(contents: Contents, variant: Variant) -> Findings:
-    """A module without its source: `m.pyc`, and no `m.py` next to it.
+    """A module without its source: `m.pyc` with no `m.py` next to it.
 
-    Causes: the package ships compiled code only, often on purpose (prefix-dev/rattler-build #1191).
+    Causes: the package ships only compiled code, often on purpose (prefix-dev/rattler-build #1191).
 
-    Fix: outside of other Pythons' trees, it is never dropped: it is the only copy of the module, and Python imports it.
+    Fix: nothing. Outside of other Pythons' trees, such a file is never dropped: it is the only copy of the module, and
+    Python imports it.
 
-    Prevention: none needed.
+    Prevention: there is nothing to prevent.
     """
     for bytecode in contents.bytecode:
         if not bytecode.cached and not bytecode.leftover and not has_source(bytecode, contents):

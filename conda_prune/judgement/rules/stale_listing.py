@@ -1,6 +1,6 @@
 """stale-listing: listings that disagree with the payload.
 
-The comparison is in `judgement/listings/disagreements.py`, which is imported when a payload was read.
+The comparison is in `judgement/listings/disagreements.py`. It is imported only if the payload was read.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from .rule import Findings, Rule
 
 
 def stale_listing(contents: Contents, variant: Variant) -> Findings:
-    """A listing that disagrees with the payload: `paths.json` has an entry with another hash or size than its file, an
-    entry without a file, or a file without an entry; or `info/files`, `has_prefix` or `no_link` do.
+    """A listing that disagrees with the payload. In `paths.json`, an entry's hash or size is wrong, an entry has no
+    file, or a file has no entry. The older lists `info/files`, `has_prefix` and `no_link` can be wrong as well.
 
-    Causes: something changed, added or removed files after the listing was written: a repair by hand, a signing step,
-    or a tool that knows `paths.json` but not the older lists.
+    Causes: files were changed, added or removed after the listing was written, by hand, by a signing step, or by a tool
+    that updates `paths.json` but not the older lists.
 
-    Fix: the entry is corrected, removed or added, and each change is reported. Entries of symbolic links are left
-    alone: builders record different things there.
+    Fix: the entry is corrected, removed or added, and each change is reported. Entries of symbolic links are not
+    changed, since build tools record different values there.
 
-    Safe: no file's content is touched. Clients link what the listing names, and compare it with what they unpacked.
+    Safe: no other file changes. Clients install the files that the listing names and compare them with its hashes and
+    sizes.
 
-    Prevention: change files before the package is made, never in the finished archive.
+    Prevention: change files before the package is built, never in the finished archive.
     """
     if not contents.complete:
         return
@@ -40,4 +41,4 @@ def stale_listing(contents: Contents, variant: Variant) -> Findings:
                 yield Finding("stale-listing", path, size, f"{detail}: its name is not UTF-8")
 
 
-RULE = Rule("stale-listing", stale_listing, default=True, phase="remainder", chosen="unless ignored", finds="entries")
+RULE = Rule("stale-listing", stale_listing, default=True, phase="remainder", chosen="unless ignored", counts="entries")

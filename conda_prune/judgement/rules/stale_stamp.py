@@ -1,33 +1,42 @@
-"""stale-stamp: bytecode that Python ignores because of what its header records of the source.
+"""stale-stamp: bytecode that Python ignores because its header does not agree with the source.
 
-What is judged, and by which rules of importlib, is in `judgement/stamps.py`. It is imported when it is needed: the kind
-is off by default, and a check of metadata alone never comes to it.
+How stamps are judged is in `judgement/stamps.py`. It is imported only where it is used, since a check of metadata alone
+does not need it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from ...model import Action, Edit, Finding, Patch, Rewrite, Variant
+from ...model import (
+    Action,
+    Edit,
+    Finding,
+    Patch,
+    Remainder,
+    Rewrite,
+    Variant,
+)
+from ...quantities import plural
 from ..contents import Contents
 from .rule import Findings, Rule
 
 
 def stale_stamp(contents: Contents, variant: Variant) -> Findings:
-    """Bytecode that Python ignores, because it records another time or size than its source in the package has.
+    """Bytecode that Python ignores because its header records another time or size than the source has.
 
-    Causes: rattler-build compiles copies of the sources while it packs, and dates all files with the start of the
-    build: its own bytecode records a time that is a moment too late. Where the recipe's installer compiles nothing (uv,
-    the default of pixi-build-python), that is all the bytecode there is.
+    Causes: rattler-build compiles copies of the sources while it packs them, but gives all files in the package the
+    time at which the build started. So its bytecode records a time that is a moment too late. If the recipe's installer
+    does not compile (uv, the default of pixi-build-python), this concerns all bytecode in the package.
 
     Fix: on request, the time of the packed source is written into the header, if the source has the recorded size.
-    Reported only: bytecode of a source of another size, wrong source hashes (PEP 552), and sources whose time differs
-    between installers, being dated before 1980 or changed on installation (build prefixes).
+    Other files are only reported: if the size or the source hash (PEP 552) is wrong, if the source is dated before
+    1980, or if installers change it (build prefixes).
 
-    Safe: Python then loads what it otherwise compiles from the source at every start. Only the time and size in the
-    header change. That the source is the same is known by its size alone, which is why this is not a default.
+    Safe: only the time and size in the header change, and Python then loads the file instead of compiling the source
+    at every start. Only the size proves that it is the same source, so this is not done by default.
 
-    Prevention: let something compile in the build script. Under the SOURCE_DATE_EPOCH of a build, pip and compileall
+    Prevention: compile in the build script. During a build, SOURCE_DATE_EPOCH is set, and pip and compileall then
     record a hash of the source instead of its time.
 
         rattler-build   build: {script: ["...", 'python -m compileall "$SP_DIR"']}
@@ -43,26 +52,30 @@ def stale_stamp(contents: Contents, variant: Variant) -> Findings:
 
 
 def restamped(contents: Contents, findings: Iterable[Finding], edits: Mapping[str, Edit]) -> dict[str, Edit]:
-    """Return the edits that the findings ask for; `edits` are those of files that take over a dropped one's content."""
+    """Return the edits that write new headers.
+
+    `edits` are those planned so far: a hard link that takes over a dropped file's content gets it with a new header.
+    """
     import hashlib
 
     from ..stamps import new_header, stamps
 
-    wanted = {finding.path for finding in findings if finding.action is Action.RESTAMP}
-    made: dict[str, Edit] = {}
-    for stamp in stamps(contents) if wanted else ():
-        if stamp.path in wanted:
+    to_restamp = {finding.path for finding in findings if finding.action is Action.RESTAMP}
+    restamps: dict[str, Edit] = {}
+    for stamp in stamps(contents) if to_restamp else ():
+        if stamp.path in to_restamp:
             head, whole = new_header(stamp), stamp.file.whole or b""
-            sha256 = hashlib.sha256(head + whole[len(head) :]).hexdigest()
+            content = head + whole[len(head) :]
+            sha256 = hashlib.sha256(content).hexdigest()
             if isinstance(edits.get(stamp.path), Rewrite):
-                made[stamp.path] = Rewrite(head + whole[len(head) :], sha256)
+                restamps[stamp.path] = Rewrite(content, sha256)
             else:
-                made[stamp.file.path] = Patch(head, sha256)
-    return made
+                restamps[stamp.file.path] = Patch(head, sha256)
+    return restamps
 
 
 def has_stamps(contents: Contents) -> bool:
-    """Return whether there is bytecode whose stamp can be judged, by the names of the files."""
+    """Return whether the package has bytecode next to its source, given the names of the files."""
     return any(bytecode.source in contents.files for bytecode in contents.bytecode)
 
 
@@ -73,18 +86,24 @@ def needed_content(contents: Contents) -> frozenset[str]:
     return content_needed(contents)
 
 
-def ignored_note(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> str:
-    """Return how many of the bytecode files Python will ignore, in words; empty if none, or without the payload."""
+def remainder(contents: Contents, variant: Variant, keeps: Callable[[str], bool]) -> Remainder | None:
+    """Return how many bytecode files Python will ignore; None if there are none, or if the payload was not read."""
     if not contents.complete:
-        return ""
+        return None
     from ..stamps import stamps
 
     judged = stamps(contents)
-    ignored = sum(stamp.is_ignored for stamp in judged)
+    ignored = [stamp for stamp in judged if stamp.is_ignored]
     if not ignored:
-        return ""
+        return None
     hint = ": --extend-select stale-stamp" if any(stamp.is_repairable for stamp in judged) else ""
-    return f"{ignored} of {len(judged)} kept bytecode files will be ignored by Python{hint}"
+    text = f"{len(ignored)} of {len(judged)} kept bytecode files will be ignored by Python{hint}"
+    return Remainder("stale-stamp", len(ignored), sum(contents.size(stamp.path) for stamp in ignored), text)
+
+
+def remains(files: int, size: int) -> str:
+    """Return a sentence on how many bytecode files Python will ignore in all packages of a run."""
+    return f"Python will ignore {plural(files, 'kept bytecode file')}: see conda-prune explain stale-stamp"
 
 
 RULE = Rule(
@@ -95,6 +114,7 @@ RULE = Rule(
     needs_payload=has_stamps,
     needed_content=needed_content,
     edits=restamped,
-    note=ignored_note,
-    in_prefix="dates come with them",
+    remainder=remainder,
+    remains=remains,
+    not_in_prefix="files get their final times when they are packed",
 )

@@ -1,1 +1,1 @@
-"""Which Python a package is for: evidence from its metadata, weighed."""
+"""Decides which Python a package is for, from the evidence in its metadata."""

@@ -1,8 +1,8 @@
-"""Decides which Python a package is for, and so which bytecode belongs in it, by weighing the evidence.
+"""Decides which Python a package is for, and thereby which bytecode belongs in it, by weighing the evidence.
 
-Weaker evidence fills in what stronger evidence leaves open, and never overrules it. What only weak evidence says counts
-only inside versioned trees (`Variant.inferred`), since the package may be installed next to another Python. If strong
-evidence contradicts itself, nothing is decided. Nor does a range decide: it may allow several Pythons on purpose.
+Weaker evidence fills in what stronger evidence leaves open, but never overrules it. Facts that only weak evidence gives
+count only inside versioned trees (`Variant.inferred`), since the package may be installed next to another Python. If
+strong evidence contradicts itself, or allows a range of Pythons, the Python is not decided.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 
 from ...errors import UsageError
 from ...model import Fact, Variant
-from . import evidence as gather
-from .evidence import Evidence
+from .evidence import (
+    Evidence,
+    build_string_evidence,
+    dependency_evidence,
+    hash_input_evidence,
+    interpreter_evidence,
+    names_python,
+    recipe_evidence,
+)
 from .pythons import (
     FIRST_FREE_THREADED,
     VERSIONS,
@@ -26,49 +33,50 @@ from .pythons import (
 from .specs import UNKNOWN, Constraint
 
 _NEWEST = 20
-"""A range whose upper end lies above this minor version of Python 3 is open: it was written to exclude nothing."""
+"""A range that allows this minor version of Python 3 counts as having no upper bound."""
 
 
 def detect_variant(index: Mapping[str, Any], texts: Mapping[str, bytes]) -> Variant:
     """Return the variant according to a package's metadata, with the evidence, strongest first.
 
-    `index` is info/index.json, `texts` the other files of info/ by path. A recipe is read only if the index names
-    Python and nothing else gives its version. What cannot be read is no evidence, and never an error.
+    `index` is info/index.json, `texts` are the other files below `info/`, by path. The recipe is read only if the index
+    names Python and stronger evidence does not give its version. Files that cannot be parsed are not evidence. Raises
+    BadMetadata if the index has too many dependencies on Python.
     """
-    if evidence := list(gather.interpreter_evidence(index)):
+    if evidence := list(interpreter_evidence(index)):
         return _variant(evidence)
     if index.get("noarch") == "python":
         return Variant("any", "any", (), (), ("noarch: python",))
-    named = gather.names_python(index)
-    evidence = gather.dependency_evidence(index)
-    evidence += gather.hash_input_evidence(texts)
-    if named and _is_open(evidence):
-        evidence += gather.recipe_evidence(texts)
-    evidence += gather.build_string_evidence(index)
-    return _variant(evidence) if named or evidence else Variant("none", "none")
+    is_named = names_python(index)
+    evidence = dependency_evidence(index)
+    evidence += hash_input_evidence(texts)
+    if is_named and _is_open(evidence):
+        evidence += recipe_evidence(texts)
+    evidence += build_string_evidence(index)
+    return _variant(evidence) if is_named or evidence else Variant("none", "none")
 
 
 def _variant(evidence: Sequence[Evidence]) -> Variant:
     """Return the variant according to the evidence."""
     weighed = _weigh(evidence)
     combined, conflict = weighed.combined, weighed.conflict
-    because = tuple(piece.text for piece in evidence)
-    if weighed.undecided:
-        return Variant("contradictory", "contradictory", because=because, conflict=conflict)
+    shown = tuple(piece.text for piece in evidence)
+    if weighed.is_contradictory:
+        return Variant("contradictory", "contradictory", because=shown, conflict=conflict)
     if combined.implementation == UNKNOWN:
-        return Variant("unknown", "unknown", because=because, conflict=conflict)
+        return Variant("unknown", "unknown", because=shown, conflict=conflict)
     if combined.exact is None:
-        return Variant("unknown", _range_text(combined), because=because, conflict=conflict)
+        return Variant("unknown", _range_text(combined), because=shown, conflict=conflict)
     python = _python(combined, combined.exact)
     inferred = tuple(_inferred(python, weighed.strong))
-    return exact_variant(python, because)._replace(inferred=inferred, conflict=conflict)
+    return exact_variant(python, shown)._replace(inferred=inferred, conflict=conflict)
 
 
 def _inferred(python: Python, strong: Constraint) -> Iterator[Fact]:
-    """Yield the facts about the Python that strong evidence alone does not give."""
+    """Yield the facts about the Python that strong evidence alone does not give. `strong` is what it does give."""
     if strong.exact is None:
         yield "version"
-    # A dependency on `python 3.9.*` means CPython unless something says otherwise.
+    # A dependency on `python 3.9.*` means CPython unless other evidence names another implementation.
     if (strong.implementation or "cpython", strong.release or "") != (python.implementation, python.release):
         yield "implementation"
     if strong.free_threaded != python.free_threaded:
@@ -77,53 +85,52 @@ def _inferred(python: Python, strong: Constraint) -> Iterator[Fact]:
 
 def override_variant(text: str) -> Variant:
     """Return the variant for the value of `--python`. Raises UsageError if it names no Python."""
-    because = (f"--python {text}",)
+    evidence = (f"--python {text}",)
     if text == "none":
-        return Variant("none", "none", because=because)
+        return Variant("none", "none", because=evidence)
     if text == "any":
-        return Variant("any", "any", (), (), because)
+        return Variant("any", "any", (), (), evidence)
     python = parse_python(text)
     if python is None:
         raise UsageError(f"--python {text}: no such Python", "write 3.11, 3.13t, pypy3.9, graalpy3.10, any or none")
-    return exact_variant(python, because)
+    return exact_variant(python, evidence)
 
 
-def exact_variant(python: Python, because: tuple[str, ...]) -> Variant:
+def exact_variant(python: Python, evidence: tuple[str, ...]) -> Variant:
     """Return the variant of a package for one Python."""
-    return Variant("exact", str(python), tags_of(python), trees_of(python), because)
+    return Variant("exact", str(python), tags_of(python), trees_of(python), evidence)
 
 
 class _Weighed(NamedTuple):
-    """What all evidence says together (`combined`), what the strong evidence says (`strong`), and the first
-    contradiction.
+    """What all evidence allows together (`combined`), and what the strong evidence alone allows (`strong`).
 
-    `undecided`: the strong evidence contradicts itself. Otherwise a weak piece contradicted the others, and was left
-    out of `combined`.
+    `conflict` is the first contradiction, in words. `is_contradictory`: the strong evidence contradicts itself.
+    Otherwise, a weak piece contradicted stronger ones and was left out of `combined`.
     """
 
     combined: Constraint
     strong: Constraint
     conflict: str = ""
-    undecided: bool = False
+    is_contradictory: bool = False
 
 
 def _weigh(evidence: Sequence[Evidence]) -> _Weighed:
-    """Combine evidence, which is sorted by strength."""
+    """Combine evidence that is sorted from the strongest to the weakest."""
     combined = strong = Constraint()
     conflict = ""
     used: list[Evidence] = []
     for piece in evidence:
-        if piece.says.versions == frozenset():
-            return _Weighed(combined, strong, f"{piece.text!r} allows no Python", undecided=True)
-        says = piece.says
-        if piece.weak and says.implementation == UNKNOWN and combined.implementation is not None:
-            says = says._replace(implementation=None)
-        both = combined & says
+        constraint = piece.constraint
+        if constraint.versions == frozenset():
+            return _Weighed(combined, strong, f"{piece.text!r} allows no Python", is_contradictory=True)
+        if piece.weak and constraint.implementation == UNKNOWN and combined.implementation is not None:
+            constraint = constraint._replace(implementation=None)
+        both = combined & constraint
         if both is None:
-            against = next((other for other in used if other.says & says is None), used[-1])
-            contradiction = f"{against.text!r} contradicts {piece.text!r}"
+            opposed = next((other for other in used if other.constraint & constraint is None), used[-1])
+            contradiction = f"{opposed.text!r} contradicts {piece.text!r}"
             if not piece.weak:
-                return _Weighed(combined, strong, contradiction, undecided=True)
+                return _Weighed(combined, strong, contradiction, is_contradictory=True)
             conflict = conflict or contradiction
         elif not (piece.weak and _is_range(combined)):
             combined = both
@@ -133,17 +140,18 @@ def _weigh(evidence: Sequence[Evidence]) -> _Weighed:
 
 
 def _is_range(combined: Constraint) -> bool:
-    """Return whether several Pythons are allowed and there is an upper bound: the package may be for each of them."""
+    """Return whether several Pythons are allowed and there is an upper bound: the package may be for all of these."""
     return combined.versions is not None and len(combined.versions) > 1 and max(combined.versions) < (3, _NEWEST)
 
 
 def _is_open(evidence: Sequence[Evidence]) -> bool:
-    """Return whether weaker evidence may still say which Python it is."""
+    """Return whether weaker evidence could still decide which Python it is."""
     weighed = _weigh(evidence)
-    return not weighed.undecided and weighed.combined.exact is None and not _is_range(weighed.combined)
+    return not weighed.is_contradictory and weighed.combined.exact is None and not _is_range(weighed.combined)
 
 
 def _python(combined: Constraint, version: Version) -> Python:
+    """Return the Python of this version that the evidence allows; CPython if no implementation is named."""
     implementation = combined.implementation or "cpython"
     threading = combined.free_threaded if implementation == "cpython" and version >= FIRST_FREE_THREADED else None
     release = combined.release if implementation == "graalpy" else None
@@ -151,13 +159,14 @@ def _python(combined: Constraint, version: Version) -> Python:
 
 
 def _range_text(combined: Constraint) -> str:
-    """Return the versions as people write them: `3.10 to 3.12`, `3.9 or later`, `2.7, 3.6 or later`, `unknown`."""
+    """Return the versions in words: `3.10 to 3.12`, `3.9 or later`, `2.7, 3.6 or later`, `unknown`."""
     if combined.versions is None or len(combined.versions) == len(VERSIONS):
         return "unknown"
     runs: list[list[Version]] = []
-    for at, version in enumerate(VERSIONS):
+    for index, version in enumerate(VERSIONS):
         if version in combined.versions:
-            if at and VERSIONS[at - 1] in combined.versions and VERSIONS[at - 1][0] == version[0]:
+            before = VERSIONS[index - 1] if index else None
+            if before is not None and before in combined.versions and before[0] == version[0]:
                 runs[-1].append(version)
             else:
                 runs.append([version])

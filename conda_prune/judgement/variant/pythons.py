@@ -1,8 +1,8 @@
-"""The Pythons that exist, and what each writes: cache tags, versioned trees, magic numbers. Data, no decisions.
+"""Tables of the Pythons that exist and of the cache tags, versioned trees and magic numbers that each uses.
 
-Sources: PEP 3147 (tags), PEP 703 and python/cpython's sysmodule.c (free threading has no tag of its own), CFEP 27
+Sources: PEP 3147 (tags), PEP 703 and python/cpython's sysmodule.c (free-threaded builds have the same tag), CFEP 27
 (unversioned trees from 3.15 on), pycore_magic_number.h, PyPy's pycode.py and GraalPy's compiler (magic numbers).
-Digits are ASCII digits everywhere: a directory with others in its name is no Python's.
+Only ASCII digits count in names, since Pythons use no others.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ Version: TypeAlias = tuple[int, int]
 
 
 class Python(NamedTuple):
-    """One Python: `free_threaded` is None where it is not known or makes no difference.
+    """One minor version of one implementation of Python.
 
-    `release` is GraalPy's own version as its cache tags write it (`230` for 23.0); empty if it is not known, and for
-    every other implementation.
+    `free_threaded` is None if it is not known or makes no difference. `release` is GraalPy's own version as in its
+    cache tags (`230` for 23.0); it is empty if not known, and for all other implementations.
     """
 
     implementation: str
@@ -30,7 +30,7 @@ class Python(NamedTuple):
 
     @property
     def version(self) -> Version:
-        """Its minor version."""
+        """The minor version."""
         return self.major, self.minor
 
     def __str__(self) -> str:
@@ -39,9 +39,10 @@ class Python(NamedTuple):
 
 
 VERSIONS: tuple[Version, ...] = ((2, 6), (2, 7), *((3, minor) for minor in range(3, 30)))
-"""Every minor version that conda had or can get: what a number in a spec or a build string may mean."""
+"""Every minor version that conda has had or may get. Other numbers in a spec or build string mean no Python."""
 
 FIRST_FREE_THREADED = (3, 13)
+"""The first minor version with free-threaded builds."""
 
 _VERSION = re.compile(r"(\d)\.(\d{1,2})(?!\d)", re.ASCII)
 _OVERRIDE = re.compile(r"(?:cpython|python)?-?(pypy|graalpy)?(\d\.\d{1,2})(t?)", re.ASCII)
@@ -55,39 +56,39 @@ _TREE = re.compile(r"lib(?:64)?/((?:python|pypy)\d\.\d{1,2}t?)/", re.ASCII)
 
 
 def version_of(text: str) -> Version | None:
-    """Return the minor version that a text begins with (`3.11.9`), or None where it is no Python's."""
+    """Return the minor version at the beginning of a text (`3.11.9`), or None if there is no such Python."""
     match = _VERSION.match(text)
     return known_version(match[1], match[2]) if match else None
 
 
 def known_version(major: str, minor: str) -> Version | None:
-    """Return the minor version with these digits, or None where there is no such Python."""
+    """Return the minor version with these digits, or None if there is no such Python."""
     version = int(major), int(minor)
     return version if version in VERSIONS else None
 
 
 def parse_python(text: str) -> Python | None:
-    """Return the Python that a user wrote (`3.11`, `3.13t`, `pypy3.9`), or None where it is none."""
+    """Return the Python that a user names (`3.11`, `3.13t`, `pypy3.9`), or None if there is no such Python."""
     match = _OVERRIDE.fullmatch(text.strip())
     version = version_of(match[2]) if match else None
     if not match or version is None:
         return None
-    implementation, threaded = match[1] or "cpython", bool(match[3])
-    threads = implementation == "cpython" and version >= FIRST_FREE_THREADED
-    if threaded and not threads:
+    implementation, free_threaded = match[1] or "cpython", bool(match[3])
+    has_both_builds = implementation == "cpython" and version >= FIRST_FREE_THREADED
+    if free_threaded and not has_both_builds:
         return None
-    return Python(implementation, *version, threaded if threads else None)
+    return Python(implementation, *version, free_threaded if has_both_builds else None)
 
 
 def tags_of(python: Python) -> tuple[str, ...]:
     """Return the cache tags of bytecode that this Python imports, as glob patterns."""
     number = f"{python.major}{python.minor}"
     if python.implementation == "pypy":
-        # Until 7.3, PyPy named its own version there, not the language's.
+        # Before 7.3, PyPy's tags had its own version instead of the language's.
         older = ("pypy3-*",) if (3, 0) <= python.version <= (3, 6) else ("pypy-*",) if python.major == 2 else ()
         return f"pypy{number}", *older
     if python.implementation == "graalpy":
-        # Every release has tags of its own: GraalPy 23.1 ignores what 23.0 wrote for the same Python 3.10.
+        # Every release has its own tags: GraalPy 23.1 ignores bytecode of 23.0, though both are Python 3.10.
         tag = f"graalpy{python.release or '*'}-{number}"
         return tag, f"{tag}-dev"
     return (f"cpython-{number}",)
@@ -104,14 +105,14 @@ def trees_of(python: Python) -> tuple[str, ...]:
         if python.free_threaded is None:
             trees.append(f"python{version}t")
     if python.version >= (3, 10):
-        # Old installers took 3.10 and later for 3.1: conda-forge's python links that directory to its own.
+        # Old installers took 3.10 and later for 3.1. So conda-forge's python has a link from that directory to its own.
         trees.append("python3.1")
     return tuple(trees)
 
 
 @lru_cache(64)
 def tag_python(tag: str) -> Python | None:
-    """Return the Python that a cache tag names, or None where it names none with a version of the language."""
+    """Return the Python in a cache tag, or None if the tag does not contain a version of the language."""
     match = _TAG.fullmatch(tag)
     named = [group for group in match.groups() if group] if match else []
     return Python(named[0], int(named[1]), int(named[2])) if named else None
@@ -123,7 +124,7 @@ def is_tag(text: str) -> bool:
 
 
 def extension_python(path: str) -> Python | None:
-    """Return the Python whose suffix an extension module carries (`m.cp311-win_amd64.pyd`), or None."""
+    """Return the Python in an extension module's suffix (`m.cp311-win_amd64.pyd`), or None if there is none."""
     stem, _, ending = path[path.rfind("/") + 1 :].rpartition(".")
     module, _, suffix = stem.rpartition(".")
     match = _EXTENSION.fullmatch(suffix) if module and ending in ("so", "pyd") else None
@@ -132,8 +133,8 @@ def extension_python(path: str) -> Python | None:
     name = match[1].rstrip("0123456789-")
     implementation = "cpython" if name == "cp" else name
     version = int(match[2]), int(match[3])
-    threads = implementation == "cpython" and version >= FIRST_FREE_THREADED
-    return Python(implementation, *version, "t" in match[4] if threads else None)
+    has_both_builds = implementation == "cpython" and version >= FIRST_FREE_THREADED
+    return Python(implementation, *version, "t" in match[4] if has_both_builds else None)
 
 
 def versioned_tree(path: str) -> str | None:
@@ -143,7 +144,7 @@ def versioned_tree(path: str) -> str | None:
 
 
 class Magic(NamedTuple):
-    """Magic numbers `first` to `last` are one Python's; its bytecode files have a header of `header` bytes."""
+    """The magic numbers `first` to `last` of one Python. Its bytecode files have a header of `header` bytes."""
 
     first: int
     last: int
@@ -184,11 +185,11 @@ MAGIC_NUMBERS = (
     Magic(62171, 62211, "cpython", 2, 7, 8),
     Magic(62218, 62218, "pypy", 2, 7, 8),
 )
-"""Sorted by number. From 3.11 on every minor version has fifty numbers, from 2900 + 50 n; what came before ends with
-the last number that was released. GraalPy's later numbers are left out: one stands for several versions."""
+"""Sorted by number. From 3.11 on, each minor version 3.n has the fifty numbers from 2900 + 50 n. For earlier versions,
+the last number is the last one released. GraalPy's later numbers are left out, since several versions share them."""
 
 
-@lru_cache(64)  # A package holds few different ones, thousands of times.
+@lru_cache(64)  # A package has thousands of files with few different numbers.
 def magic_python(number: int) -> Magic | None:
-    """Return the row that a magic number belongs to, or None: an unknown number proves nothing."""
+    """Return the row of MAGIC_NUMBERS that contains a magic number, or None if it is unknown."""
     return next((row for row in MAGIC_NUMBERS if row.first <= number <= row.last), None)

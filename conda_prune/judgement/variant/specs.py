@@ -1,7 +1,7 @@
-"""Which Pythons a dependency allows. py-rattler parses and matches it, unless it is one of the common pins.
+"""Finds out which Pythons a dependency allows. py-rattler parses and matches it, unless it is a common pin.
 
-Importing rattler takes as long as everything else that a check of a small package does. So the pins that
-conda-forge's and rattler-build's run exports write are a table, and a test compares the table with rattler.
+Importing rattler takes as long as everything else in a check of a small package. So the pins that the run exports of
+conda-forge and rattler-build write are in a table, and a test compares the table with rattler.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _GRAALPY_BUILD = re.compile(r"native(\d+)_graalpy", re.ASCII)
 _NEUTRAL = re.compile(r"\d*|h[0-9a-f]+|[a-z]{1,2}\d+[a-z]?(?:h[0-9a-f]+)?|debug|asan|tsan", re.ASCII)
 """A part of a build string that names no implementation: a number, a hash, `cp311`, `py311h123abc4`, `rc2`, `debug`."""
 _LONGEST = 1000
-"""Characters of the longest spec that is read: each of its clauses is matched against every release of Python."""
+"""Length of the longest spec that is parsed, in characters: each clause is matched against every release of Python."""
 
 _RELEASES = tuple(str(patch) for patch in range(41))
 _PRE_RELEASES = tuple(f"0{stage}{n}" for stage in ("a", "b", "rc") for n in range(1, 9))
@@ -48,15 +48,15 @@ COMMON_PINS: dict[str, Versions] = {
         for major, minor in VERSIONS
     },
 }
-"""What run exports, `requires-python` and old recipes write for a version, and the minor versions that it allows."""
+"""What run exports, `requires-python` and old recipes write for a version, and the minor versions that this allows."""
 
 
 UNKNOWN = "unknown"
-"""The implementation in a Constraint whose evidence names one that is not known here, such as Pyston."""
+"""The implementation in a Constraint if the evidence names one that this module does not know, such as Pyston."""
 
 
 class Constraint(NamedTuple):
-    """What a piece of evidence says about the Python. A field is None if it is left open.
+    """The Pythons that a piece of evidence allows. A field is None if every value is allowed.
 
     `versions` are the minor versions allowed; the other fields are those of Python. `implementation` may be UNKNOWN.
     """
@@ -67,9 +67,9 @@ class Constraint(NamedTuple):
     release: str | None = None
 
     def __and__(self, other: Constraint) -> Constraint | None:
-        """Return what both say together, or None if they contradict each other.
+        """Return what both constraints allow, or None if they contradict each other.
 
-        An UNKNOWN implementation contradicts nothing, and what it is combined with does not make it known.
+        An UNKNOWN implementation contradicts no other, and stays UNKNOWN if combined with another.
         """
         versions = self.versions if other.versions is None else other.versions
         if self.versions is not None and other.versions is not None:
@@ -85,6 +85,7 @@ class Constraint(NamedTuple):
         )
 
     def _differs(self, other: Constraint) -> bool:
+        """Return whether a field other than `versions` has different values in the two."""
         pairs = [(self.free_threaded, other.free_threaded), (self.release, other.release)]
         if UNKNOWN not in (self.implementation, other.implementation):
             pairs.append((self.implementation, other.implementation))
@@ -97,7 +98,7 @@ class Constraint(NamedTuple):
 
 
 IMPOSSIBLE = Constraint(versions=frozenset())
-"""What a spec says that no Python satisfies."""
+"""The constraint of a spec that no Python satisfies."""
 
 
 def only(version: Version | None, implementation: str | None = None) -> Constraint:
@@ -106,16 +107,17 @@ def only(version: Version | None, implementation: str | None = None) -> Constrai
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """Return a dependency's package name and the rest; the name is empty if it is not a plain spec."""
+    """Return a dependency's package name and the rest of the spec. The name is empty if it cannot be found."""
     match = _NAME.match(spec)
     return (match[1].lower(), match[2].strip()) if match else ("", "")
 
 
 def constraint_of(name: str, rest: str) -> Constraint | None:
-    """Return what a dependency on `name` says about the Python, or None if it says nothing or cannot be parsed.
+    """Return the Pythons that a dependency allows, or None if it is on something else or cannot be parsed.
 
-    `pypy3.9` and `graalpy` name the implementation. `python`, `python_abi` and conda-forge's metapackage `cpython` have
-    the version of the language, and the implementation in their build string.
+    `name` and `rest` are the parts of the spec as `split_spec` returns them. The names `pypy3.9` and `graalpy` give the
+    implementation. `python`, `python_abi` and conda-forge's metapackage `cpython` have the version of the language, and
+    the implementation in the build string.
     """
     if name.startswith("pypy") and (name == "pypy" or version_of(name[4:])):
         return only(version_of(name[4:]), "pypy")
@@ -130,26 +132,26 @@ def constraint_of(name: str, rest: str) -> Constraint | None:
         allowed, build = parsed
     else:
         return None
-    said = build_constraint(build) & Constraint(versions=allowed)
-    if said is not None and name == "cpython":
-        said &= Constraint("cpython")
-    return IMPOSSIBLE if said is None else said
+    constraint = build_constraint(build) & Constraint(versions=allowed)
+    if constraint is not None and name == "cpython":
+        constraint &= Constraint("cpython")
+    return IMPOSSIBLE if constraint is None else constraint
 
 
 def build_constraint(build: str) -> Constraint:
-    """Return what the build string of a python or python_abi package, or a pattern for it, says.
+    """Return the Pythons that a build string of python or python_abi, or a pattern for one, allows.
 
-    A word that belongs to no known implementation makes it UNKNOWN (`3.8 *_23_pyston`): such a Python may or may not
-    read CPython's bytecode.
+    If a part of it belongs to no known implementation (`3.8 *_23_pyston`), the implementation is UNKNOWN: such a Python
+    may or may not import CPython's bytecode.
     """
     if match := _PYPY_ABI.search(build):
         return only(known_version(match[1], match[2]), "pypy")
     if match := _GRAALPY_ABI.search(build):
         return only(known_version(match[2], match[3]), "graalpy")._replace(release=match[1])
     if match := _CPYTHON_ABI.search(build):
-        said = only(known_version(match[1], match[2]), "cpython")
-        threads = said.exact is not None and said.exact >= FIRST_FREE_THREADED
-        return said._replace(free_threaded="t" in match[3] if threads else None)
+        constraint = only(known_version(match[1], match[2]), "cpython")
+        has_both_builds = constraint.exact is not None and constraint.exact >= FIRST_FREE_THREADED
+        return constraint._replace(free_threaded="t" in match[3] if has_both_builds else None)
     if match := _GRAALPY_BUILD.search(build):
         return Constraint("graalpy", release=match[1])
     for name in ("graalpy", "pypy", "cpython"):
@@ -160,7 +162,7 @@ def build_constraint(build: str) -> Constraint:
 
 @lru_cache(maxsize=1024)
 def _parsed(rest: str) -> tuple[Versions, str] | None:
-    """Return the minor versions that a spec allows and its build; None where rattler cannot parse it."""
+    """Return the minor versions that a spec allows, and its build string. Returns None if rattler cannot parse it."""
     from rattler import MatchSpec, VersionSpec
 
     try:
@@ -170,10 +172,10 @@ def _parsed(rest: str) -> tuple[Versions, str] | None:
             return None, spec.build or ""
         matcher = VersionSpec(text)
     except Exception:
-        # rattler's parse errors share no base class that it exports; what it cannot read says nothing.
+        # rattler exports no common base class of its parse errors. A spec that cannot be parsed is not evidence.
         return None
     for patches in (_RELEASES, _PRE_RELEASES):
-        # `<3.12` allows 3.12.0a1, which its author did not mean.
+        # Releases first: `<3.12` also allows 3.12.0a1, but that is not what its author meant.
         allowed = frozenset(
             (major, minor) for major, minor in VERSIONS if any(map(matcher.matches, _versions(major, minor, patches)))
         )
@@ -184,7 +186,7 @@ def _parsed(rest: str) -> tuple[Versions, str] | None:
 
 @cache
 def _versions(major: int, minor: int, patches: tuple[str, ...]) -> list[rattler.Version]:
-    """Return rattler's versions of the releases: making them takes ten times as long as matching them."""
+    """Return the releases as rattler's versions. Making one takes ten times as long as matching it."""
     from rattler import Version
 
     return [Version(f"{major}.{minor}.{patch}") for patch in patches]

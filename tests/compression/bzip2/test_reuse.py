@@ -16,7 +16,7 @@ from rattler.package_streaming import extract
 from conda_prune import fix
 from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.bzip2 import reader, reuse
-from conda_prune.compression.bzip2.bits import find_magic
+from conda_prune.compression.bzip2.find_blocks import find_magic
 from conda_prune.compression.recompress import Rewritten
 from conda_prune.compression.stream import CannotReuse, Stream
 from conda_prune.compression.threads import ThreadBudget

@@ -6,7 +6,7 @@ import bz2
 from pathlib import Path
 
 from conda_prune.compression.bzip2.stream import read_level
-from conda_prune.compression.settings import recover
+from conda_prune.compression.level_recovery import recover
 from conda_prune.model import CompressionSettings
 
 from ..laws import open_range

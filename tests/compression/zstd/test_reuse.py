@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rattler.package_streaming import extract
 
-from conda_prune.compression import settings as stream_settings
+from conda_prune.compression import level_recovery as stream_settings
 from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.recompress import Rewritten, recompress
 from conda_prune.compression.stream import CannotReuse, Reused, Stream

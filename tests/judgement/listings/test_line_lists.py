@@ -1,4 +1,4 @@
-"""The line lists that name a package's files: which line names what, and that the others stay as they are."""
+"""Lines that name a dropped file are removed from line lists, and all others keep their bytes."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ UNTOUCHED = [
     pytest.param(FILES, b"bin/m\r\nlib/x\r\n", id="Windows line ends"),
     pytest.param(FILES, b"bin/m", id="no final line end"),
     pytest.param(FILES, b"bin/m\n\n\n", id="empty lines"),
-    pytest.param(FILES, b"bin/\xff\nlib/\xe9\n", id="no UTF-8"),
-    pytest.param(HAS_PREFIX, b"it's odd \"\n/p binary\ntext\n\n", id="lines that name nothing sensible"),
-    pytest.param(RECORD, b'm/a.py,sha256=x,1\nm/b.py\n,,\n"m/c,\n', id="quotes that never close"),
+    pytest.param(FILES, b"bin/\xff\nlib/\xe9\n", id="not UTF-8"),
+    pytest.param(HAS_PREFIX, b"it's odd \"\n/p binary\ntext\n\n", id="lines without a valid name"),
+    pytest.param(RECORD, b'm/a.py,sha256=x,1\nm/b.py\n,,\n"m/c,\n', id="quotes that are never closed"),
     pytest.param(RECORD, b"../../../../../../etc/passwd,,\n/etc/passwd,,\n", id="names outside"),
     pytest.param(EGG, b"../m/a.py\n\nPKG-INFO\n", id="egg"),
 ]
 
 
 @pytest.mark.parametrize(("path", "raw"), UNTOUCHED)
-def test_lines_that_name_nothing_dropped_stay(path: str, raw: bytes) -> None:
+def test_other_lines_keep_their_bytes(path: str, raw: bytes) -> None:
     assert edit_lines(path, raw, {CACHE, "", ".", "x"}) == raw
 
 
@@ -62,20 +62,20 @@ NAMED = [
 
 @pytest.mark.parametrize(("path", "template"), NAMED)
 @pytest.mark.parametrize("name", ["lib/a.pyc", "lib/with space/a b.pyc", "lib/text x/ü.pyc", "lib/it's.pyc"])
-def test_the_line_of_a_dropped_file_goes(path: str, template: bytes, name: str) -> None:
+def test_the_line_of_a_dropped_file_is_removed(path: str, template: bytes, name: str) -> None:
     raw = template.replace(b"%b", name.encode())
     kept = [line for line in raw.splitlines(keepends=True) if name.encode() not in line]
     assert edit_lines(path, raw, {name}) == b"".join(kept)
     assert name in names(path, raw)
 
 
-def test_a_name_alone_may_hold_what_looks_like_a_mode_only_behind_a_prefix() -> None:
+def test_a_name_may_look_like_a_prefix_and_mode() -> None:
     assert names(HAS_PREFIX, b"a b c.py\n/p text a b c.py\n/p binary text x\n") == ["a b c.py", "a b c.py", "text x"]
 
 
-def test_prefixes_are_those_that_installers_replace() -> None:
-    found = prefixes(b'bin/old\n/opt/p text bin/m\n"C:\\a b" binary "lib/x y"\n')
-    assert found == {"bin/old": "/opt/anaconda1anaconda2anaconda3", "bin/m": "/opt/p", "lib/x y": "C:\\a b"}
+def test_each_name_has_the_prefix_that_installers_replace() -> None:
+    by_name = prefixes(b'bin/old\n/opt/p text bin/m\n"C:\\a b" binary "lib/x y"\n')
+    assert by_name == {"bin/old": "/opt/anaconda1anaconda2anaconda3", "bin/m": "/opt/p", "lib/x y": "C:\\a b"}
 
 
 SITE = "lib/python3.11/site-packages"
@@ -91,18 +91,18 @@ RECORDS = [
 
 
 @pytest.mark.parametrize("line", RECORDS)
-def test_a_line_of_record_names_a_file_from_site_packages(line: bytes) -> None:
+def test_names_in_record_start_at_site_packages(line: bytes) -> None:
     assert is_installed_list(RECORD)
     raw = b'"m/a,b.py",sha256=x,1\n' + line
     assert edit_lines(RECORD, raw, {CACHE}, prefix="/opt/_h_env/") == b'"m/a,b.py",sha256=x,1\n'
     assert edit_lines(RECORD, raw, {f"{SITE}/m/a,b.py"}, prefix="/opt/_h_env") == line
 
 
-def test_a_script_outside_site_packages_is_named_in_record_too() -> None:
+def test_record_may_name_scripts_outside_site_packages() -> None:
     assert edit_lines(RECORD, b"../../../bin/m,,\nm/a.py,,\n", {"bin/m"}) == b"m/a.py,,\n"
 
 
-def test_installed_files_count_from_the_egg_info() -> None:
+def test_names_in_installed_files_start_at_the_egg_info() -> None:
     assert is_installed_list(EGG)
     raw = b"../m/__pycache__/a.cpython-310.pyc\nPKG-INFO\n"
     assert edit_lines(EGG, raw, {CACHE}) == b"PKG-INFO\n"
@@ -110,8 +110,8 @@ def test_installed_files_count_from_the_egg_info() -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r\\"), min_size=1), unique=True), st.data())
-def test_record_is_read_as_csv_writes_it(files: list[str], data: st.DataObject) -> None:
-    """Names with commas, quotes and line ends; what is left is what csv reads of the rest."""
+def test_record_is_parsed_as_csv_writes_it(files: list[str], data: st.DataObject) -> None:
+    """Names may have commas, quotes and line ends. The remaining text has the remaining records."""
     files = [name.strip("/. ") or "x" for name in files]
     files = [name for name in dict.fromkeys(files) if "//" not in name and "/." not in name]
     out = io.StringIO()
@@ -122,13 +122,13 @@ def test_record_is_read_as_csv_writes_it(files: list[str], data: st.DataObject) 
     assert [row[0] for row in rows] == [name for name in files if name not in dropped]
 
 
-def test_new_files_come_last_with_the_list_s_own_line_ends() -> None:
+def test_new_files_are_appended_with_the_lists_line_ends() -> None:
     assert edit_lines(FILES, b"a\nb\n", {"a"}, added=["c", "d"]) == b"b\nc\nd\n"
     assert edit_lines(FILES, b"a\r\nb", (), added=["c"]) == b"a\r\nb\r\nc\r\n"
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
-def test_the_digest_of_a_changed_file_follows_where_it_is_stated(algorithm: str) -> None:
+def test_the_digest_of_a_changed_file_is_updated(algorithm: str) -> None:
     def digest(data: bytes) -> bytes:
         return base64.urlsafe_b64encode(hashlib.new(algorithm, data).digest()).rstrip(b"=")
 
@@ -137,18 +137,18 @@ def test_the_digest_of_a_changed_file_follows_where_it_is_stated(algorithm: str)
     assert edit_lines(RECORD, raw, (), changed=new) == raw.replace(digest(b"old"), digest(b"new"))
 
 
-def test_a_digest_of_an_unknown_kind_stays() -> None:
+def test_a_digest_of_an_unknown_kind_is_kept() -> None:
     raw = b"m/a.py,md5=abc,3\n"
     assert edit_lines(RECORD, raw, (), changed={f"{SITE}/m/a.py": b"new"}.get) == raw
 
 
 @given(st.text(st.sampled_from('",a\n'), max_size=40))
 @example('a\n"\n"b",x"y\n"",c\n"d""\n')
-def test_records_are_separated_where_csv_separates_them(text: str) -> None:
+def test_records_are_split_as_csv_splits_them(text: str) -> None:
     rows = list(csv.reader(text.splitlines(keepends=True)))
-    found = names(RECORD, text.encode())
-    assert len(found) == len(rows)
-    for name, row in zip(found, rows, strict=True):
+    names_found = names(RECORD, text.encode())
+    assert len(names_found) == len(rows)
+    for name, row in zip(names_found, rows, strict=True):
         assert name in ("", posixpath.normpath(f"{SITE}/{row[0] if row else ''}"))
 
 

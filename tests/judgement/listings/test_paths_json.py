@@ -1,4 +1,4 @@
-"""paths.json: read for what it says, refused with the line of a fault, edited in the style of its writer."""
+"""paths.json is parsed, refused with the line of a fault, and edited in the style of its writer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_listing_without_entries() -> None:
     assert not parse_listing(b'{"paths": [], "paths_version": 1}').files
 
 
-def test_files_are_what_the_entries_say() -> None:
+def test_files_are_made_from_the_entries() -> None:
     files = parse_listing(
         listing(
             row("a"),
@@ -70,7 +70,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("raw", ACCEPTED)
-def test_unusual_listings_are_read_as_json(raw: bytes) -> None:
+def test_unusual_listings_are_parsed_as_json(raw: bytes) -> None:
     assert list(parse_listing(raw).rows.values()) == json.loads(raw)["paths"]
 
 
@@ -125,7 +125,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("raw", "message"), REFUSED)
-def test_what_is_wrong_is_refused_with_its_place(raw: bytes, message: str) -> None:
+def test_an_unusable_listing_is_refused_with_line_and_column(raw: bytes, message: str) -> None:
     with pytest.raises(BadMetadata, match=message):
         parse_listing(raw)
 
@@ -175,7 +175,7 @@ values = st.recursive(
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw the document of a paths.json with entries of all kinds, keys in any order."""
+    """Draw the document of a paths.json, with entries of all kinds and keys in any order."""
     paths = draw(st.lists(names, unique=True, max_size=6))
     rows = []
     for path in paths:
@@ -193,26 +193,26 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(documents(), st.sampled_from(list(WRITERS)))
-def test_reading_agrees_with_json(document: dict[str, Any], writer: str) -> None:
+def test_parsing_agrees_with_json(document: dict[str, Any], writer: str) -> None:
     raw = WRITERS[writer](document).encode()
     assert list(parse_listing(raw).rows.values()) == json.loads(raw)["paths"]
 
 
 def drawn_edit(data: st.DataObject, raw: bytes) -> tuple[Any, dict[str, Any]]:
-    """Edit a listing; return what came out, and the document that is expected."""
-    found = parse_listing(raw)
-    paths = list(found.rows)
+    """Edit a listing and return the result and the expected document."""
+    parsed = parse_listing(raw)
+    paths = list(parsed.rows)
     subset = st.sets(st.sampled_from(paths)) if paths else st.just(set[str]())
     dropped = data.draw(subset, "dropped")
     true = {path: File(path, FileKind.FILE, 100, "f" * 64) for path in data.draw(subset, "changed")}
     shortened = {
-        path for path in data.draw(subset, "shortened") if isinstance(found.rows[path].get("inode_paths"), list)
+        path for path in data.draw(subset, "shortened") if isinstance(parsed.rows[path].get("inode_paths"), list)
     }
-    # Of a text in ASCII, nobody can tell whether its writer would escape other characters.
+    # A text in ASCII does not show whether its writer escapes other characters.
     new_names = names.filter(lambda name: name not in paths and (name.isascii() or not raw.isascii()))
     new = data.draw(st.lists(new_names, unique=True, max_size=2), "added")
     added = [File(path, FileKind.FILE, 5, "a" * 64) for path in new]
-    edited = edit_listing(found, dropped, true, shortened, added)
+    edited = edit_listing(parsed, dropped, true, shortened, added)
     if not (dropped or true or shortened or added):
         assert edited.content == raw
 
@@ -233,10 +233,8 @@ def drawn_edit(data: st.DataObject, raw: bytes) -> tuple[Any, dict[str, Any]]:
 
 
 @given(documents(), st.sampled_from(list(WRITERS)), st.data())
-def test_an_edit_changes_what_was_planned_and_nothing_else(
-    document: dict[str, Any], writer: str, data: st.DataObject
-) -> None:
-    """What comes out is byte for byte what the listing's writer writes for the edited document."""
+def test_an_edit_changes_only_what_was_planned(document: dict[str, Any], writer: str, data: st.DataObject) -> None:
+    """The result has the same bytes as the edited document written by the listing's writer."""
     edited, expected = drawn_edit(data, WRITERS[writer](document).encode())
     assert edited.content.decode() == WRITERS[writer](expected)
     assert not edited.restyled
@@ -256,7 +254,7 @@ def test_a_listing_in_no_known_style_keeps_values_and_order(document: dict[str, 
         assert edited.content.decode() == WRITERS["rattler-build"](expected)
 
 
-def test_the_style_of_last_resort_is_that_of_rattler_build() -> None:
+def test_the_fallback_style_is_that_of_rattler_build() -> None:
     document = {"paths": [row("é"), row("a", x=[])], "paths_version": 1, "z": {}}
     assert RATTLER_BUILD.dump(document).decode() == WRITERS["rattler-build"](document)
 
@@ -273,55 +271,55 @@ def test_an_integer_keeps_its_digits_and_a_number_its_value() -> None:
     [listing(row("a"), row("b", x="\ud800")), '{"paths": [{"_path": "é\\ud800"}], "paths_version": 1}'.encode()],
     ids=["escaped", "in UTF-8"],
 )
-def test_half_a_character_is_written_back_as_it_was(raw: bytes) -> None:
+def test_half_a_surrogate_pair_is_written_as_it_was(raw: bytes) -> None:
     edited = edit_listing(parse_listing(raw), (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)])
     assert b"\\ud800" in edited.content
     assert json.loads(edited.content)["paths"][:-1] == json.loads(raw)["paths"]
 
 
 def test_a_size_that_only_looks_right_is_corrected() -> None:
-    """JSON's `true` and `1.0` equal 1 in Python."""
+    """JSON's `true` and `1.0` are equal to 1 in Python."""
     for size in (True, 1.0):
-        found = parse_listing(listing(row("a", size_in_bytes=size)))
-        edited = edit_listing(found, (), {"a": File("a", FileKind.FILE, 1, "0" * 64)}, (), [])
+        parsed = parse_listing(listing(row("a", size_in_bytes=size)))
+        edited = edit_listing(parsed, (), {"a": File("a", FileKind.FILE, 1, "0" * 64)}, (), [])
         assert edited.content == listing(row("a"))
 
 
-def test_values_nested_too_deeply_to_write_are_refused() -> None:
+def test_values_nested_too_deeply_are_refused() -> None:
     raw = listing(row("a"), row("b"), x="deep").replace(b'"deep"', b"[" * 990 + b"]" * 990)
     with pytest.raises(BadMetadata, match="nested too deeply"):
         edit_listing(parse_listing(raw), {"b"}, {}, (), [])
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@pytest.mark.parametrize("gone", ["", "a", "b", "c", "ab", "ac", "abc"])
-def test_what_is_left_is_what_the_writer_would_have_written(writer: str, gone: str) -> None:
+@pytest.mark.parametrize("dropped", ["", "a", "b", "c", "ab", "ac", "abc"])
+def test_an_edited_listing_looks_like_its_writers(writer: str, dropped: str) -> None:
     document = {"paths": [row("a"), row("b"), row("c")], "paths_version": 1}
-    found = parse_listing(WRITERS[writer](document).encode())
-    left = {"paths": [row(path) for path in "abc" if path not in gone], "paths_version": 1}
-    assert edit_listing(found, gone, {}, (), []).content.decode() == WRITERS[writer](left)
+    parsed = parse_listing(WRITERS[writer](document).encode())
+    left = {"paths": [row(path) for path in "abc" if path not in dropped], "paths_version": 1}
+    assert edit_listing(parsed, dropped, {}, (), []).content.decode() == WRITERS[writer](left)
 
 
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("before", ["", "a", "ab", "abd"])
-def test_a_new_entry_is_written_in_the_style_of_the_others(writer: str, before: str) -> None:
+def test_a_new_entry_has_the_style_of_the_others(writer: str, before: str) -> None:
     document = {"paths": [row(path) for path in before], "paths_version": 1}
-    found = parse_listing(WRITERS[writer](document).encode())
+    parsed = parse_listing(WRITERS[writer](document).encode())
     more = {"paths": [*map(row, before), row("c")], "paths_version": 1}
-    edited = edit_listing(found, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)])
+    edited = edit_listing(parsed, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)])
     assert edited.content.decode() == WRITERS[writer](more)
 
 
-def test_a_new_entry_has_its_keys_in_the_order_of_the_others() -> None:
+def test_a_new_entry_has_the_key_order_of_the_others() -> None:
     def reversed_row(path: str) -> dict[str, Any]:
         return dict(reversed(row(path).items()))
 
-    found = parse_listing(listing({"_path": "l", "path_type": "softlink"}, reversed_row("a")))
-    edited = edit_listing(found, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)])
+    parsed = parse_listing(listing({"_path": "l", "path_type": "softlink"}, reversed_row("a")))
+    edited = edit_listing(parsed, (), {}, (), [File("c", FileKind.FILE, 1, "0" * 64)])
     assert edited.content == listing({"_path": "l", "path_type": "softlink"}, reversed_row("a"), reversed_row("c"))
 
 
-def test_inode_paths_that_are_not_names_stay() -> None:
+def test_values_in_inode_paths_that_are_not_names_are_kept() -> None:
     raw = listing(row("a", inode_paths=["a", {"x": 1}, [], "b"]), row("b"))
     edited = edit_listing(parse_listing(raw), {"b"}, {}, {"a"}, [])
     assert edited.content == listing(row("a", inode_paths=["a", {"x": 1}, []]))
@@ -330,17 +328,17 @@ def test_inode_paths_that_are_not_names_stay() -> None:
 @pytest.mark.parametrize("more", [{}, {"file_mode": "text"}], ids=["usual", "more keys"])
 def test_an_entry_has_its_keys_and_no_others(more: dict[str, str]) -> None:
     entry = {"_path": "a", "path_type": "hardlink", "sha256": "0" * 64, "size_in_bytes": 1, **more}
-    found = parse_listing(json.dumps({"paths": [entry], "paths_version": 1}).encode()).rows["a"]
-    assert dict(found) == entry
-    assert (len(found), "no_link" in found, found.get("no_link")) == (len(entry), False, None)
+    parsed = parse_listing(json.dumps({"paths": [entry], "paths_version": 1}).encode()).rows["a"]
+    assert dict(parsed) == entry
+    assert (len(parsed), "no_link" in parsed, parsed.get("no_link")) == (len(entry), False, None)
     with pytest.raises(KeyError):
-        found["no_link"]
+        parsed["no_link"]
 
 
 # In a package
 
 
-def test_a_listing_in_no_known_style_is_announced(tmp_path: Path) -> None:
+def test_a_listing_in_no_known_style_gives_a_note(tmp_path: Path) -> None:
     def in_an_odd_style(raw: bytes) -> bytes:
         return raw.replace(b"[", b"[ ", 1)
 
@@ -354,13 +352,13 @@ def test_a_listing_in_no_known_style_is_announced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writer", ["rattler", "conda-build"])
-def test_a_listing_in_a_known_style_needs_no_note(tmp_path: Path, writer: Writer) -> None:
+def test_a_listing_in_a_known_style_gives_no_note(tmp_path: Path, writer: Writer) -> None:
     package = write_package(BASE, tmp_path, writer=writer)
     result = fix(package, in_place=True)
     assert (result.status, result.notes) == ("fixed", ())
 
 
-def test_a_number_that_json_cannot_give_back_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_number_that_json_changes_is_refused(tmp_path: Path) -> None:
     def with_a_number(raw: bytes) -> bytes:
         return raw.replace(b"{", b'{"x": 1e400, ', 1)
 

@@ -1,4 +1,4 @@
-"""Which bytecode Python would ignore, judged as importlib does, and what re-stamping writes."""
+"""Bytecode is judged as importlib judges it, and re-stamping writes the time of the packed source."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ HEADERS = [
 
 
 @pytest.mark.parametrize(("head", "action"), HEADERS)
-def test_headers(head: bytes, action: str | None, tmp_path: Path) -> None:
+def test_headers_are_judged_like_importlib(head: bytes, action: str | None, tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: head + CODE if len(head) == 16 else head})
-    found = stamps(check(path, extend_select=["stale-stamp"]))
-    assert found == ({BYTECODE: action} if action else {})
+    actions = stamps(check(path, extend_select=["stale-stamp"]))
+    assert actions == ({BYTECODE: action} if action else {})
 
 
 OWN_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -108,7 +108,7 @@ OWN_BYTECODE = cached(OWN_SOURCE, sys.implementation.cache_tag)
 
 
 def importlib_ignores(bytecode: bytes) -> bool:
-    """Ask importlib's own functions, as SourceLoader.get_code does, with the source's true time, size and text."""
+    """Return what importlib's own functions decide, given the source's time, size and text (SourceLoader.get_code)."""
     external: Any = importlib._bootstrap_external
     try:
         flags = external._classify_pyc(bytecode, "m", {})
@@ -128,17 +128,17 @@ def importlib_ignores(bytecode: bytes) -> bool:
     size=st.sampled_from([0, len(TEXT) - 1, len(TEXT), 2**32 - 1]),
     digest=st.sampled_from([None, bytes(8), importlib.util.source_hash(TEXT)]),
 )
-def test_the_verdict_is_importlib_s(flags: int, mtime: int, size: int, digest: bytes | None) -> None:
+def test_the_verdict_is_that_of_importlib(flags: int, mtime: int, size: int, digest: bytes | None) -> None:
     rest = struct.pack("<II", mtime, size) if digest is None else digest
     bytecode = importlib.util.MAGIC_NUMBER + struct.pack("<I", flags) + rest + CODE
     spec = PackageSpec("own", depends=conda_forge(OWN_VERSION), files={OWN_SOURCE: TEXT, OWN_BYTECODE: bytecode})
     with tempfile.TemporaryDirectory() as directory:
         result = check(write_package(spec, Path(directory), level=1), extend_select=["stale-stamp"])
-    told = [finding for finding in result.findings if "unchecked" not in finding.detail]
-    assert bool(told) == importlib_ignores(bytecode)
+    reported = [finding for finding in result.findings if "unchecked" not in finding.detail]
+    assert bool(reported) == importlib_ignores(bytecode)
 
 
-def test_what_runs_unchecked_is_not_called_ignored(tmp_path: Path) -> None:
+def test_bytecode_loaded_unchecked_is_not_called_ignored(tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: hashed(bytes(8), flags=1) + CODE})
     (finding,) = check(path, extend_select=["stale-stamp"]).findings
     assert "unchecked" in finding.detail
@@ -181,12 +181,14 @@ FILES = [
 
 @pytest.mark.parametrize(("files", "expected"), FILES)
 @pytest.mark.parametrize("format_", FORMATS)
-def test_files(files: dict[str, AnyEntry], expected: dict[str, str], format_: str, tmp_path: Path) -> None:
+def test_only_caches_of_sources_in_the_package_are_judged(
+    files: dict[str, AnyEntry], expected: dict[str, str], format_: str, tmp_path: Path
+) -> None:
     path = package(tmp_path, files, format=format_)
     assert stamps(check(path, extend_select=["stale-stamp"])) == expected
 
 
-def test_a_fraction_of_a_second_is_cut_off_as_python_does(tmp_path: Path) -> None:
+def test_fractions_of_a_second_are_cut_off(tmp_path: Path) -> None:
     source = File(TEXT, mtime=BUILD_TIME + 0.75)
     path = package(tmp_path, {SOURCE: source, BYTECODE: header() + CODE}, writer="conda-build", dialect=PAX)
     assert stamps(check(path, extend_select=["stale-stamp"])) == {}
@@ -218,7 +220,7 @@ def test_headers_of_older_pythons(python: str, tag: str, rest: bytes, actions: s
     )
 
 
-def test_python_2_keeps_bytecode_beside_the_source_and_records_no_size(tmp_path: Path) -> None:
+def test_python_2_bytecode_without_a_size_is_only_reported(tmp_path: Path) -> None:
     source = "lib/python2.7/site-packages/m.py"
     head = struct.pack("<H2sI", MAGIC_NUMBERS["cpython-27"], b"\r\n", LATER)
     spec = PackageSpec("old", depends=("python >=2.7,<2.8.0a0",), files={source: TEXT, source + "c": head + CODE})
@@ -261,7 +263,7 @@ def test_only_time_and_size_change(format_: str, tmp_path: Path) -> None:
     assert fix(path, in_place=True, extend_select=["stale-stamp"]).status == "clean"
 
 
-def test_a_digest_in_record_follows(tmp_path: Path) -> None:
+def test_the_digest_in_record_is_updated(tmp_path: Path) -> None:
     def digest(data: bytes) -> str:
         return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
 
@@ -281,13 +283,13 @@ def test_two_names_of_one_file_are_stamped_once(tmp_path: Path) -> None:
     optimized = BYTECODE.replace(".pyc", ".opt-1.pyc")
     files: dict[str, AnyEntry] = {SOURCE: TEXT, BYTECODE: LATE, optimized: Hardlink(BYTECODE)}
     path = package(tmp_path, files, writer="conda-build")
-    # conda-build's times have a fraction, which both bytecode and source lose.
+    # conda-build's times have fractions, which are cut off for both bytecode and source.
     assert set(stamps(fix(path, in_place=True, extend_select=["stale-stamp"])).values()) == {"restamp"}
     assert contents(path)[BYTECODE] == contents(path)[optimized] == header() + CODE
     assert check(path, deep=True, extend_select=["stale-stamp"]).status == "clean"
 
 
-def test_one_file_cannot_serve_two_sources_of_different_times(tmp_path: Path) -> None:
+def test_one_file_for_two_sources_is_only_reported(tmp_path: Path) -> None:
     other = cached(f"{SITE}/n.py", "cpython-311")
     files: dict[str, AnyEntry] = {
         SOURCE: File(TEXT, mtime=BUILD_TIME), f"{SITE}/n.py": File(TEXT, mtime=BUILD_TIME + 100),
@@ -298,7 +300,7 @@ def test_one_file_cannot_serve_two_sources_of_different_times(tmp_path: Path) ->
     assert check(path, deep=True, extend_select=["stale-stamp"]).status == "clean"
 
 
-def test_what_takes_over_a_dropped_content_is_stamped_in_it(tmp_path: Path) -> None:
+def test_a_link_that_takes_over_content_is_stamped(tmp_path: Path) -> None:
     foreign = BYTECODE.replace("3.11", "3.10")
     files: dict[str, AnyEntry] = {SOURCE: TEXT, foreign: LATE, BYTECODE: Hardlink(foreign)}
     path = package(tmp_path, files, writer="conda-build")
@@ -309,12 +311,12 @@ def test_what_takes_over_a_dropped_content_is_stamped_in_it(tmp_path: Path) -> N
     assert check(path, deep=True, extend_select=["stale-stamp"]).status == "clean"
 
 
-def test_the_note_counts_what_python_ignores_and_names_the_way_out(tmp_path: Path) -> None:
+def test_the_note_counts_ignored_files_and_names_the_option(tmp_path: Path) -> None:
     files: dict[str, AnyEntry] = modules(SITE, "fresh", tags=("cpython-311",))
     files |= {SOURCE: TEXT, BYTECODE: LATE}
     path = package(tmp_path, files)
     note = "1 of 2 kept bytecode files will be ignored by Python: --extend-select stale-stamp"
-    assert check(path).notes == (), "without the payload, nothing is known"
+    assert check(path).notes == (), "without the payload, there is no note"
     assert check(path, deep=True).notes == (note,)
     assert check(path, deep=True, ignore=["stale-stamp"]).notes == ()
     assert check(path, extend_select=["stale-stamp"]).notes == ()
@@ -329,7 +331,7 @@ def test_the_note_counts_what_python_ignores_and_names_the_way_out(tmp_path: Pat
         pytest.param(File(TEXT), header(flags=4), id="flags of no Python"),
     ],
 )
-def test_the_note_promises_nothing_where_no_stamp_could_be_right(source: File, head: bytes, tmp_path: Path) -> None:
+def test_the_note_names_no_option_if_nothing_is_repairable(source: File, head: bytes, tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: source, BYTECODE: head + CODE})
     assert check(path, deep=True).notes == ("1 of 1 kept bytecode files will be ignored by Python",)
 
@@ -346,17 +348,17 @@ def test_the_note_promises_nothing_where_no_stamp_could_be_right(source: File, h
         pytest.param(3571, "27ec6d312f93b814", "e786e2893651120e", "835903386538bdb5", id="3.13.0"),
     ],
 )
-def test_the_hash_is_each_python_s_own(magic: int, of_nothing: str, of_text: str, of_lines: str) -> None:
-    """Noted from `importlib.util.source_hash` of these CPythons, each with its own magic number as key."""
+def test_the_hash_is_that_of_each_python(magic: int, of_nothing: str, of_text: str, of_lines: str) -> None:
+    """Recorded from `importlib.util.source_hash` of these CPythons, each with its own magic number as key."""
     python = magic_python(magic)
     assert python is not None
     lines = b"".join(b"line %d\n" % number for number in range(40))
-    found = [source_hash(magic, python, source) for source in (b"", TEXT, lines)]
-    assert [digest.hex() if digest else None for digest in found] == [of_nothing, of_text, of_lines]
+    hashes = [source_hash(magic, python, source) for source in (b"", TEXT, lines)]
+    assert [digest.hex() if digest else None for digest in hashes] == [of_nothing, of_text, of_lines]
 
 
 @given(st.binary(max_size=100))
-def test_siphash_is_the_running_python_s(source: bytes) -> None:
+def test_siphash_is_that_of_the_running_python(source: bytes) -> None:
     key = int.from_bytes(importlib.util.MAGIC_NUMBER, "little")
     assert importlib.util.source_hash(source) in (siphash(key, source, 1, 3), siphash(key, source, 2, 4))
 
@@ -369,7 +371,7 @@ def test_the_hash_of_another_implementation_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("mode", list(py_compile.PycInvalidationMode), ids=lambda mode: mode.name.lower())
-def test_what_this_python_compiles_is_valid(mode: py_compile.PycInvalidationMode, tmp_path: Path) -> None:
+def test_bytecode_compiled_by_this_python_is_valid(mode: py_compile.PycInvalidationMode, tmp_path: Path) -> None:
     file = tmp_path / "m.py"
     file.write_bytes(TEXT)
     os.utime(file, (BUILD_TIME, BUILD_TIME))
@@ -379,10 +381,10 @@ def test_what_this_python_compiles_is_valid(mode: py_compile.PycInvalidationMode
         directory = tmp_path / name
         directory.mkdir()
         spec = PackageSpec("own", depends=conda_forge(OWN_VERSION), files=files | {OWN_SOURCE: changed})
-        found = stamps(check(write_package(spec, directory), extend_select=["stale-stamp"]))
-        assert found == ({} if valid else {OWN_BYTECODE: "report"})
+        actions = stamps(check(write_package(spec, directory), extend_select=["stale-stamp"]))
+        assert actions == ({} if valid else {OWN_BYTECODE: "report"})
 
 
-def test_other_bytecode_of_the_corpus_is_not_touched(tmp_path: Path) -> None:
+def test_other_bytecode_of_the_corpus_is_not_changed(tmp_path: Path) -> None:
     path = package(tmp_path, {SOURCE: TEXT, BYTECODE: pyc("cpython-311", "x", source=TEXT)})
     assert fix(path, in_place=True, extend_select=["stale-stamp"]).status == "clean"

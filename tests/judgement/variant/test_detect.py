@@ -1,4 +1,4 @@
-"""Which Python a package is for: the evidence, strongest first; what contradicts itself, and what decides nothing."""
+"""Which Python a package is for: evidence, strongest first, contradictions, and what decides nothing."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def rendered(version: str, build: str, *specs: str, variant: str = "{}") -> dict
 
 
 DIRECT = "{variant: python, spec: python 3.11.*}"
-"""The host requirement `python`, as rattler-build writes it after rendering the variant."""
+"""The host requirement `python`, as rattler-build writes it after rendering."""
 TRANSITIVE = "{source: pip}"
 HOST_META = b"requirements:\n  host:\n  - python 3.11.9 hb806964_0_cpython\n  - pip 24.0\n"
 """The solved host environment in the meta.yaml that conda-build packs."""
 
 
-def said(index: Index, texts: Texts | None = None) -> str:
-    """Return kind and Python of the variant, in one word each."""
+def kind_and_python(index: Index, texts: Texts | None = None) -> str:
+    """Return the variant's kind and Python in two words, or only its kind if the Python adds nothing."""
     variant = detect_variant(index, texts or {})
     return variant.kind if variant.kind in ("any", "none", "contradictory") else f"{variant.kind} {variant.python}"
 
@@ -169,7 +169,7 @@ def test_no_python_is_named(index: Index, texts: Texts) -> None:
         ),
     ],
 )  # fmt: skip
-def test_which_python_cannot_be_told(index: Index, texts: Texts, text: str) -> None:
+def test_the_python_is_unknown(index: Index, texts: Texts, text: str) -> None:
     variant = detect_variant(index, texts)
     assert (variant.kind, variant.python, variant.tags, variant.trees) == ("unknown", text, None, None)
 
@@ -186,7 +186,7 @@ def test_which_python_cannot_be_told(index: Index, texts: Texts, text: str) -> N
         ),
     ],
 )  # fmt: skip
-def test_works_with_any_python(index: Index) -> None:
+def test_noarch_python_works_with_any_python(index: Index) -> None:
     variant = detect_variant(index, hash_input(python="3.10.* *_cpython"))
     assert (variant.kind, variant.tags, variant.trees, variant.because) == ("any", (), (), ("noarch: python",))
 
@@ -239,9 +239,9 @@ def test_works_with_any_python(index: Index) -> None:
         ),
     ],
 )  # fmt: skip
-def test_interpreters_say_their_own_version(index: Index, python: str) -> None:
-    # PyPy is translated by Python 2.7, and python by whatever python is there.
-    assert said(index, {**hash_input(python="2.7.*"), USED: b"python: '3.8'"}) == f"exact {python}"
+def test_an_interpreter_is_for_its_own_version(index: Index, python: str) -> None:
+    # What an interpreter was built with is no evidence: PyPy is translated by Python 2.7.
+    assert kind_and_python(index, {**hash_input(python="2.7.*"), USED: b"python: '3.8'"}) == f"exact {python}"
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_interpreters_say_their_own_version(index: Index, python: str) -> None:
     ],
 )  # fmt: skip
 def test_evidence_names_one_python(index: Index, texts: Texts, python: str) -> None:
-    assert said(index, texts) == f"exact {python}"
+    assert kind_and_python(index, texts) == f"exact {python}"
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_evidence_names_one_python(index: Index, texts: Texts, python: str) -> N
         ),
     ],
 )  # fmt: skip
-def test_what_contradicts_itself_decides_nothing(index: Index, texts: Texts, pieces: tuple[str, ...]) -> None:
+def test_contradictory_evidence_decides_nothing(index: Index, texts: Texts, pieces: tuple[str, ...]) -> None:
     variant = detect_variant(index, texts)
     assert (variant.kind, variant.tags, variant.trees) == ("contradictory", None, None)
     for piece in pieces:
@@ -417,7 +417,7 @@ def test_weak_evidence_overrules_nothing(index: Index, texts: Texts, python: str
         ),
     ],
 )  # fmt: skip
-def test_what_only_the_build_says_is_inferred(index: Index, texts: Texts, inferred: tuple[str, ...]) -> None:
+def test_facts_from_weak_evidence_alone_are_inferred(index: Index, texts: Texts, inferred: tuple[str, ...]) -> None:
     variant = detect_variant(index, texts)
     assert (variant.kind, variant.inferred) == ("exact", inferred)
 
@@ -478,9 +478,9 @@ json_values = st.recursive(
 )
 def test_any_metadata_gives_a_variant(index: dict[str, Any], variant: object, recipe: bytes) -> None:
     texts = {"info/hash_input.json": json.dumps(variant).encode(), RENDERED: recipe, USED: recipe, META: recipe}
-    found = detect_variant(index, texts)
-    assert (found.kind == "exact") == bool(found.tags)
-    assert found.kind != "contradictory" or found.conflict
+    variant_found = detect_variant(index, texts)
+    assert (variant_found.kind == "exact") == bool(variant_found.tags)
+    assert variant_found.kind != "contradictory" or variant_found.conflict
     recorded_level(texts)
 
 
@@ -494,14 +494,14 @@ def test_any_metadata_gives_a_variant(index: dict[str, Any], variant: object, re
         pytest.param("pypy3.9", "exact", ("pypy39",), ("python3.9", "pypy3.9"), id="pypy"),
     ],
 )
-def test_users_decide(text: str, kind: str, tags: tuple[str, ...] | None, trees: tuple[str, ...] | None) -> None:
+def test_the_user_decides(text: str, kind: str, tags: tuple[str, ...] | None, trees: tuple[str, ...] | None) -> None:
     variant = override_variant(text)
     assert (variant.kind, variant.tags, variant.trees) == (kind, tags, trees)
     assert variant.because == (f"--python {text}",)
 
 
 @pytest.mark.parametrize("text", ["", "3", "3.99", "python", "3.11t", "3.11.4", "cp311", "\x1b"])
-def test_what_is_no_python_is_wrong_usage(text: str) -> None:
+def test_an_unknown_python_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="no such Python"):
         override_variant(text)
 
@@ -519,7 +519,7 @@ def test_the_level_that_rattler_build_records(text: bytes, level: int | None) ->
     assert recorded_level({RENDERED: text}) == level
 
 
-def test_a_recipe_is_not_read_where_something_stronger_names_the_python() -> None:
+def test_a_recipe_is_not_read_if_stronger_evidence_decides() -> None:
     code = (
         "import sys\n"
         "from conda_prune.judgement.variant.detect import detect_variant\n"

@@ -1,4 +1,4 @@
-"""The Pythons that exist: cache tags, trees, suffixes and magic numbers, against the interpreters themselves."""
+"""The tables of Pythons agree with the interpreters themselves: cache tags, trees, suffixes and magic numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CP311 = Python("cpython", 3, 11)
         pytest.param("3.110", None, id="three-digits"),
         pytest.param("4.0", None, id="no-such-major-version"),
         pytest.param("٣.11", None, id="digits-of-another-script"),
-        pytest.param("x3.11", None, id="behind-something-else"),
+        pytest.param("x3.11", None, id="after-other-text"),
         pytest.param("3.11", (3, 11), id="minor-version"),
         pytest.param("3.11.9", (3, 11), id="patch-version"),
         pytest.param("3.14.0rc3", (3, 14), id="pre-release"),
@@ -51,7 +51,7 @@ CP311 = Python("cpython", 3, 11)
         pytest.param("2.6.9", (2, 6), id="the-oldest-that-conda-had"),
     ],
 )
-def test_a_version_is_one_that_can_exist(text: str, expected: tuple[int, int] | None) -> None:
+def test_only_versions_that_can_exist_are_parsed(text: str, expected: tuple[int, int] | None) -> None:
     assert version_of(text) == expected
 
 
@@ -72,10 +72,10 @@ def test_a_version_is_one_that_can_exist(text: str, expected: tuple[int, int] | 
         pytest.param("graalpy3.10", Python("graalpy", 3, 10), id="graalpy"),
     ],
 )
-def test_what_users_write_for_a_python(text: str, expected: Python | None) -> None:
+def test_pythons_that_users_name(text: str, expected: Python | None) -> None:
     assert parse_python(text) == expected
     if expected is not None:
-        assert parse_python(str(expected)) == expected, "what is printed can be written"
+        assert parse_python(str(expected)) == expected, "a printed Python can be parsed again"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_a_python_imports(python: Python, tags: tuple[str, ...], trees: tup
         pytest.param("lib/pypy3.9/m.py", "pypy3.9", id="pypy"),
     ],
 )
-def test_versioned_trees_stand_at_the_root(path: str, tree: str | None) -> None:
+def test_versioned_trees_are_at_the_root(path: str, tree: str | None) -> None:
     assert versioned_tree(path) == tree
 
 
@@ -194,7 +194,7 @@ def test_the_running_interpreter_is_known() -> None:
     assert {python[:3] for python in named if python is not None} == {own[:3]}
 
 
-def test_magic_numbers_neither_overlap_nor_stand_out_of_order() -> None:
+def test_magic_numbers_are_sorted_and_do_not_overlap() -> None:
     for row in MAGIC_NUMBERS:
         assert 0 <= row.first <= row.last < 1 << 16
         assert row.header in (8, 12, 16)
@@ -208,13 +208,13 @@ def test_no_version_of_cpython_3_lacks_a_magic_number() -> None:
     assert sorted({row.minor for row in rows}) == list(range(max(row.minor for row in rows) + 1))
     newer = [row for row in rows if row.minor >= 11]
     for low, high in pairwise(newer):
-        assert low.last + 1 == high.first, "from 3.11 on the numbers of one version border on the next one's"
+        assert low.last + 1 == high.first, "from 3.11 on, there is no gap between two versions"
 
 
 @pytest.mark.parametrize(
     ("number", "implementation", "version", "header"),
     [
-        # The last numbers that were released, and the first with each length of header.
+        # The last released numbers, and the first ones with each length of header.
         (62171, "cpython", (2, 7), 8),
         (62211, "cpython", (2, 7), 8),
         (3131, "cpython", (3, 0), 8),
@@ -265,11 +265,11 @@ BETWEEN = (
     *(2999, 3132, 3140, 3152, 3159, 3181, 3189, 3231, 3249, 3311, 3319, 3352, 3359, 3380, 3389),
     *(3395, 3399, 3414, 3419, 3426, 3429, 3440, 3449, 21269, 21271, 21290, 59999, 62170, 62212, 62217, 62219, 65535),
 )
-"""Numbers that no Python was released with, those beside the released ones among them."""
+"""Numbers that no Python was released with, including those next to released ones."""
 
 
 @pytest.mark.parametrize("number", BETWEEN)
-def test_other_numbers_prove_nothing(number: int) -> None:
+def test_other_numbers_are_unknown(number: int) -> None:
     assert magic_python(number) is None
 
 
@@ -283,7 +283,7 @@ def test_the_corpus_writes_what_the_table_reads() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: seed.id)
 def test_real_bytecode_has_the_magic_number_of_its_tag(seed: Seed) -> None:
-    found = 0
+    count = 0
     for members in read_tar_members(seed.path).values():
         for name, raw in members:
             if name.endswith(".pyc"):
@@ -293,8 +293,8 @@ def test_real_bytecode_has_the_magic_number_of_its_tag(seed: Seed) -> None:
                 assert header.python is not None
                 assert named is not None
                 assert (header.python.implementation, header.python.version) == (named.implementation, named.version)
-                found += 1
-    assert found == seed.facts["bytecode"]["total"]
+                count += 1
+    assert count == seed.facts["bytecode"]["total"]
 
 
 def head_of(member: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The recipe that rattler-build packs says which Python built the package, if it asked for one itself."""
+"""The recipe that rattler-build packs names a Python only if the recipe itself requires one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIBRARY = "needs-python"
 
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
-    """A channel with this Python, and a library that depends on it."""
+    """A channel with the running Python and a library that depends on it."""
     channel = make_channel(tmp_path_factory.mktemp("evidence"))
     spec = PackageSpec(LIBRARY, subdir=channel.subdir, depends=("python",), files={"share/library": b"x"})
     write_package(spec, channel.packages)
@@ -33,7 +33,7 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> Channel:
 
 
 def built(channel: Channel, directory: Path, host: list[str], run: list[str]) -> Variant:
-    """Build a package with these requirements; return its variant."""
+    """Build a package with these requirements and return its variant."""
     recipe = directory / "recipe.yaml"
     recipe.write_text(
         json.dumps(
@@ -50,14 +50,14 @@ def built(channel: Channel, directory: Path, host: list[str], run: list[str]) ->
 
 
 def test_a_requirement_of_the_recipe_names_the_python(channel: Channel, tmp_path: Path) -> None:
-    # Not the bare name: then the variant's python is used, and hash_input.json names it already.
+    # Not just `python`: then the build variant's python is used, and hash_input.json already names it.
     variant = built(channel, tmp_path, ["python >=3.8"], ["python"])
     assert (variant.kind, variant.python, variant.inferred[:1]) == ("exact", VERSION, ("version",))
     assert variant.because[0] == "python"
     assert variant.because[1].startswith(f"info/recipe/rendered_recipe.yaml: host python {VERSION}.")
 
 
-def test_a_requirement_of_a_library_names_none(channel: Channel, tmp_path: Path) -> None:
+def test_a_requirement_of_a_library_names_no_python(channel: Channel, tmp_path: Path) -> None:
     variant = built(channel, tmp_path, [LIBRARY], ["python"])
     assert (variant.kind, variant.because) == ("unknown", ("python",))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conda_prune.compression.bzip2.bits import (
+from conda_prune.compression.bzip2.find_blocks import (
     Bits,
     combine_crc,
     compress_blocks,

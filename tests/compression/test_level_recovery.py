@@ -13,7 +13,7 @@ from typing import Literal
 import pytest
 import zstandard
 
-from conda_prune.compression import settings as stream_settings
+from conda_prune.compression import level_recovery as stream_settings
 from conda_prune.compression.byte_range import ByteRange
 from conda_prune.errors import (
     Damaged,

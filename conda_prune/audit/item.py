@@ -1,0 +1,83 @@
+"""One package of an audit: where it is, what the channel's index says of it, and the key of its result."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+_TOKEN = re.compile(r"/t/[^/]+(?=/)")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s()'\"<>]+", re.IGNORECASE)
+
+
+class Item(NamedTuple):
+    """A package to read. `url` is a path if `local`.
+
+    `channel` has no credentials. `sha256` is hexadecimal, `size` in bytes, `uploaded` in milliseconds since 1970, each
+    as the index states it; None if no index was read.
+    """
+
+    url: str
+    channel: str
+    subdir: str
+    file_name: str
+    sha256: str | None = None
+    size: int | None = None
+    uploaded: int | None = None
+    local: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The URL without credentials, for results and messages."""
+        return self.url if self.local else redacted(self.url)
+
+    @property
+    def key(self) -> bytes:
+        """What identifies a result in a results file: channel, subdir, file name and hash, in 16 bytes."""
+        return key_of(self.channel, self.subdir, self.file_name, self.sha256)
+
+
+class Unlisted(NamedTuple):
+    """A source whose packages could not be listed, and the reason."""
+
+    source: str
+    reason: str
+
+
+def key_of(channel: str, subdir: str, file_name: str, sha256: str | None) -> bytes:
+    """Return the key of a result, in 16 bytes: millions of them are held in memory to resume a run."""
+    text = "\0".join((channel, subdir, file_name, sha256 or ""))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def item_at(url: str) -> Item:
+    """Return the item of a package's URL, of which no index was read."""
+    parts = urlsplit(url)
+    folder, _, file_name = parts.path.rpartition("/")
+    channel, _, subdir = folder.rpartition("/")
+    shown = redacted(urlunsplit((parts.scheme, parts.netloc, channel, "", "")))
+    return Item(url, shown, unquote(subdir), unquote(file_name))
+
+
+def in_shard(file_name: str, number: int, count: int) -> bool:
+    """Return whether a package belongs to shard `number` of `count`, counted from 1.
+
+    That depends on its file name only, so it is the same on every machine and in every run.
+    """
+    digest = hashlib.sha256(file_name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % count == number - 1
+
+
+def redacted(text: str) -> str:
+    """Return a text in which no URL has a user, a password, a token or a query: those of S3 are signatures."""
+    return _URL.sub(lambda match: _without_secrets(match[0]), text)
+
+
+def _without_secrets(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:  # Brackets that do not close an IPv6 address.
+        return url.partition("://")[0] + "://…"
+    return urlunsplit((parts.scheme, host, _TOKEN.sub("/t/…", parts.path + "/")[:-1], "", ""))

@@ -1,0 +1,289 @@
+"""Reads packages of remote channels and judges them, many at a time: the work of a process of its own.
+
+The process is separate because py-rattler's async runtime crashes when Python ends, in a third of all runs, and because
+a package may unpack to more than there is memory. So this process ends with `os._exit`, and ends early when it has
+taken more memory than it may; `process` then has what was in flight read again, with care.
+
+Usual reading asks for all texts of the info component at once. py-rattler holds them in memory without a limit: a
+component of 64 KiB can unpack to 2 GiB. Careful reading goes from member to member and looks at each size first, which
+takes three times as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import pickle
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from ..errors import LimitExceeded, PruneError
+from ..judgement.contents import METADATA
+from ..model import Format
+from . import memory
+from .failure import Failure, Remedy, failure_of
+from .item import Item
+from .judge import judge_texts
+from .local import judge_file
+from .outcome import Outcome, failed, format_of_name, outcome_of, skipped
+from .pace import GivenUp, Pace
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from rattler.networking import Client
+
+TOO_MUCH_MEMORY = 77
+"""The exit code of a process that took more memory than it may."""
+READY, END = "ready", "end"
+"""The first message of the process, unless that is why it cannot read anything, and the last one to it."""
+_MOST_PAUSES = 8
+_LONGEST_WAIT = 60.0
+"""Seconds between two attempts at most."""
+_DOWNLOADS = 4
+"""Whole packages that are downloaded at a time: they take room in the temporary directory."""
+_SLOWEST = 50_000
+"""Bytes a second that a download must reach."""
+_WATCH = 0.05
+
+Emit = Callable[[object], None]
+
+
+class _Retry(Exception):
+    """A download is not what it should be, and another attempt may bring it."""
+
+
+class Reader:
+    """Reads and judges items; outcomes and messages go to `emit`, as (number, outcome) and as text."""
+
+    def __init__(self, settings: Settings, emit: Emit) -> None:
+        self._settings = settings
+        self._emit = emit
+        self._client = client()
+        self._pace = Pace(settings.requests, settings.first_pause, _MOST_PAUSES, emit)
+        self._downloads = asyncio.Semaphore(_DOWNLOADS)
+
+    async def serve(self, queue: asyncio.Queue[tuple[int, Item] | None]) -> None:
+        """Work on the items of a queue until it gives None."""
+
+        async def work() -> None:
+            while (entry := await queue.get()) is not None:
+                number, item = entry
+                try:
+                    outcome = await self.outcome_of(item)
+                except Exception as error:  # A defect of ours costs one package, not the run.
+                    reason = f"internal error: {type(error).__name__}: {error}; please report this"
+                    outcome = failed(item, reason)
+                self._emit((number, outcome))
+            queue.put_nowait(None)
+
+        await asyncio.gather(*(work() for _ in range(self._settings.requests)))
+
+    async def outcome_of(self, item: Item) -> Outcome:
+        """Return what became of an item, after as many attempts as it takes or is worth."""
+        if item.local:
+            return judge_file(item, self._settings)
+        format_ = format_of_name(item.file_name)
+        if format_ is None:
+            return failed(item, "its name ends neither in .conda nor in .tar.bz2; name a conda package")
+        if skips(item, self._settings):
+            return skipped(item, "a .tar.bz2 must be downloaded as a whole; ask for that with --tar-bz2")
+        return await self._attempts(item, self._download if format_ is Format.TAR_BZ2 else self._read)
+
+    async def _attempts(self, item: Item, attempt: Callable[[Item], Any]) -> Outcome:
+        host = urlsplit(item.url).netloc.rpartition("@")[2]
+        failures = 0
+        while True:
+            try:
+                async with self._pace.turn(host) as begun:
+                    result = await attempt(item)
+                self._pace.succeeded(host)
+                return result if isinstance(result, Outcome) else await self._whole(item, result)
+            except GivenUp as error:
+                return failed(item, f"{error}; run again later with --resume")
+            except PruneError as error:
+                return failed(item, str(error))
+            except Exception as error:
+                failure = failure_of(error, self._settings.timeout)
+            if failure.remedy is Remedy.WAIT:
+                await self._pace.refused(host, item.url, begun)
+                continue
+            if failure.remedy is Remedy.DOWNLOAD:
+                return await self._whole(item, failure)
+            failures += 1
+            if failure.remedy is Remedy.NONE or failures > self._settings.retries:
+                return failed(item, failure.reason + (f" ({failures} attempts)" if failures > 1 else ""))
+            self._pace.failed()
+            wait = min(_LONGEST_WAIT, self._settings.backoff * 2 ** (failures - 1))
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 (so that not all return together)
+
+    async def _whole(self, item: Item, failure: Failure) -> Outcome:
+        """Return the outcome of a package that can only be judged as a whole: download it, if that was asked for."""
+        if self._settings.download:
+            return await self._attempts(item, self._download)
+        return skipped(item, f"{failure.reason}; download whole packages with --download")
+
+    async def _read(self, item: Item) -> Outcome | Failure:
+        texts = await asyncio.wait_for(self._texts(item), self._settings.timeout)
+        try:
+            return outcome_of(item, judge_texts(item, texts, self._settings.options, self._settings.limits), "info")
+        except PruneError as error:
+            if "--download" in error.hint:
+                return Failure(Remedy.DOWNLOAD, error.reason)
+            raise
+
+    async def _texts(self, item: Item) -> dict[str, bytes]:
+        from rattler.package_streaming import PackageArchive
+
+        archive = await PackageArchive.from_url(self._client, item.url, sparse="require")
+        if not (self._settings.careful or not memory.KNOWN):
+            found = await archive.read_files(METADATA)
+            return {path: text for path, text in found.items() if text is not None}
+        limits = self._settings.limits if item.size is None else self._settings.limits.within(item.size)
+        texts: dict[str, bytes] = {}
+        unpacked = held = 0
+        async for entry in archive.stream("info"):
+            unpacked += entry.size
+            wanted = entry.name in METADATA and entry.is_file
+            held += entry.size if wanted else 0
+            if held > limits.text or unpacked > limits.unpacked:
+                option = limits.text_option if held > limits.text else "--max-unpacked"
+                reason = f"its metadata takes more than {limits.text} bytes"
+                raise LimitExceeded(reason, f"raise {option} if you trust it")
+            if wanted and entry.name in texts:
+                raise LimitExceeded(f"its info component holds {entry.name} twice", "build it again")
+            if wanted:
+                texts[entry.name] = await entry.read()
+        return texts
+
+    async def _download(self, item: Item) -> Outcome:
+        """Return the outcome of a whole package, which is downloaded, compared with the index, and deleted."""
+        from rattler.package_streaming import download_to_writer
+
+        longest = self._settings.timeout + (item.size or self._settings.limits.unpacked) / _SLOWEST
+        async with self._downloads:
+            with tempfile.TemporaryDirectory(dir=self._settings.scratch or None) as directory:
+                path = os.path.join(directory, os.path.basename(item.file_name) or "package")
+                with open(path, "wb") as file:  # noqa: ASYNC230 (py-rattler writes to it from its own threads)
+                    writer = _Bounded(file, item.size or self._settings.limits.unpacked)
+                    try:
+                        await asyncio.wait_for(download_to_writer(self._client, item.url, writer), longest)
+                    except Exception:
+                        if writer.full:
+                            raise PruneError(
+                                f"the server sends more than {writer.most} bytes", "tell the channel's operator"
+                            ) from None
+                        raise
+                if item.size is not None and writer.size != item.size:
+                    raise _Retry(f"the server sent {writer.size} bytes instead of {item.size}")
+                if item.sha256 is not None and writer.hash.hexdigest() != item.sha256:
+                    raise _Retry("the package has another SHA-256 than the channel's index says")
+                here = item._replace(url=path, local=True)
+                return await asyncio.to_thread(judge_file, here, self._settings, item)
+
+
+def skips(item: Item, settings: Settings) -> bool:
+    """Return whether the settings leave a package out by its format."""
+    return not (item.local or settings.tar_bz2) and format_of_name(item.file_name) is Format.TAR_BZ2
+
+
+class _Bounded:
+    """Writes to a file, and raises as soon as there is more than there should be; hashes what it writes."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self._file = file
+        self.most = most
+        self.size = 0
+        self.full = False
+        self.hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        if self.size > self.most:
+            self.full = True
+            raise ValueError("too much")
+        self.hash.update(data)
+        return self._file.write(data)
+
+
+def client() -> Client:
+    """Return a client with the user's credentials, mirrors, proxies and S3 settings. It retries nothing: we do."""
+    from rattler import Config
+    from rattler.networking import Client
+
+    return Client.from_config(
+        Config.load_from_default_locations("rattler"), max_retries=0, user_agent="conda-prune (audit)"
+    )
+
+
+def _listen(tasks: BinaryIO, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any]) -> None:
+    """Pass batches of items on to the event loop; end the process when its parent has gone."""
+    with suppress(Exception):
+        while True:
+            batch = pickle.load(tasks)
+            for entry in (None,) if batch == END else batch:
+                loop.call_soon_threadsafe(queue.put_nowait, entry)
+    os._exit(1)
+
+
+def _watch_memory(most: int) -> None:
+    while True:
+        if memory.resident() > most:
+            os._exit(TOO_MUCH_MEMORY)
+        time.sleep(_WATCH)
+
+
+async def _main(tasks: BinaryIO, results: BinaryIO) -> None:
+    settings: Settings = pickle.load(tasks)
+
+    def emit(thing: object) -> None:
+        pickle.dump(thing, results)
+        results.flush()
+
+    try:
+        reader = Reader(settings, emit)
+    except Exception as error:  # The user's configuration of rattler is wrong, for example.
+        reason = " ".join(str(error).split())
+        emit(PruneError(f"packages cannot be read: {reason}", "check the configuration of rattler"))
+        return
+    emit(READY)
+    if memory.KNOWN:
+        threading.Thread(target=_watch_memory, args=(settings.memory,), daemon=True).start()
+    queue: asyncio.Queue[tuple[int, Item] | None] = asyncio.Queue()
+    threading.Thread(target=_listen, args=(tasks, asyncio.get_running_loop(), queue), daemon=True).start()
+    await reader.serve(queue)
+
+
+def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return standard input and output, and take them away from everything else in this process."""
+    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return tasks, results
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code = 1
+    try:
+        asyncio.run(_main(*_take_over_streams()))
+        code = 0
+    except BrokenPipeError:
+        pass
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,161 @@
+"""What the sources of an audit stand for: subdirs of channels, packages at URLs, lists of such, and local directories.
+
+A source that cannot be listed costs its own packages and no others: it becomes one entry with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from ..errors import PruneError, UsageError
+from ..model import Format
+from ..system import open_named
+from .item import Item, Unlisted, item_at, redacted
+from .repodata import Record, Wanted, records
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SUBDIR = re.compile(r"noarch|(?:linux|osx|win|freebsd|emscripten|wasi|zos|ios|iossimulator|android)-[a-z0-9_]+")
+_ENDINGS = tuple(format_.value for format_ in Format)
+_LONGEST_LINE = 1 << 14
+
+
+class Subdir(NamedTuple):
+    """A subdir of a channel; `channel` is a name or a URL."""
+
+    channel: str
+    name: str
+
+
+class Directory(NamedTuple):
+    """A local directory, which is searched for packages, or a local package."""
+
+    path: str
+
+
+class UrlList(NamedTuple):
+    """A file with the URL of a package on each line."""
+
+    path: str
+
+
+class Url(NamedTuple):
+    """A package at a URL."""
+
+    url: str
+
+
+Source = Subdir | Directory | UrlList | Url
+
+
+def parse_sources(texts: Sequence[str], subdirs: Sequence[str]) -> list[Source]:
+    """Return what the texts of a command line stand for. Raises UsageError for one that stands for nothing.
+
+    What exists as a file or directory is that. `subdirs` are those of channels that are named without one.
+    """
+    sources: list[Source] = []
+    for text in texts:
+        if _URL.match(text) is None and os.path.lexists(text):
+            is_list = not os.path.isdir(text) and not text.endswith(_ENDINGS)
+            sources.append(UrlList(text) if is_list else Directory(text))
+        elif text.endswith(_ENDINGS):
+            if _URL.match(text) is None:
+                raise UsageError(f"there is no file {text}")
+            sources.append(_package(text))
+        else:
+            sources.extend(_subdirs(text, subdirs))
+    return list(dict.fromkeys(sources))
+
+
+def _package(url: str) -> Source:
+    parts = urlsplit(url)
+    return Directory(url2pathname(parts.path)) if parts.scheme == "file" else Url(url)
+
+
+def _subdirs(text: str, subdirs: Sequence[str]) -> Iterator[Source]:
+    channel, _, last = text.rstrip("/").rpartition("/")
+    if _SUBDIR.fullmatch(last) and channel:
+        yield Subdir(channel, last)
+        return
+    if "/" not in text and _SUBDIR.fullmatch(text):
+        raise UsageError(f"{text} is a subdir: name its channel, as in conda-forge/{text}")
+    if text.startswith((".", "/", "~")):
+        raise UsageError(f"there is no file or directory {text}")
+    if not subdirs:
+        raise UsageError(
+            f"{redacted(text)} is a channel: name its subdir, as {redacted(text.rstrip('/'))}/linux-64 or with --subdir"
+        )
+    for name in subdirs:
+        yield Subdir(text.rstrip("/"), name)
+
+
+def records_of(
+    sources: Sequence[Source],
+    wanted: Wanted,
+    scratch: str,
+    search: Callable[[str], Sequence[str]],
+    expect: Callable[[int], None] = lambda count: None,
+) -> Iterator[Record | Unlisted]:
+    """Yield the packages of sources, each once per source, and an entry for each source that cannot be listed.
+
+    The records are empty where no index lists the packages. `search` returns the packages in a local directory.
+    `expect` is called with the number of packages of a source before they come, if it is known.
+    """
+    for source in sources:
+        try:
+            if isinstance(source, Subdir):
+                yield from records(source.channel, source.name, wanted, scratch, expect)
+            elif isinstance(source, Directory):
+                paths = search(source.path)
+                expect(len(paths))
+                yield from map(_unindexed, map(_local, paths))
+            elif isinstance(source, UrlList):
+                for item in _listed(source.path):
+                    yield _unindexed(item) if isinstance(item, Item) else item
+            else:
+                expect(1)
+                yield _unindexed(item_at(source.url))
+        except PruneError as error:
+            yield Unlisted(_text(source), str(error))
+        except OSError as error:
+            yield Unlisted(_text(source), f"it cannot be read: {error.strerror or error}")
+
+
+def _unindexed(item: Item) -> Record:
+    return Record(item, lambda: "{}")
+
+
+def _text(source: Source) -> str:
+    return f"{source.channel}/{source.name}" if isinstance(source, Subdir) else source[0]
+
+
+def _local(path: str) -> Item:
+    directory, name = os.path.split(os.path.abspath(path))
+    channel, subdir = os.path.split(directory)
+    if _SUBDIR.fullmatch(subdir) is None:
+        channel, subdir = directory, ""
+    return Item(path, channel, subdir, name, local=True)
+
+
+def _listed(path: str) -> Iterator[Item | Unlisted]:
+    with open_named(path) as file:
+        number = 0
+        while line := file.readline(_LONGEST_LINE):
+            number += 1
+            if len(line) == _LONGEST_LINE:
+                raise PruneError(f"line {number} is longer than {_LONGEST_LINE} bytes", "list one URL on each line")
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError:
+                raise PruneError(f"line {number} is not UTF-8", "list one URL on each line") from None
+            if not text or text.startswith("#"):
+                continue
+            if _URL.match(text) and unquote(urlsplit(text).path).endswith(_ENDINGS):
+                source = _package(text)
+                yield item_at(text) if isinstance(source, Url) else _local(source[0])
+            else:
+                yield Unlisted(f"{path}:{number}", f"{text[:200]!r} is not the URL of a package")

@@ -1,0 +1,1 @@
+"""How other programs run conda-prune. Each module here is a thin layer on top of the command line."""
