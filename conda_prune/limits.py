@@ -17,8 +17,8 @@ class Limits:
     `unpacked`, `text` and `window` are bytes: the size of a component's tar stream, the metadata and names held in
     memory, and the window of zstd. `members` is the number of files in a component. `ratio` limits the metadata and
     names of a component beyond the first 8 MiB: so many bytes for each compressed byte. Real packages need 10. The most
-    regular listing that could be constructed (empty files, named by number in a deep directory) needs 214 as bz2, so
-    the first 8 MiB are enough for 500,000 files. A bomb needs 10,000.
+    regular listing that could be constructed (empty files, named by number in a deep directory) needs 219 as bz2: of
+    200,000 such files, 4.7 MiB are beyond the ratio. A bomb needs 10,000.
     """
 
     unpacked: int = 1 << 36

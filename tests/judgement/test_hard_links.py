@@ -248,9 +248,8 @@ def test_a_package_of_conda_package_handling_does_not_grow(tmp_path: Path, forma
     }.items():
         (prefix / path).parent.mkdir(parents=True, exist_ok=True)
         (prefix / path).write_bytes(data)
-        os.utime(
-            prefix / path, (BUILD_TIME, BUILD_TIME)
-        )  # With other digits in the headers, bz2 may need two bytes more.
+        # With other times in the headers, the result as bz2 may be two bytes larger.
+        os.utime(prefix / path, (BUILD_TIME, BUILD_TIME))
     (prefix / "share").mkdir()
     for name in names:
         os.link(prefix / STRAY, prefix / name)
