@@ -34,7 +34,7 @@ from ..rewrite.staging import Staging, remove_leftover
 from ..rewrite.target import check_suffix
 from ..rewrite.verify import INSTALL_HINT, has_libarchive
 from ..system import cores
-from .planning import JudgedPackage, read_and_plan, result_of
+from .planning import JudgedPackage, plan_from_metadata, read_and_plan, result_of
 from .progress import NULL_PROGRESS, Progress
 from .retry import retry_if_changed
 from .target import check_target, result_path
@@ -143,10 +143,11 @@ def _forecast(
     if fix_options.dry_run or archive.format is not Format.CONDA:
         return None
     # Do not keep these: the facts about a million files take a gigabyte, and they will be read again.
-    _, contents, plan = read_and_plan(archive, options, fix_options.threads, deep=False, progress=progress)
+    _, contents, plan = plan_from_metadata(archive, options, fix_options.threads, progress=progress)
     if plan.status != "findings":
         return None
-    check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, obstacles=fix_options.obstacles)
+    if not plan.needs_payload:  # Otherwise the whole package may turn out to be clean.
+        check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, obstacles=fix_options.obstacles)
     request = _request(contents, fix_options)
     return request, submit(partial(recover_compression, archive, request))
 

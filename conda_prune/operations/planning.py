@@ -28,6 +28,13 @@ class JudgedPackage(NamedTuple):
     plan: Plan
 
 
+def plan_from_metadata(archive: Archive, options: Options, threads: int, *, progress: Progress) -> JudgedPackage:
+    """Read the info component alone, and return the plan as far as that allows. The payload is never read."""
+    package = read_package(archive, content_wanted, payload=False, progress=progress, threads=threads)
+    contents = contents_of(package)
+    return JudgedPackage(package, contents, make_plan(package, options, contents))
+
+
 def read_and_plan(archive: Archive, options: Options, threads: int, *, deep: bool, progress: Progress) -> JudgedPackage:
     """Read a package, and plan what to do with it. Without `deep`, the payload is read only if the plan needs it.
 

@@ -8,20 +8,27 @@ import json
 import os
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 
 from conda_prune import check, fix
-from conda_prune.model import Size
+from conda_prune.archive.container import Archive
+from conda_prune.archive.reader import read_package
+from conda_prune.model import Package, Size
+from conda_prune.operations import planning
 
+from ..corpus.bytecode import pyc
 from ..corpus.crafted import tar_of
-from ..corpus.entries import AnyEntry
+from ..corpus.entries import AnyEntry, Symlink
 from ..corpus.packages import (
     component_tars,
     conda_archive,
     read_tar_members,
+    write_package,
     zstd_frame,
 )
 from ..corpus.scenario import for_311
@@ -276,3 +283,28 @@ def test_an_unchanged_component_keeps_its_compressed_bytes(tmp_path: Path) -> No
     assert [finding.kind for finding in fix(package, in_place=True).findings] == ["stale-listing"]
     with zipfile.ZipFile(package) as archive:
         assert archive.read(f"pkg-{spec.stem}.tar.zst") == odd
+
+
+@pytest.mark.parametrize("needed", [False, True], ids=["stray", "needed by a link"])
+def test_the_payload_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: bool) -> None:
+    """Metadata does not say where the link leads. This is no reason to decompress the payload for the forecast too."""
+    stray = "lib/python3.11/site-packages/m/__pycache__/a.cpython-310.pyc"
+    files: dict[str, AnyEntry] = {
+        "share/a": "a",
+        "lib/python3.11/site-packages/m/a.py": "",
+        stray: pyc("cpython-310", "a"),
+        "share/link": Symlink(f"../{stray}" if needed else "a"),
+    }
+    package = write_package(for_311("link", files), tmp_path)
+    reads: list[bool] = []
+
+    def counted(archive: Archive, wanted: Callable[[str], int], *, payload: bool, **settings: Any) -> Package:
+        reads.append(payload)
+        return read_package(archive, wanted, payload=payload, **settings)
+
+    monkeypatch.setattr(planning, "read_package", counted)
+    assert check(package).deep
+    assert reads == [False, True]
+    reads.clear()
+    assert fix(package, in_place=True).status == ("clean" if needed else "fixed")
+    assert reads == [False, True]
