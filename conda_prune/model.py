@@ -142,7 +142,7 @@ class Identity(NamedTuple):
 class Package:
     """What was read of one package. `complete`: including the payload.
 
-    `notes` are oddities that do not stop the work, in words. `prefix` is where the files are installed,
+    `notes` describe oddities that do not stop the work. `prefix` is where the files are installed,
     with `/` separators, when they are those of an environment; otherwise it is empty. `limits` are those that its
     metadata was read with.
     """

@@ -1,4 +1,4 @@
-"""Counts and sizes in words, as notes and reports have them."""
+"""Counts and sizes as text, for notes and reports."""
 
 from __future__ import annotations
 

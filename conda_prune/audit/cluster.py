@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 LOCAL = "local"
-"""The address that stands for a cluster on this machine, with a worker for each core."""
+"""The address that starts a cluster on this machine, with a worker for each core."""
 _BATCH = 500
 """Packages of a task: a task takes a third of a second to start, and reads a hundred or more a second."""
 _AHEAD = 2

@@ -45,7 +45,7 @@ class PathsDatabase:
 
     def __init__(self, path: str) -> None:
         if not os.path.isfile(path):
-            raise PruneError(f"there is no file {path}", "download the database of conda-forge-paths")
+            raise PruneError(f"{path} does not exist", "download the database of conda-forge-paths")
         # Opened as immutable, SQLite makes no files next to it.
         self._path = path
         self._connection = sqlite3.connect(

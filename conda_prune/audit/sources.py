@@ -1,4 +1,4 @@
-"""What the sources of an audit stand for: subdirs of channels, packages at URLs, lists of such, and local directories.
+"""The sources of an audit: subdirs of channels, packages at URLs, lists of such, and local directories.
 
 A source that cannot be listed costs its own packages and no others: it becomes one entry with the reason.
 """
@@ -53,7 +53,7 @@ Source = Subdir | Directory | UrlList | Url
 
 
 def parse_sources(texts: Sequence[str], subdirs: Sequence[str]) -> list[Source]:
-    """Return what the texts of a command line stand for. Raises UsageError for one that stands for nothing.
+    """Return the sources that the arguments of a command line name. Raises UsageError for one that names none.
 
     What exists as a file or directory is that. `subdirs` are those of channels that are named without one.
     """
@@ -64,7 +64,7 @@ def parse_sources(texts: Sequence[str], subdirs: Sequence[str]) -> list[Source]:
             sources.append(UrlList(text) if is_list else Directory(text))
         elif text.endswith(_ENDINGS):
             if _URL.match(text) is None:
-                raise UsageError(f"there is no file {text}")
+                raise UsageError(f"{text} does not exist")
             sources.append(_package(text))
         else:
             sources.extend(_subdirs(text, subdirs))
@@ -84,7 +84,7 @@ def _subdirs(text: str, subdirs: Sequence[str]) -> Iterator[Source]:
     if "/" not in text and _SUBDIR.fullmatch(text):
         raise UsageError(f"{text} is a subdir: name its channel, as in conda-forge/{text}")
     if text.startswith((".", "/", "~")):
-        raise UsageError(f"there is no file or directory {text}")
+        raise UsageError(f"{text} does not exist")
     if not subdirs:
         raise UsageError(
             f"{redacted(text)} is a channel: name its subdir, as {redacted(text.rstrip('/'))}/linux-64 or with --subdir"

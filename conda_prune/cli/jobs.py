@@ -165,7 +165,7 @@ class _Worker(Generic[Task, Outcome]):
             return self._process
 
     def _end(self, process: subprocess.Popen[bytes]) -> str:
-        """Wait for the process to exit, and return in words how it ended."""
+        """Wait for the process to exit, and return a description of how it ended."""
         _close(process.stdin)
         try:
             code = process.wait(_STOP_TIMEOUT)

@@ -125,7 +125,7 @@ def _names(flag: str, values: tuple[str, ...]) -> list[str]:
 
 
 def origin(flag: str) -> str:
-    """Return where the value of an option comes from, in words that help the user to find it."""
+    """Return where the value of an option comes from, as a phrase for error messages."""
     context = click.get_current_context()
     source = context.get_parameter_source(flag)
     if source is ParameterSource.DEFAULT_MAP:

@@ -109,7 +109,7 @@ def in_python_tree(path: str, contents: Contents) -> bool:
 
 
 def ships_several_pythons(contents: Contents) -> bool:
-    """Return whether files other than bytecode are in the trees of several Pythons: that is no accident."""
+    """Return whether files other than bytecode are in the trees of several Pythons, which is intended."""
     bytecode = {parsed.path for parsed in contents.bytecode}
     trees = {root_tree(path, contents) for path in contents.files if path not in bytecode}
     return len(trees - {None}) > 1

@@ -70,7 +70,7 @@ class Reachability:
         return False
 
     def _is_tree_linked(self, parent: str, tree: str) -> bool:
-        """Return whether a link to a directory around a tree gives it a path that is no other Python's tree."""
+        """Return whether a link to a directory around a tree gives it a path outside other Pythons' trees."""
         end = "/".join(tree[len(parent) + 1 :].split("/")[-2:])  # `python3.10` or `lib/python3.10`
         is_linked = self._links_around.get((parent, end))
         if is_linked is None:

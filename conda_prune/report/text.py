@@ -205,7 +205,7 @@ def summary_line(results: Sequence[Result]) -> str:
 
 
 def variant_text(variant: Variant | None, *, evidence: bool = True) -> str:
-    """Return in words which Python a package is for, with the strongest piece of evidence."""
+    """Return a description of the Python that a package is for, with the strongest piece of evidence."""
     if variant is None:
         return ""
     words = {

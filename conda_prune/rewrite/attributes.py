@@ -65,7 +65,7 @@ def set_attributes(descriptor: int, wanted: Attributes) -> None:
         return
     mode = wanted.mode
     if not _tried(os.fchown, descriptor, wanted.user, wanted.group):
-        # These bits give whoever runs the file the rights of its owner or group, and those are different now.
+        # These bits give everyone who runs the file the rights of its owner or group, and those are different now.
         mode &= ~stat.S_ISUID
         if not _tried(os.fchown, descriptor, -1, wanted.group):
             mode &= ~stat.S_ISGID

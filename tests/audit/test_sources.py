@@ -25,12 +25,12 @@ from .servers import FaultyServer
     [
         ("conda-forge", "name its subdir"),
         ("linux-64", "name its channel"),
-        ("./missing", "no file or directory"),
-        ("missing.conda", "no file"),
+        ("./missing", "does not exist"),
+        ("missing.conda", "does not exist"),
         ("https://user:secret@example.org/channel", "https://example.org/channel is a channel"),
     ],
 )
-def test_what_stands_for_nothing_is_refused(text: str, reason: str) -> None:
+def test_an_argument_that_names_no_source_is_refused(text: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
         parse_sources([text], [])
     assert "secret" not in str(caught.value)

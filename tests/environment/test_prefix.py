@@ -506,7 +506,7 @@ def test_a_file_that_vanished_after_it_was_judged_costs_no_other(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("ways")
-@pytest.mark.skipif(os.name == "nt", reason="the size of files is limited as POSIX does")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no RLIMIT_FSIZE")
 def test_a_list_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     import resource
 
@@ -535,7 +535,7 @@ def test_without_modes_a_list_is_rewritten_too(tmp_path: Path, monkeypatch: pyte
     assert (prefix / path).read_bytes() == b"new"
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in directories")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_with_bytecodes_name_is_not_waited_for(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
     pipe = prefix / SITE_PACKAGES / "own/__pycache__/x.cpython-311.pyc"

@@ -21,7 +21,7 @@ from conda_prune.judgement.links import (
 )
 from conda_prune.model import File, FileKind
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="how many links are followed is Linux's number")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the limit on followed links is that of Linux")
 
 
 def package(links: Mapping[str, str]) -> dict[str, File]:

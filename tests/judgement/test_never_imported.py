@@ -31,7 +31,7 @@ from ..corpus.packages import (
     write_package,
 )
 
-posix = pytest.mark.skipif(os.name != "posix", reason="file names and symbolic links are those of POSIX systems")
+posix = pytest.mark.skipif(os.name != "posix", reason="the packages have the layout and links of POSIX systems")
 
 
 @dataclass(frozen=True)

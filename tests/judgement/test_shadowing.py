@@ -134,7 +134,7 @@ def importable(entries: list[str]) -> Iterator[str]:
                 pending.append(list(spec.submodule_search_locations))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="free-threaded Pythons have such trees on POSIX systems only")
+@pytest.mark.skipif(os.name != "posix", reason="free-threaded Pythons have their own tree on POSIX systems only")
 @settings(max_examples=150, deadline=None)
 @given(own=st.sets(ENTRIES, max_size=6), gil=st.sets(ENTRIES, min_size=1, max_size=6))
 def test_no_module_that_importlib_finds_is_dropped(own: set[str], gil: set[str]) -> None:

@@ -287,7 +287,7 @@ def test_an_unchanged_component_keeps_its_compressed_bytes(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("needed", [False, True], ids=["stray", "needed by a link"])
 def test_the_payload_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, needed: bool) -> None:
-    """Metadata does not say where the link leads. This is no reason to decompress the payload for the forecast too."""
+    """Metadata does not say where the link leads. The payload must not be decompressed for the forecast too."""
     stray = "lib/python3.11/site-packages/m/__pycache__/a.cpython-310.pyc"
     files: dict[str, AnyEntry] = {
         "share/a": "a",

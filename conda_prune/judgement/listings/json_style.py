@@ -100,7 +100,7 @@ class Style:
         return self.newline + self.indent * depth
 
     def _encoded(self, text: str) -> bytes:
-        # Half a surrogate pair cannot be encoded as UTF-8. Python's escape for it, `\udXXX`, is also valid in JSON.
+        # Half a surrogate pair cannot be encoded as UTF-8. Its escape in Python (`\ud800`) is also valid in JSON.
         return text.encode("utf-8", "backslashreplace")
 
 

@@ -104,7 +104,7 @@ def exact_variant(python: Python, evidence: tuple[str, ...]) -> Variant:
 class _Weighed(NamedTuple):
     """What all evidence allows together (`combined`), and what the strong evidence alone allows (`strong`).
 
-    `conflict` is the first contradiction, in words. `is_contradictory`: the strong evidence contradicts itself.
+    `conflict` describes the first contradiction. `is_contradictory`: the strong evidence contradicts itself.
     Otherwise, a weak piece contradicted stronger ones and was left out of `combined`.
     """
 
@@ -159,7 +159,7 @@ def _python(combined: Constraint, version: Version) -> Python:
 
 
 def _range_text(combined: Constraint) -> str:
-    """Return the versions in words: `3.10 to 3.12`, `3.9 or later`, `2.7, 3.6 or later`, `unknown`."""
+    """Return a description of the versions: `3.10 to 3.12`, `3.9 or later`, `2.7, 3.6 or later`, `unknown`."""
     if combined.versions is None or len(combined.versions) == len(VERSIONS):
         return "unknown"
     runs: list[list[Version]] = []

@@ -240,7 +240,7 @@ def test_noarch_python_works_with_any_python(index: Index) -> None:
     ],
 )  # fmt: skip
 def test_an_interpreter_is_for_its_own_version(index: Index, python: str) -> None:
-    # What an interpreter was built with is no evidence: PyPy is translated by Python 2.7.
+    # The Python that built an interpreter is not evidence: PyPy is translated by Python 2.7.
     assert kind_and_python(index, {**hash_input(python="2.7.*"), USED: b"python: '3.8'"}) == f"exact {python}"
 
 
