@@ -223,5 +223,5 @@ def test_planning_ends_if_content_never_arrives(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(planning, "make_plan", never_content)
     with pytest.raises(PruneError, match="too large to be held in memory"):
         fix(package, in_place=True)
-    assert asked == [False, True]
+    assert asked == [False, True, True]  # the forecast, the whole package, and once more with the content asked for
     assert package.read_bytes() == before
