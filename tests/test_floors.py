@@ -32,7 +32,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "operations": (
         "operations", "channel", "rewrite", "archive", "compression", "judgement", "suggestions", "system", *SHARED
     ),
-    "report": ("report", "operations", "judgement", "quantities", "suggestions", *SHARED),
+    "report": ("report", "operations", "judgement", "interruption", "quantities", "suggestions", *SHARED),
     "audit": (
         "audit", "report", "operations", "judgement", "quantities", "isolation", "system", "__init__", *SHARED
     ),
@@ -58,7 +58,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
     "distributed": ("audit/cluster.py",),
-    "click": ("cli/", "report/progress.py"),
+    "click": ("cli/",),
+    "rich": ("report/progress.py",),
     "yaml": ("judgement/variant/evidence.py",),
     "conda": ("integrations/conda.py",),
     "conda_build": ("integrations/conda.py",),

@@ -132,11 +132,15 @@ class Output:
             report.add(result)
         sys.stdout.flush()
         for warning in result.warnings:
-            if warning not in self._warned:
-                self._warned.add(warning)
-                print_line(text.warning_line(warning), sys.stderr, self._style)
+            self.warn(warning)
         if result.status == "error":
             print_line(text.error_line(result), sys.stderr, self._style)
+
+    def warn(self, warning: str) -> None:
+        """Print a warning to standard error, unless it was printed before."""
+        if warning not in self._warned:
+            self._warned.add(warning)
+            print_line(text.warning_line(warning), sys.stderr, self._style)
 
 
 def _check_formats(requested: Sequence[tuple[str, str]]) -> None:

@@ -216,6 +216,9 @@ class Recorder:
     def __call__(self, done: int) -> None:
         self.progress.append(done)
 
+    def warn(self, line: str) -> None:
+        pass
+
 
 @pytest.mark.parametrize("wrong", [-1, 1])
 def test_blocks_that_do_not_add_up_are_not_copied(tmp_path: Path, wrong: int) -> None:
