@@ -85,12 +85,12 @@ def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
     search_result = search_for_packages(paths, flags)
     if output_dir is not None:
         _check_collisions(search_result.packages)
-    if reindex != "never" and not dry_run:
-        from ..channel.refresh import find_obstacles
+    if not dry_run:
+        from ..channel.refresh import survey_indexes
 
         packages = search_result.packages
         results = [os.path.join(output_dir, package.below) if output_dir else package.path for package in packages]
-        fix_options = replace(fix_options, obstacles=find_obstacles(results, always=reindex == "always"))
+        fix_options = replace(fix_options, indexes=survey_indexes(results, reindex))
     work = PackageWork("fix", options_of(flags), True, fix_options, limits_of(flags), threads)
     work_on(search_result, work, paths, flags, reindex)
 
