@@ -58,6 +58,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
     "distributed": ("audit/cluster.py",),
+    "pyarrow": ("report/audit/parquet.py",),
     "click": ("cli/", "report/progress.py"),
     "yaml": ("judgement/variant/evidence.py",),
     "conda": ("integrations/conda.py",),
