@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "__init__": ("operations", *SHARED),
     "cli": (
         "cli", "audit", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement",
-        "interruption", "isolation", "suggestions", "system", "__init__", *SHARED,
+        "interruption", "isolation", "quantities", "suggestions", "system", "__init__", *SHARED,
     ),
     "__main__": ("cli",),
     "integrations": ("cli", "interruption", "isolation"),

@@ -31,6 +31,7 @@ from ..judgement.contents import METADATA
 from ..model import Format
 from . import memory
 from .failure import Failure, Remedy, failure_of
+from .feedstock import ABOUT, LONGEST, feedstock_of
 from .item import Item
 from .judge import judge_texts
 from .local import judge_file
@@ -53,6 +54,7 @@ _DOWNLOADS = 4
 _SLOWEST = 50_000
 """Bytes a second that a download must reach."""
 _WATCH = 0.05
+_TEXTS = (*METADATA, ABOUT)
 
 Emit = Callable[[object], None]
 
@@ -90,7 +92,7 @@ class Reader:
     async def outcome_of(self, item: Item) -> Outcome:
         """Return what became of an item, after as many attempts as it takes or is worth."""
         if item.local:
-            return judge_file(item, self._settings)
+            return judge_file(item, self._settings, feedstock=await self._feedstock(item.url))
         format_ = format_of_name(item.file_name)
         if format_ is None:
             return failed(item, "its name ends neither in .conda nor in .tar.bz2; name a conda package")
@@ -133,8 +135,10 @@ class Reader:
 
     async def _read(self, item: Item) -> Outcome | Failure:
         texts = await asyncio.wait_for(self._texts(item), self._settings.timeout)
+        feedstock = feedstock_of(texts.pop(ABOUT, None))
         try:
-            return outcome_of(item, judge_texts(item, texts, self._settings.options, self._settings.limits), "info")
+            result = judge_texts(item, texts, self._settings.options, self._settings.limits)
+            return outcome_of(item, result, "info", feedstock)
         except PruneError as error:
             if "--download" in error.hint:
                 return Failure(Remedy.DOWNLOAD, error.reason)
@@ -145,14 +149,14 @@ class Reader:
 
         archive = await PackageArchive.from_url(self._client, item.url, sparse="require")
         if not (self._settings.careful or not memory.KNOWN):
-            found = await archive.read_files(METADATA)
+            found = await archive.read_files(_TEXTS)
             return {path: text for path, text in found.items() if text is not None}
         limits = self._settings.limits if item.size is None else self._settings.limits.within(item.size)
         texts: dict[str, bytes] = {}
         unpacked = held = 0
         async for entry in archive.stream("info"):
             unpacked += entry.size
-            wanted = entry.name in METADATA and entry.is_file
+            wanted = entry.is_file and (entry.name in METADATA or (entry.name == ABOUT and entry.size <= LONGEST))
             held += entry.size if wanted else 0
             if held > limits.text or unpacked > limits.unpacked:
                 option = limits.text_option if held > limits.text else "--max-unpacked"
@@ -187,7 +191,19 @@ class Reader:
                 if item.sha256 is not None and writer.hash.hexdigest() != item.sha256:
                     raise _Retry("the package has another SHA-256 than the channel's index says")
                 here = item._replace(url=path, local=True)
-                return await asyncio.to_thread(judge_file, here, self._settings, item)
+                feedstock = await self._feedstock(path)
+                return await asyncio.to_thread(judge_file, here, self._settings, item, feedstock)
+
+    async def _feedstock(self, path: str) -> str | None:
+        """Return the feedstock of a package in a file. What is wrong with the file is for the judgement to say."""
+        from rattler.package_streaming import PackageArchive
+
+        if self._settings.careful or not memory.KNOWN or not path.endswith(Format.CONDA.value):
+            return None  # Nothing bounds how much py-rattler unpacks.
+        with suppress(Exception):
+            archive = await PackageArchive.from_path(path)
+            return feedstock_of(await asyncio.wait_for(archive.read_file(ABOUT), self._settings.timeout))
+        return None
 
 
 def skips(item: Item, settings: Settings) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO
 
 import click
@@ -24,8 +24,21 @@ _FORMATS = ("text", "markdown", "html", "parquet")
 
 
 class _Input(NamedTuple):
+    """A file with results; `copy` is what it holds if it is a pipe, which can be read once only."""
+
     path: str
-    file: BinaryIO
+    copy: BinaryIO | None
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Return the file, to be read from its beginning. Raises OSError."""
+        if self.copy is not None:
+            self.copy.seek(0)
+            return nullcontext(self.copy)
+        if self.path == "-":
+            return nullcontext(sys.stdin.buffer)
+        from ..system import open_named
+
+        return open_named(self.path)
 
 
 class _Target(NamedTuple):
@@ -73,10 +86,7 @@ def report(results: tuple[str, ...], formats: tuple[str, ...]) -> None:
 
     with ExitStack() as stack:
         targets = _targets(formats, results, stack)
-        inputs = list(_inputs(results, stack))
-        failed = len(inputs) < len(results)
-        if inputs:
-            failed |= _report(inputs, targets)
+        failed = _report([_input(path, stack) for path in results], targets)
         for target in targets:
             if target.path:
                 target.stream.flush()
@@ -111,56 +121,54 @@ def _targets(formats: Sequence[str], results: Sequence[str], stack: ExitStack) -
         raise click.UsageError(str(error)) from error
 
 
-def _inputs(results: Sequence[str], stack: ExitStack) -> Iterator[_Input]:
-    """Yield the files that can be opened; print why the others cannot."""
-    from ..system import open_named
-
-    for path in results:
-        try:
-            file = sys.stdin.buffer if path == "-" else stack.enter_context(open_named(path))
-            if path == "-" or not file.seekable():
-                file = _copied(file, stack)
-        except (OSError, ValueError) as error:
-            _say(f"{path}: {(error.strerror if isinstance(error, OSError) else None) or error}")
-        else:
-            yield _Input(path, file)
-
-
-def _copied(file: BinaryIO, stack: ExitStack) -> BinaryIO:
-    """Return a copy of a pipe in a temporary file: the results of an audit are read from their end."""
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (the stack closes it)
-    stack.enter_context(copy)
-    shutil.copyfileobj(file, copy, 1 << 20)
-    copy.seek(0)
-    return copy
+def _input(path: str, stack: ExitStack) -> _Input:
+    """Return a file to be read; a pipe is copied, since the results of an audit are read from their end."""
+    # Why a file cannot be read is said when it is its turn.
+    with suppress(OSError, ValueError), _Input(path, None).open() as file:
+        if path == "-" or not file.seekable():
+            copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
+            shutil.copyfileobj(file, copy, 1 << 20)
+            return _Input(path, copy)
+    return _Input(path, None)
 
 
 def _report(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
     """Write the report of the files; return whether something failed."""
-    from ..report.audit.lines import is_audit
-
-    audits = [is_audit(file) for _, file in inputs]
-    if all(audits):
-        return _report_audit(inputs, targets)
-    if any(audits):
+    kinds = [_is_audit(entry) for entry in inputs]
+    if True in kinds and False in kinds:
         raise click.UsageError(
-            f"{inputs[audits.index(True)].path} has results of an audit, {inputs[audits.index(False)].path} has not: "
+            f"{inputs[kinds.index(True)].path} is of an audit, and {inputs[kinds.index(False)].path} is not: "
             "report them one by one"
         )
+    if True in kinds:
+        return _report_audit(inputs, targets)
     if any(target.format == "parquet" for target in targets):
-        raise click.UsageError("--format parquet: only results of an audit can be written as Parquet")
+        raise click.UsageError("--format parquet: only results of audits can be written as Parquet")
     return _report_runs(inputs, targets)
+
+
+def _is_audit(entry: _Input) -> bool | None:
+    """Return whether a file has the results of an audit; None if it cannot be read."""
+    from ..report.audit.lines import is_audit
+
+    try:
+        with entry.open() as file:
+            return is_audit(file)
+    except (OSError, ValueError):
+        return None
 
 
 def _report_runs(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
     from ..report import merged
 
     runs, failed = [], False
-    for path, file in inputs:
+    for entry in inputs:
         try:
-            runs.append((os.path.basename(path), merged.read_results(file.read().decode("utf-8-sig"))))
+            with entry.open() as file:
+                text = file.read().decode("utf-8-sig")
+            runs.append((os.path.basename(entry.path), merged.read_results(text)))
         except (OSError, ValueError, RecursionError) as error:
-            _say(f"{path}: {(error.strerror if isinstance(error, OSError) else None) or error}")
+            _say(f"{entry.path}: {_reason(error)}")
             failed = True
     if runs:
         table = merged.merge(runs)
@@ -172,6 +180,7 @@ def _report_runs(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
 
 def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
     from ..errors import PruneError
+    from ..quantities import plural
     from ..report.audit.lines import BadLine, entries, line_number
     from ..report.audit.page import PACKAGES, as_html
     from ..report.audit.parquet import ParquetWriter
@@ -180,32 +189,43 @@ def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
 
     formats = {target.format for target in targets}
     totals = Totals(PACKAGES if "html" in formats else ROWS)
+    readable = [entry for entry in inputs if _can_be_read(entry)]
     bad: list[BadLine] = []
-    count = 0
     try:
         writers = [ParquetWriter(target.stream.buffer) for target in targets if target.format == "parquet"]
-        for entry in entries([file for _, file in inputs]):
+        for entry in entries([entry.open for entry in readable]):
             if isinstance(entry, BadLine):
-                count += 1
-                bad = [entry]  # The files are read backwards, so the first bad line comes last.
+                # The files are read backwards: the first one comes last.
+                bad = [entry._replace(others=bad[0].others + 1 if bad else 0)]
                 continue
             totals.add(entry.row)
             for writer in writers:
                 writer.add(entry.value, entry.row)
         for writer in writers:
             writer.close()
-    except PruneError as error:
-        _say(str(error))
+    except (PruneError, OSError, ValueError) as error:
+        _say(_reason(error))
         return True
     for line in bad:
-        path, file = inputs[line.file]
-        more = f" (and {count - 1} more lines)" if count > 1 else ""
-        _say(f"{path}: line {line_number(file, line.offset)} is not a result of an audit{more}: {line.reason}")
+        path = readable[line.file].path
+        with readable[line.file].open() as file:
+            number = line_number(file, line.offset)
+        more = f" (and {plural(line.others, 'other line')})" if line.others else ""
+        _say(f"{path}: line {number} is not a result of an audit{more}: {line.reason}")
     pages: dict[str, Callable[[Totals], Iterator[str]]] = {"text": as_text, "markdown": as_markdown, "html": as_html}
     for target in targets:
         if target.format in pages:
             _print(pages[target.format](totals), target.stream)
-    return count > 0
+    return bool(bad) or len(readable) < len(inputs)
+
+
+def _can_be_read(entry: _Input) -> bool:
+    try:
+        with entry.open():
+            return True
+    except (OSError, ValueError) as error:
+        _say(f"{entry.path}: {_reason(error)}")
+        return False
 
 
 def _print(lines: Iterator[str] | Sequence[str], stream: TextIO) -> None:
@@ -213,6 +233,10 @@ def _print(lines: Iterator[str] | Sequence[str], stream: TextIO) -> None:
 
     for line in lines:
         print(encodable(line, stream.encoding), file=stream)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _say(message: str) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, NamedTuple
 
 from .key import key_of
@@ -29,11 +30,12 @@ class Entry(NamedTuple):
 
 
 class BadLine(NamedTuple):
-    """A line that is not a result of an audit: where it begins in which file, and what is wrong."""
+    """A line that is not a result of an audit: where it begins in which file, what is wrong; `others` are like it."""
 
     file: int
     offset: int
     reason: str
+    others: int = 0
 
 
 def is_audit(file: BinaryIO) -> bool:
@@ -47,27 +49,29 @@ def is_audit(file: BinaryIO) -> bool:
     return isinstance(value, dict) and {"judged_from", "file_name"} <= value.keys()
 
 
-def entries(files: Sequence[BinaryIO]) -> Iterator[Entry | BadLine]:
+def entries(files: Sequence[Callable[[], AbstractContextManager[BinaryIO]]]) -> Iterator[Entry | BadLine]:
     """Yield the last result of each package, from the last line of the last file to the first line of the first.
 
-    What a run that was killed left of its last line is not a line, and is left out.
+    Each file is opened when it is read. What a run that was killed left of its last line is not a line, and is left
+    out. Raises OSError.
     """
     seen: set[bytes] = set()
     for number in range(len(files) - 1, -1, -1):
-        for offset, line in _backwards(files[number]):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-                row = row_of(value)
-                key = key_of(row.channel, row.subdir, row.file_name, row.sha256)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-                if line.endswith(b"\n"):
-                    yield BadLine(number, offset, f"{type(error).__name__}: {error}")
-                continue
-            if key not in seen:
-                seen.add(key)
-                yield Entry(value, row)
+        with files[number]() as file:
+            for offset, line in _backwards(file):
+                if not line.strip():
+                    continue
+                try:
+                    value = json.loads(line)
+                    row = row_of(value)
+                    key = key_of(row.channel, row.subdir, row.file_name, row.sha256)
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+                    if line.endswith(b"\n"):
+                        yield BadLine(number, offset, f"{type(error).__name__}: {error}")
+                    continue
+                if key not in seen:
+                    seen.add(key)
+                    yield Entry(value, row)
 
 
 def line_number(file: BinaryIO, offset: int) -> int:

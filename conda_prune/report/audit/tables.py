@@ -71,7 +71,7 @@ def summary(totals: Totals) -> Iterator[str]:
             f" (an estimate: {100 * PACKED_SHARE:.0f} % of the unpacked size)"
         )
         yield (
-            f"{_packages(every.affected)} ({share:.2g} %) with {every.files:,} stray {_files(every.files)}"
+            f"{_packages(every.affected)} ({share:.2f} %) with {every.files:,} stray {_files(every.files)}"
             f"{sizes if every.size else ''}"
         )
     else:
@@ -130,9 +130,7 @@ def _packages_table(totals: Totals, most: int, *, clean: bool) -> Table:
     listed = [row for row in totals.listed.rows() if clean or row.status in ATTENTION][:most]
     every = sum(totals.statuses.values()) if clean else sum(totals.statuses[status] for status in ATTENTION)
     left_out = every + totals.sources - len(listed)
-    note = (
-        f"{_packages(left_out)} {'with less waste, or without any,' if clean else 'more'} not shown" if left_out else ""
-    )
+    note = f"{left_out:,} more{', with less waste or without any,' if clean else ''} are not shown" if left_out else ""
     rows = [_package(row, several=several) for row in listed]
     return Table("packages", "Packages", tuple(columns), rows, note)
 
