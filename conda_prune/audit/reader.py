@@ -16,8 +16,6 @@ import hashlib
 import os
 import pickle
 import random
-import signal
-import sys
 import tempfile
 import threading
 import time
@@ -30,6 +28,7 @@ from ..errors import LimitExceeded, PruneError
 from ..judgement.contents import METADATA
 from ..model import Format
 from . import memory
+from .child import READY, TOO_MUCH_MEMORY, Emit, serve
 from .failure import Failure, Remedy, failure_of
 from .feedstock import ABOUT, LONGEST, feedstock_of
 from .item import Item
@@ -42,10 +41,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     from rattler.networking import Client
 
-TOO_MUCH_MEMORY = 77
-"""The exit code of a process that took more memory than it may."""
-READY, END = "ready", "end"
-"""The first message of the process, unless that is why it cannot read anything, and the last one to it."""
+END = "end"
+"""The last message to the process."""
 _MOST_PAUSES = 8
 _LONGEST_WAIT = 60.0
 """Seconds between two attempts at most."""
@@ -55,8 +52,6 @@ _SLOWEST = 50_000
 """Bytes a second that a download must reach."""
 _WATCH = 0.05
 _TEXTS = (*METADATA, ABOUT)
-
-Emit = Callable[[object], None]
 
 
 class _Retry(Exception):
@@ -257,13 +252,8 @@ def _watch_memory(most: int) -> None:
         time.sleep(_WATCH)
 
 
-async def _main(tasks: BinaryIO, results: BinaryIO) -> None:
+async def _main(tasks: BinaryIO, emit: Emit) -> None:
     settings: Settings = pickle.load(tasks)
-
-    def emit(thing: object) -> None:
-        pickle.dump(thing, results)
-        results.flush()
-
     try:
         reader = Reader(settings, emit)
     except Exception as error:  # The user's configuration of rattler is wrong, for example.
@@ -278,28 +268,9 @@ async def _main(tasks: BinaryIO, results: BinaryIO) -> None:
     await reader.serve(queue)
 
 
-def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Return standard input and output, and take them away from everything else in this process."""
-    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.close(nothing)
-    return tasks, results
+def _work(tasks: BinaryIO, emit: Emit) -> None:
+    asyncio.run(_main(tasks, emit))
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = 1
-    try:
-        asyncio.run(_main(*_take_over_streams()))
-        code = 0
-    except BrokenPipeError:
-        pass
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+    serve(_work)
