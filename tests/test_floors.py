@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "__init__": ("operations", *SHARED),
     "cli": (
         "cli", "audit", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement",
-        "interruption", "isolation", "suggestions", "system", "__init__", *SHARED,
+        "interruption", "isolation", "quantities", "suggestions", "system", "__init__", *SHARED,
     ),
     "__main__": ("cli",),
     "integrations": ("cli", "interruption", "isolation"),
@@ -58,6 +58,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
     "distributed": ("audit/cluster.py",),
+    "pyarrow": ("report/audit/parquet.py",),
     "click": ("cli/",),
     "rich": ("report/progress.py",),
     "yaml": ("judgement/variant/evidence.py",),
