@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ..channel.caches import cache_of
 from ..errors import CannotWrite, PruneError
 from ..rewrite.target import check_writable, resolved
+from ..system import name_key
 
 
 def result_path(path: str, output_dir: str | None) -> str:
@@ -43,7 +44,7 @@ def check_target(target: str, *, in_place: bool, backup: str | None, obstacles: 
 def _is_same_entry(one: str, other: str) -> bool:
     """Return whether two paths are the same entry of the same directory, even if links lead to the directory."""
     directories = [os.path.realpath(os.path.dirname(path)) for path in (one, other)]
-    names = [os.path.normcase(os.path.basename(path)) for path in (one, other)]
+    names = [name_key(os.path.basename(path)) for path in (one, other)]
     if names[0] != names[1] or not all(map(os.path.isdir, directories)):
         return False
     return os.path.samefile(*directories)

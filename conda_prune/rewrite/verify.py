@@ -125,7 +125,7 @@ def _verify(path: str, name: str, expected: ExpectedPackage, progress: Callable[
         with system.open_regular(path, buffering=0) as file:
             if expected.format is Format.CONDA:
                 _check_container(file)
-            for component, pieces in streams(file, expected.format, entries):
+            for component, pieces in streams(file, path, expected.format, entries):
                 components.add(component)
                 tar = _Tar(pieces)
                 with closing(ahead(tar.counted(), _DEPTH)) as blocks:
@@ -183,12 +183,14 @@ class _Tar:
 Streams: TypeAlias = "Iterator[tuple[str, Iterator[bytes]]]"
 
 
-def _libarchive_streams(file: BinaryIO, format_: Format, entries: list[str]) -> Streams:
+def _libarchive_streams(file: BinaryIO, path: str, format_: Format, entries: list[str]) -> Streams:
     import libarchive
 
-    # Read from the descriptor, because the name may lead to another file by now. On Windows, that is not possible:
-    # libarchive may use another C runtime than Python, with descriptors of its own.
-    opened, what = (libarchive.file_reader, file.name) if os.name == "nt" else (libarchive.fd_reader, file.fileno())
+    # Read from the descriptor, because the name may lead to another file by now. Windows does not let a file be
+    # replaced while it is open, and there, a descriptor belongs to one C runtime and libarchive may use another one.
+    opened, what = (
+        (libarchive.fd_reader, file.fileno()) if system.SHARES_DESCRIPTORS else (libarchive.file_reader, path)
+    )
     if format_ is Format.TAR_BZ2:
         with opened(what, "raw", "bzip2", block_size=_BLOCK) as archive:
             yield "tar", _raw(archive)
@@ -300,7 +302,7 @@ class _Blocks:
             pass
 
 
-def _stdlib_streams(file: BinaryIO, format_: Format, entries: list[str]) -> Streams:
+def _stdlib_streams(file: BinaryIO, path: str, format_: Format, entries: list[str]) -> Streams:
     import bz2
     import zipfile
 

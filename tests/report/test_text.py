@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pty
 import re
 import select
 import shlex
@@ -244,6 +243,7 @@ def test_a_closed_pipe_is_a_failure_without_a_traceback() -> None:
 
 def on_terminal(script: str, **environment: str) -> bytes:
     """Return what a script writes to standard error if that is a terminal."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudoterminals with a file descriptor")
     parent, child = pty.openpty()
     clean = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
     process = subprocess.Popen(

@@ -21,6 +21,7 @@ from conda_prune import check, fix, system
 from conda_prune.archive.container import identity_of
 from conda_prune.errors import CannotWrite, Changed
 from conda_prune.model import Identity
+from conda_prune.operations.retry import memory_limit
 from conda_prune.rewrite import directory
 from conda_prune.rewrite.staging import Staging, remove_leftover, temporary_of
 
@@ -607,7 +608,7 @@ def test_staging_works_on_systems_with_fewer_calls(
         monkeypatch.delattr(os, name, raising=False)
     replace(target)
     assert (names(target), target.read_bytes()) == ([target.name], NEW)
-    assert system.memory_limit() is None
+    assert memory_limit() is None
     assert system.cores() >= 1
 
 
