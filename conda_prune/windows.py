@@ -10,7 +10,9 @@ does not sync directories: NTFS keeps a log of changed names ("NTFS overview"), 
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Callable
@@ -37,6 +39,9 @@ _LONGEST_PATH = 247
 """
 _VERBATIM = "\\\\?\\"
 """A path with this prefix may have 32,767 characters ("Naming Files, Paths, and Namespaces")."""
+
+_PLAIN_WORD = re.compile(r"[\w@+=:,./\\~-]+")
+"""A word that neither cmd.exe nor PowerShell reads in any other way."""
 
 Result = TypeVar("Result")
 
@@ -65,6 +70,23 @@ def retry_while_in_use(work: Callable[[], Result]) -> Result:
                 text = "another program has it open"
                 raise PermissionError(error.errno, text, error.filename) from error
         time.sleep(_POLL)
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Return whether an error of a write to a pipe means that its reader has closed it.
+
+    Windows then has the error ERROR_NO_DATA ("System Error Codes (0-499)"), for which the C runtime has no number of
+    its own. It reports EINVAL. The standard library's `subprocess` has the same condition.
+    """
+    return os.name == "nt" and error.errno == errno.EINVAL
+
+
+def quoted(word: str) -> str:
+    """Return a word as it can be typed in cmd.exe and in PowerShell, where a backslash is an ordinary character.
+
+    Single quotes have no meaning in cmd.exe ("cmd": double quotes). File names cannot contain double quotes.
+    """
+    return word if _PLAIN_WORD.fullmatch(word) else f'"{word}"'
 
 
 def remove(path: str) -> None:

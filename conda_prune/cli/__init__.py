@@ -189,7 +189,9 @@ def _check_output(code: int) -> int:
     failure = streams.failure_of(sys.stdout)
     if failure is None:
         return code
-    if isinstance(failure, BrokenPipeError):
+    from .. import windows
+
+    if isinstance(failure, BrokenPipeError) or windows.is_closed_pipe(failure):
         return ExitCode.PIPE_CLOSED if code in (ExitCode.OK, ExitCode.FINDINGS) else code
     reason = "it is closed" if failure.errno == errno.EBADF else failure.strerror
     click.echo(f"error: results cannot be written to standard output: {reason}", err=True)

@@ -117,7 +117,7 @@ def _find_table(path: str, start: str) -> dict[str, Any] | None:
             return None
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path} cannot be read: {reason}", "correct it, or ignore it with --no-config") from error
-    if table is not None and (strangers := owners - _trusted_users(start)):
+    if table is not None and owners and (strangers := owners - _trusted_users(start)):
         raise UsageError(
             f"{path} has [tool.{TABLE}] but belongs to another user ({_user_name(min(strangers))})",
             f"use it with --config {path}, or ignore it with --no-config",
