@@ -47,6 +47,7 @@ from ..laws.test_readers import (
     by_rattler,
     link_of,
 )
+from ..wine import IS_WINE
 
 SITE = "lib/python3.11/site-packages"
 OWN = modules(SITE, "m/a", tags=("cpython-311",))
@@ -118,6 +119,8 @@ def keepers(package: Path, names: list[str]) -> list[str]:
 
 def read_by_all_clients(package: Path, directory: Path) -> dict[str, str]:
     """Return the hashes of all files. Assert that all clients read the same."""
+    if IS_WINE and max(len(str(directory / "by_conda_package_handling" / name)) for name in members(package)) > 259:
+        pytest.skip("GetFinalPathNameByHandle of Wine takes no path longer than MAX_PATH, which rattler calls")
     trees = []
     for reader in (by_rattler, by_conda_package_handling, by_conda_package_streaming, by_libarchive):
         (directory / reader.__name__).mkdir(parents=True)

@@ -27,6 +27,7 @@ from ..corpus.hostile import (
     Odd,
 )
 from ..corpus.tars import read_components, read_tar_members
+from ..systems import skip_impossible_names
 from .test_readers import name_of
 
 hostiles = pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.id)
@@ -164,6 +165,7 @@ def test_fixed_odd_packages_are_the_same_for_every_client(odd: Odd, tmp_path: Pa
     members = {name: raw for group in read_tar_members(package).values() for name, raw in group}
     original = read_by_libarchive(package)
     result = fix(package, in_place=True)
+    skip_impossible_names(members)
     assert result.status == "fixed"
     assert {finding.path for finding in result.findings if finding.action.value == "drop"} == odd.drops
     kept = {name: data for name, data in original.items() if name not in odd.drops}
