@@ -97,6 +97,8 @@ def read_configuration(path: str) -> Configuration:
     """
     try:
         table, _ = _read_table(path)
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if table is None:
@@ -108,6 +110,8 @@ def _find_table(path: str, start: str) -> dict[str, Any] | None:
     """Return the table in a file, or None if there is no such file or no table in it."""
     try:
         table, owners = _read_table(path)
+    except UsageError:
+        raise
     except (FileNotFoundError, NotADirectoryError, NotRegular):
         return None
     except (OSError, ValueError) as error:

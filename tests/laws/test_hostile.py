@@ -166,6 +166,8 @@ def test_fixed_odd_packages_are_the_same_for_every_client(odd: Odd, tmp_path: Pa
     original = read_by_libarchive(package)
     result = fix(package, in_place=True)
     skip_impossible_names(members)
+    if os.name == "nt" and any(content.startswith(b"-> ") for content in original.values()):
+        pytest.skip("Windows needs a privilege to make symbolic links")
     assert result.status == "fixed"
     assert {finding.path for finding in result.findings if finding.action.value == "drop"} == odd.drops
     kept = {name: data for name, data in original.items() if name not in odd.drops}
