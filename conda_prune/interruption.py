@@ -92,6 +92,33 @@ def _end_at_signals(reader: int) -> None:
                 end(128 + number)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Defer signals that end the program until the `with` block is done, because it must not be left half done.
+
+    Python only interrupts the main thread, so nothing is done in other threads.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    previous = {}
+    try:
+        with critical:
+            try:
+                for number in SIGNALS:
+                    if callable(handler := signal.getsignal(number)):
+                        previous[number] = handler
+                        signal.signal(number, lambda number, frame: arrived.append(number))
+                yield
+            finally:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
+    finally:
+        for number in arrived[:1]:
+            previous[number](number, None)
+
+
 def register(undo: Callable[[], None]) -> None:
     """Call `undo` if the process ends at once. The thread that registered it may still be running then.
 

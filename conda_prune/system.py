@@ -1,8 +1,8 @@
 """All differences between operating systems in reading, locking, syncing and replacing files are handled here.
 
 The rest of the code calls these functions for their effect. Windows has no positioned reads, cannot replace or delete a
-file that is open, and has no directory syncs and no owners. macOS needs a command of its own to flush a file to the
-disk. Tests replace these functions to run the behavior of one system on another.
+file that is open, and has no directory syncs (see `windows`). macOS needs a command of its own to flush a file to the
+disk, and ignores case and normalization in names. Tests replace these to run the behavior of one system on another.
 """
 
 from __future__ import annotations
@@ -10,26 +10,28 @@ from __future__ import annotations
 import errno
 import os
 import re
-import signal
 import stat
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
 
 from . import interruption
 
 REPLACES_OPEN_FILES = os.name != "nt"
-"""Whether a file can be renamed, replaced and deleted while it is open."""
+"""Whether a file can be renamed, replaced and deleted while it is open ("CreateFileW function": sharing modes)."""
+SHARES_DESCRIPTORS = os.name != "nt"
+"""Whether C libraries have Python's descriptors ("Potential errors passing CRT objects across DLL boundaries")."""
+DIRECTORIES_HAVE_MODES = os.name != "nt"
+"""Whether the mode of a directory says who may change its names. Windows has a read-only attribute, but ignores it for
+directories ("File Attribute Constants"), and Explorer sets it for those with an icon."""
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 SAFE_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 """Flags for opening a file in a directory that others may write to: do not follow links, do not inherit to children."""
 _POLL = 0.05
 """Seconds between two attempts to use a file that another process has open, if there is no call that waits."""
-_SHARING_VIOLATION = 32
-"""Windows' error number for a file that another process has open."""
 _LEASE_BREAK = 45.0
 """Seconds after which Linux revokes a lease that its holder does not give up (/proc/sys/fs/lease-break-time)."""
 _TYPES = {
@@ -43,6 +45,9 @@ _TYPES = {
 }
 _DESCRIPTOR = re.compile(r"/dev/(?:stdin|fd/\d+)|/proc/(?:self|\d+)/fd/\d+")
 _seeking = threading.Lock()
+uninterrupted = interruption.uninterrupted
+
+Returned = TypeVar("Returned")
 
 
 def cores() -> int:
@@ -88,6 +93,7 @@ def open_regular(path: str, *, buffering: int = -1, dir_fd: int | None = None, f
     flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     if not follow_links:
         flags |= getattr(os, "O_NOFOLLOW", 0)
+    path = long_path(path)
     _check_regular(os.stat(path, dir_fd=dir_fd, follow_symlinks=follow_links), path)
     deadline = time.monotonic() + _LEASE_BREAK
     while True:
@@ -130,6 +136,47 @@ def open_named(path: str) -> BinaryIO:
     return open_regular(path)
 
 
+def remove(path: str, dir_fd: int | None = None) -> None:
+    """Delete an entry that is not a directory. On Windows, also if it is read-only, or open for a moment."""
+    if REPLACES_OPEN_FILES:
+        os.unlink(path, dir_fd=dir_fd)
+    else:
+        from . import windows
+
+        windows.remove(path)
+
+
+def replacing(work: Callable[[], Returned]) -> Returned:
+    """Call `work`, which renames or replaces a file. On Windows, try again while someone has the file open."""
+    if REPLACES_OPEN_FILES:
+        return work()
+    from . import windows
+
+    return windows.retry_while_in_use(work)
+
+
+def long_path(path: str) -> str:
+    """Return a path in the form that system calls take if it is long. Only Windows has another form."""
+    if os.name != "nt":
+        return path
+    from . import windows
+
+    return windows.extended(path)
+
+
+def name_key(path: str) -> str:
+    """Return a text that is the same for all spellings of a path that lead to the same file.
+
+    File systems on Windows ignore case, and some call names by another case than they were made with. Those of macOS
+    usually ignore case and Unicode normalization, and HFS+ returns names in NFD.
+    """
+    if sys.platform == "darwin":
+        import unicodedata
+
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    return os.path.normcase(path)
+
+
 class Occupied(Exception):
     """Another run may be using the file, and this file system has no locks to find out."""
 
@@ -161,19 +208,10 @@ def remove_abandoned(path: str, dir_fd: int | None = None, *, wait: bool = True)
     system has no locks, OSError if the file cannot be removed.
     """
     if not REPLACES_OPEN_FILES:
-        while True:
-            try:
-                os.unlink(path, dir_fd=dir_fd)
-            except FileNotFoundError:
-                return
-            except PermissionError as error:
-                if not wait:
-                    return
-                if getattr(error, "winerror", _SHARING_VIOLATION) != _SHARING_VIOLATION:
-                    raise
-                time.sleep(_POLL)
-            else:
-                return
+        from . import windows
+
+        windows.remove_abandoned(path, wait=wait)
+        return
     try:
         descriptor = os.open(path, os.O_RDWR | SAFE_FLAGS, dir_fd=dir_fd)
     except FileNotFoundError:
@@ -238,7 +276,7 @@ def discard(file: BinaryIO, path: str, dir_fd: int | None = None) -> None:
         close_quietly(file)
     if not REPLACES_OPEN_FILES:
         try:
-            os.unlink(path, dir_fd=dir_fd)
+            remove(path)
         except FileNotFoundError:
             pass
 
@@ -264,7 +302,7 @@ def sync_file(descriptor: int) -> None:
 
 
 def sync_directory(directory: str, dir_fd: int | None = None) -> None:
-    """Flush changes of a directory's names to the disk. Windows does so by itself.
+    """Flush changes of a directory's names to the disk. Windows has no call for that; NTFS keeps a log of them.
 
     A relative path starts at the directory `dir_fd`.
     """
@@ -280,33 +318,6 @@ def sync_directory(directory: str, dir_fd: int | None = None) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Defer signals that end the program until the `with` block is done, because it must not be left half done.
-
-    Python only interrupts the main thread, so nothing is done in other threads.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    arrived: list[int] = []
-    previous = {}
-    try:
-        with interruption.critical:
-            try:
-                for number in interruption.SIGNALS:
-                    if callable(handler := signal.getsignal(number)):
-                        previous[number] = handler
-                        signal.signal(number, lambda number, frame: arrived.append(number))
-                yield
-            finally:
-                for number, handler in previous.items():
-                    signal.signal(number, handler)
-    finally:
-        for number in arrived[:1]:
-            previous[number](number, None)
-
-
 def check_open_files(count: int) -> None:
     """Raise OSError (EMFILE, ENFILE) unless this process may open `count` more files."""
     opened: list[int] = []
@@ -316,16 +327,6 @@ def check_open_files(count: int) -> None:
     finally:
         for descriptor in opened:
             os.close(descriptor)
-
-
-def memory_limit() -> int | None:
-    """Return how many bytes of address space this process may use, or None if there is no limit."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def exchange(one: str, other: str) -> bool:

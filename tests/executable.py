@@ -9,6 +9,9 @@ import sys
 
 EXECUTABLE = shutil.which("conda-prune", path=os.path.dirname(sys.executable)) or "conda-prune"
 
+_ENCODING = {"PYTHONIOENCODING": "utf-8"} if os.name == "nt" else {}
+"""Otherwise, a pipe gets the characters of the system's code page on Windows."""
+
 
 def run(*arguments: object, check: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run conda-prune with additional environment variables, in 120 columns, and return what it printed."""
@@ -19,5 +22,5 @@ def run(*arguments: object, check: bool = False, **environment: str) -> subproce
         encoding="utf-8",
         check=check,
         timeout=120,
-        env={**os.environ, "COLUMNS": "120", **environment},
+        env={**os.environ, "COLUMNS": "120", **_ENCODING, **environment},
     )

@@ -18,7 +18,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "errors": (),
     "limits": (),
     "model": ("limits",),
-    "system": ("errors", "interruption"),
+    "system": ("errors", "interruption", "windows"),
+    "windows": (),
     "interruption": (),
     "isolation": (),
     "suggestions": (),
@@ -32,14 +33,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "operations": (
         "operations", "channel", "rewrite", "archive", "compression", "judgement", "suggestions", "system", *SHARED
     ),
-    "report": ("report", "operations", "judgement", "interruption", "quantities", "suggestions", *SHARED),
+    "report": ("report", "operations", "judgement", "interruption", "quantities", "suggestions", "windows", *SHARED),
     "audit": (
         "audit", "report", "operations", "judgement", "quantities", "isolation", "system", "__init__", *SHARED
     ),
     "__init__": ("operations", *SHARED),
     "cli": (
         "cli", "audit", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement",
-        "interruption", "isolation", "quantities", "suggestions", "system", "__init__", *SHARED,
+        "interruption", "isolation", "quantities", "suggestions", "system", "windows", "__init__", *SHARED,
     ),
     "__main__": ("cli",),
     "integrations": ("cli", "interruption", "isolation"),
@@ -54,7 +55,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "rewrite/verify.py",
         "channel/compressed.py",
     ),
-    "libarchive": ("rewrite/verify.py",),
+    "libarchive": ("rewrite/verify.py", "rewrite/libarchive.py"),
     "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
     "distributed": ("audit/cluster.py",),

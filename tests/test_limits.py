@@ -33,6 +33,7 @@ from conda_prune import (
 from conda_prune.errors import BadMetadata, LimitExceeded
 from conda_prune.judgement.contents import content_wanted
 
+from .clock import cpu_time
 from .corpus.bombs import (
     BOMBS,
     RECIPE,
@@ -69,9 +70,14 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's ways t
 
 
 def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.CompletedProcess[str], int]:
-    """Run the command line; return its result, and its peak memory in bytes."""
+    """Run the command line; return its result, and its peak memory in bytes, which is 0 on Windows."""
     code = (
-        "import resource, subprocess, sys\n"
+        "import subprocess, sys\n"
+        "if sys.platform == 'win32':\n"
+        "    done = subprocess.run([sys.executable, '-m', 'conda_prune', *sys.argv[2:]])\n"
+        "    print(0, file=sys.stderr)\n"
+        "    sys.exit(done.returncode)\n"
+        "import resource\n"
         "limit = int(sys.argv[1])\n"
         "if limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "done = subprocess.run([sys.executable, '-m', 'conda_prune', *sys.argv[2:]])\n"
@@ -475,12 +481,12 @@ def test_a_long_name_is_refused_in_linear_time(
         odd = member("a" + piece * (length // len(piece)) + "z")
         package = from_tar(lambda members: tar_of([*members, odd]), format_)(tmp_path)
         before = package.read_bytes()
-        started = time.process_time()
+        started = cpu_time()
         for work in (partial(check, deep=True), partial(fix, in_place=True)):
             with pytest.raises(LimitExceeded, match="no system unpacks more than 4095") as caught:
                 work(package)
             assert len(str(caught.value)) < 300
-        took = time.process_time() - started
+        took = cpu_time() - started
         assert (package.read_bytes(), os.listdir(tmp_path)) == (before, [package.name])
         return took
 
@@ -617,9 +623,9 @@ def test_long_a_million_files(tmp_path: Path) -> None:
 def test_work_is_linear_in_the_number_of_files(tmp_path: Path, count: int) -> None:
     def seconds(number: int) -> float:
         package = large(tmp_path / f"{BASE.stem}.conda", number)
-        started = time.process_time()
+        started = cpu_time()
         assert fix(package, in_place=True).status == "fixed"
-        return time.process_time() - started
+        return cpu_time() - started
 
     seconds(100)
     few, many = (min(seconds(number) for _ in range(3)) for number in (count, 4 * count))

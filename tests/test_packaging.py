@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import venv
 import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
@@ -57,6 +58,8 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh virtual environment with the wheel, which can also import the libraries of this environment."""
+    if os.name == "nt" and not (Path(venv.__file__).parent / "scripts" / "nt").exists():
+        pytest.skip("this Python was installed without what makes virtual environments")
     directory = tmp_path_factory.mktemp("environment") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
     python = executable(directory, "python")

@@ -57,8 +57,11 @@ ODD_FILES = [
 
 def test_a_regular_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
-    (tmp_path / "link").symlink_to("file")
-    for name in ("file", "link"):
+    names = ["file"]
+    if os.name != "nt":  # Windows needs a privilege to make links.
+        (tmp_path / "link").symlink_to("file")
+        names.append("link")
+    for name in names:
         for open_ in (open_regular, open_named):
             with open_(str(tmp_path / name)) as file:
                 assert file.read() == b"content"

@@ -27,7 +27,8 @@ def test_files_are_swapped_or_left_alone(tmp_path: Path) -> None:
 
 
 def test_waiting_for_another_run_is_announced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    target = tmp_path / "a\x1b[31m.conda"
+    name, shown = ("a.conda", "a.conda") if os.name == "nt" else ("a\x1b[31m.conda", r"a\x1b[31m.conda")
+    target = tmp_path / name
     script = "import sys, time; from conda_prune.rewrite.staging import Staging\n"
     script += "with Staging(sys.argv[1], sys.argv[1]): print(flush=True); time.sleep(1.7)"
     holder = subprocess.Popen([sys.executable, "-c", script, target], stdout=subprocess.PIPE)
@@ -39,10 +40,12 @@ def test_waiting_for_another_run_is_announced(tmp_path: Path, capfd: pytest.Capt
     holder.wait()
     message = capfd.readouterr().err
     assert message.startswith("waiting for ")
-    assert message.endswith(f"which is working on {tmp_path}/a\\x1b[31m.conda\n")
+    assert message.endswith(f"which is working on {tmp_path}{os.sep}{shown}\n")
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="only Linux says who holds a lock")
+@pytest.mark.skipif(
+    sys.platform != "linux" or not os.path.exists("/proc/locks"), reason="only Linux says who holds a lock"
+)
 def test_the_holder_of_a_lock_is_known(tmp_path: Path) -> None:
     import fcntl
 

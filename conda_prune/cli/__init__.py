@@ -175,8 +175,12 @@ def main(program: str | None = None) -> NoReturn:
 
 def _program() -> str | None:
     """Return what messages call the program; None for the name of its executable."""
+    name = os.path.basename(sys.argv[0])
     # `pixi prune` runs pixi-prune.
-    return "pixi prune" if os.path.basename(sys.argv[0]) in ("pixi-prune", "pixi-prune.exe") else None
+    if name in ("pixi-prune", "pixi-prune.exe"):
+        return "pixi prune"
+    # Some launchers on Windows leave the extension, which would also change the variable for completion.
+    return name.removesuffix(".exe") if name.endswith(".exe") else None
 
 
 def _check_output(code: int) -> int:
@@ -189,7 +193,9 @@ def _check_output(code: int) -> int:
     failure = streams.failure_of(sys.stdout)
     if failure is None:
         return code
-    if isinstance(failure, BrokenPipeError):
+    from .. import windows
+
+    if isinstance(failure, BrokenPipeError) or windows.is_closed_pipe(failure):
         return ExitCode.PIPE_CLOSED if code in (ExitCode.OK, ExitCode.FINDINGS) else code
     reason = "it is closed" if failure.errno == errno.EBADF else failure.strerror
     click.echo(f"error: results cannot be written to standard output: {reason}", err=True)
@@ -203,7 +209,8 @@ def run(program: str | None = None) -> int:
     """
     interruption.raise_at_signals()
     try:
-        code = cli(prog_name=program, standalone_mode=False) or ExitCode.OK
+        # On Windows, click would expand globs in all arguments, also in `--keep` patterns. We expand those in PATHS.
+        code = cli(prog_name=program, standalone_mode=False, windows_expand_args=False) or ExitCode.OK
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
     except click.exceptions.Abort:

@@ -97,6 +97,8 @@ def read_configuration(path: str) -> Configuration:
     """
     try:
         table, _ = _read_table(path)
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if table is None:
@@ -108,6 +110,8 @@ def _find_table(path: str, start: str) -> dict[str, Any] | None:
     """Return the table in a file, or None if there is no such file or no table in it."""
     try:
         table, owners = _read_table(path)
+    except UsageError:
+        raise
     except (FileNotFoundError, NotADirectoryError, NotRegular):
         return None
     except (OSError, ValueError) as error:
@@ -117,7 +121,7 @@ def _find_table(path: str, start: str) -> dict[str, Any] | None:
             return None
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{path} cannot be read: {reason}", "correct it, or ignore it with --no-config") from error
-    if table is not None and (strangers := owners - _trusted_users(start)):
+    if table is not None and owners and (strangers := owners - _trusted_users(start)):
         raise UsageError(
             f"{path} has [tool.{TABLE}] but belongs to another user ({_user_name(min(strangers))})",
             f"use it with --config {path}, or ignore it with --no-config",

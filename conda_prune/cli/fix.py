@@ -118,10 +118,11 @@ def _level(text: str) -> int | None:
 
 
 def _check_collisions(packages: Sequence[FoundPackage]) -> None:
+    from ..system import name_key
+
     seen: dict[str, str] = {}
     for package in packages:
-        if package.below in seen:
-            raise click.UsageError(
-                f"{seen[package.below]} and {package.path} would both become {package.below} in -o DIR"
-            )
-        seen[package.below] = package.path
+        key = name_key(package.below)
+        if key in seen:
+            raise click.UsageError(f"{seen[key]} and {package.path} would both become {package.below} in -o DIR")
+        seen[key] = package.path

@@ -185,6 +185,6 @@ def _fix_arguments(flags: dict[str, Any]) -> str:
             words += [word for value in values for word in (f"--{flag.replace('_', '-')}", value)]
     if not words:
         return ""
-    import shlex
+    from ..report.text import quoted
 
-    return shlex.join(words)
+    return " ".join(map(quoted, words))

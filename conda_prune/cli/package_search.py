@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from typing import NamedTuple
 
 from ..model import Format
+from ..system import long_path, name_key
 
 _TEMPORARY_PREFIX = ".conda-prune-"
 _ENDINGS = tuple(format_.value for format_ in Format)
@@ -105,7 +106,8 @@ class _Search:
         if "**" in parts:
             # glob.glob follows links that lead back up. With two of them in a directory, that takes 2**40 steps.
             fixed = next(number for number, part in enumerate(parts) if is_glob(part))
-            directory = "/".join(parts[:fixed]) or ("/" if pattern.startswith("/") else ".")
+            # With a separator at the end, since `C:` is not the root of a drive, but its current directory.
+            directory = "".join(f"{part}{os.sep}" for part in parts[:fixed]) or "."
             wanted = _Glob([part for part in parts[fixed:] if part])
             matched = os.path.isdir(directory) and self._walk(directory, wanted)
         else:
@@ -135,7 +137,7 @@ class _Search:
                 continue
             visited.add(identity)
             try:
-                with os.scandir(directory) as entries:
+                with os.scandir(long_path(directory)) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)
             except OSError:
                 self._add_file(directory, below or os.path.basename(directory), searched=True)
@@ -165,7 +167,7 @@ class _Search:
 
     def _add_file(self, path: str, below: str, *, searched: bool) -> None:
         directory, name = os.path.split(path)
-        key = self._real_path(directory), name
+        key = self._real_path(directory), name_key(name)
         if key not in self._files:
             self._files.add(key)
             self.packages.append(FoundPackage(path, os.path.normpath(below), searched))

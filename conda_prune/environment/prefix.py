@@ -24,7 +24,7 @@ from ..judgement.rules import RULES
 from ..judgement.variant.detect import detect_variant
 from ..model import File, FileKind, Result
 from ..rewrite.directory import Directory
-from ..system import open_regular
+from ..system import long_path, name_key, open_regular
 from .installed import result_of
 from .prune import FileIdentity, prune, recover
 from .records import (
@@ -189,12 +189,12 @@ def _metadata(build: Build, records: Sequence[Record], options: Options) -> _Met
 def _files(prefix: str, owned: Collection[str], seen: dict[str, FileIdentity]) -> Iterator[File]:
     """Yield the files that no package owns, with the content that judgement needs; put their identities into `seen`."""
     for path, status in _walk(prefix):
-        if os.path.normcase(path) in owned:
+        if name_key(path) in owned:
             continue
         seen[path] = FileIdentity.of(status)
         full = os.path.join(prefix, path)
         if stat.S_ISLNK(status.st_mode):
-            yield File(path, FileKind.SYMLINK, link=os.readlink(full).replace(os.sep, "/"))
+            yield File(path, FileKind.SYMLINK, link=os.readlink(long_path(full)).replace(os.sep, "/"))
         elif stat.S_ISREG(status.st_mode):
             content = _head(full, content_wanted(path))
             yield File(path, FileKind.FILE, status.st_size, mtime=int(status.st_mtime), content=content)
@@ -208,7 +208,7 @@ def _walk(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     while pending:
         below = pending.pop()
         try:
-            with os.scandir(os.path.join(prefix, below) if below else prefix) as entries:
+            with os.scandir(long_path(os.path.join(prefix, below) if below else prefix)) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             raise PruneError(f"the directory {below or prefix} cannot be read: {error.strerror}") from error
@@ -224,7 +224,7 @@ def _walk(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                 directories.append(path)
             else:
                 # Not entry.stat(), whose device and inode are 0 on Windows.
-                yield path, os.lstat(os.path.join(prefix, path))
+                yield path, os.lstat(long_path(os.path.join(prefix, path)))
         pending += reversed(directories)
 
 

@@ -269,7 +269,7 @@ def _finish(root: Directory, meta: Directory, owned: Collection[str]) -> None:
         with meta.enter(_DONE) as done:
             dropped = _files(done, _DROPPED)
         for path in _directories(dropped):
-            if os.path.normcase(path) not in owned:
+            if system.name_key(path) not in owned:
                 try:
                     with _parent(root, path) as directory:
                         _remove_if_empty(directory, os.path.basename(path))

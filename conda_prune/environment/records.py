@@ -21,7 +21,7 @@ from ..model import (
     Identity,
     Package,
 )
-from ..system import open_regular
+from ..system import name_key, open_regular
 
 CONDA_META = "conda-meta"
 _MADE_BY_INSTALLER = frozenset(
@@ -110,7 +110,7 @@ def read_record(path: str) -> Record:
     else:
         packed = _packed(entries)
     owned = {*listed, *(str(entry["_path"]) for entry in entries or ())}
-    return Record(path, value, tuple(packed), frozenset(map(os.path.normcase, owned)), entries is not None)
+    return Record(path, value, tuple(packed), frozenset(map(name_key, owned)), entries is not None)
 
 
 _REINSTALL = "install the package again"

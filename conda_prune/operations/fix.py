@@ -24,6 +24,7 @@ from ..model import (
     Limits,
     Result,
 )
+from ..rewrite.libarchive import INSTALL_HINT, has_libarchive
 from ..rewrite.rewriter import (
     CompressionRequest,
     RewriteJob,
@@ -32,7 +33,6 @@ from ..rewrite.rewriter import (
 )
 from ..rewrite.staging import Staging, remove_leftover
 from ..rewrite.target import check_suffix
-from ..rewrite.verify import INSTALL_HINT, has_libarchive
 from ..system import cores
 from .planning import JudgedPackage, plan_from_metadata, read_and_plan, result_of
 from .progress import NULL_PROGRESS, Progress

@@ -26,8 +26,6 @@ def retry_if_changed(work: Callable[[], Result]) -> Result:
             return work()
     except Exception as error:
         if lacks_memory(error):
-            from ..system import memory_limit
-
             limit = memory_limit()
             evidence = f": {limit >> 20} MiB are allowed (ulimit -v)" if limit else ""
             raise OutOfMemory(
@@ -36,3 +34,13 @@ def retry_if_changed(work: Callable[[], Result]) -> Result:
         if lacks_files(error):
             raise OutOfFiles("there are too many open files") from error
         raise
+
+
+def memory_limit() -> int | None:
+    """Return how many bytes of address space this process may use, or None if there is no limit."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit

@@ -8,6 +8,7 @@ from ..channel.caches import cache_of
 from ..channel.published import IndexSurvey, attested_warning
 from ..errors import CannotWrite
 from ..rewrite.target import check_writable, resolved
+from ..system import name_key
 
 
 def result_path(path: str, output_dir: str | None) -> str:
@@ -51,7 +52,7 @@ def _real_directories(target: str) -> list[str]:
 def _is_same_entry(one: str, other: str) -> bool:
     """Return whether two paths are the same entry of the same directory, even if links lead to the directory."""
     directories = [os.path.realpath(os.path.dirname(path)) for path in (one, other)]
-    names = [os.path.normcase(os.path.basename(path)) for path in (one, other)]
+    names = [name_key(os.path.basename(path)) for path in (one, other)]
     if names[0] != names[1] or not all(map(os.path.isdir, directories)):
         return False
     return os.path.samefile(*directories)

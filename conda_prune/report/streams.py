@@ -55,8 +55,8 @@ class _TolerantFile(io.RawIOBase):
 def standard_stream(stream: TextIO | None, descriptor: int) -> TextIO:
     """Return standard output or standard error as a stream that tolerates failures, even if Python found it closed.
 
-    Characters that its encoding lacks are written as escapes. A stream that was replaced by another kind of object is
-    returned unchanged.
+    Characters that its encoding lacks are written as escapes. Lines end in \\n on all systems, so output has the same
+    bytes on all of them. A stream that was replaced by another kind of object is returned unchanged.
     """
     if stream is None:
         return _text(io.FileIO(descriptor, "w", closefd=False), "utf-8", line_buffering=True)
@@ -73,12 +73,12 @@ def open_tolerant(path: str) -> TextIO:
     The file is not emptied: truncate it once it is certain that it is the right file.
     """
     raw = io.FileIO(path, "w", opener=lambda path, flags: os.open(path, flags & ~os.O_TRUNC, 0o666))
-    return _text(raw, "utf-8", newline="\n", line_buffering=True)
+    return _text(raw, "utf-8", line_buffering=True)
 
 
-def _text(raw: Any, encoding: str, *, line_buffering: bool, newline: str | None = None) -> TextIO:
+def _text(raw: Any, encoding: str, *, line_buffering: bool) -> TextIO:
     buffer = io.BufferedWriter(_TolerantFile(raw))
-    return io.TextIOWrapper(buffer, encoding, "backslashreplace", newline, line_buffering)
+    return io.TextIOWrapper(buffer, encoding, "backslashreplace", "\n", line_buffering)
 
 
 def failure_of(stream: TextIO) -> OSError | None:

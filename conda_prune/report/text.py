@@ -229,11 +229,20 @@ def shell_quoted(path: str) -> str | None:
     """Return a path quoted for a shell, or None if it cannot be printed unescaped or looks like an option."""
     if escaped(path) != path or path.startswith("-"):
         return None
+    return quoted(path)
+
+
+def quoted(word: str) -> str:
+    """Return a word quoted for a shell of this system."""
+    if os.name == "nt":
+        from .. import windows
+
+        return windows.quoted(word)
     import re
 
-    if re.fullmatch(r"[\w@%+=:,./-]+", path, re.ASCII):
-        return path
-    return "'" + path.replace("'", "'\"'\"'") + "'"
+    if re.fullmatch(r"[\w@%+=:,./-]+", word, re.ASCII):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
 
 
 def longest_name(paths: Iterable[str]) -> int:

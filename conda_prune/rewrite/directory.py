@@ -49,7 +49,7 @@ class Directory:
         """Open a directory by its path, following links. Raises OSError if there is none."""
         if BY_DESCRIPTOR:
             return cls(path, os.open(path, _LOOK_UP))
-        if not stat.S_ISDIR(os.stat(path).st_mode):
+        if not stat.S_ISDIR(os.stat(system.long_path(path)).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return cls(path, None)
 
@@ -80,14 +80,14 @@ class Directory:
 
     def at(self, name: str) -> str:
         """Return the path to pass to a call with `dir_fd`: the name itself, or the whole path without a descriptor."""
-        return os.path.join(self.path, name) if self.descriptor is None else name
+        return system.long_path(os.path.join(self.path, name)) if self.descriptor is None else name
 
     def status(self, name: str = "") -> os.stat_result:
         """Return the status of an entry, or of the directory itself."""
         # Statuses from `os.scandir` would have neither device nor inode on Windows.
         if name:
             return os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
-        return os.stat(self.path) if self.descriptor is None else os.fstat(self.descriptor)
+        return os.stat(system.long_path(self.path)) if self.descriptor is None else os.fstat(self.descriptor)
 
     def exists(self, name: str) -> bool:
         """Return whether there is an entry with that name; a dangling link counts."""
@@ -100,7 +100,7 @@ class Directory:
     def names(self) -> list[str]:
         """Return the names of all entries, sorted."""
         if self.descriptor is None:
-            return sorted(os.listdir(self.path))
+            return sorted(os.listdir(system.long_path(self.path)))
         # Our own descriptor may be unable to list (O_PATH).
         opened = self.open_file(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -111,7 +111,7 @@ class Directory:
     def is_still_at_its_path(self) -> bool:
         """Return whether the path still leads to this directory."""
         try:
-            return os.path.samestat(os.stat(self.path), self.status())
+            return os.path.samestat(os.stat(system.long_path(self.path)), self.status())
         except OSError:
             return False
 
@@ -125,11 +125,12 @@ class Directory:
 
     def rename(self, old: str, new: str) -> None:
         """Rename an entry, replacing an existing entry with the new name."""
-        os.replace(self.at(old), self.at(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+        self.move(old, self, new)
 
     def move(self, name: str, other: Directory, new: str) -> None:
         """Move an entry to another directory, replacing an existing entry with that name."""
-        os.replace(self.at(name), other.at(new), src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor)
+        paths = self.at(name), other.at(new)
+        system.replacing(lambda: os.replace(*paths, src_dir_fd=self.descriptor, dst_dir_fd=other.descriptor))
 
     def link(self, old: str, new: str, other: Directory | None = None) -> None:
         """Make a hard link to an entry, here or in another directory; raise FileExistsError if the name is taken."""
@@ -139,7 +140,7 @@ class Directory:
 
     def unlink(self, name: str) -> None:
         """Remove an entry that is not a directory."""
-        os.unlink(self.at(name), dir_fd=self.descriptor)
+        system.remove(self.at(name), self.descriptor)
 
     def mkdir(self, name: str, mode: int = 0o777) -> None:
         """Make a directory."""
@@ -164,7 +165,7 @@ class Directory:
         directory = self.status()
         if _is_frozen(directory, self._flags(".")):
             return "its directory is immutable or append-only"
-        if not directory.st_mode & 0o222 or not self.may_write():
+        if (system.DIRECTORIES_HAVE_MODES and not directory.st_mode & 0o222) or not self.may_write():
             return f"its directory is read-only (mode {stat.S_IMODE(directory.st_mode):04o})"
         try:
             entry = self.status(name)
@@ -182,7 +183,7 @@ class Directory:
         """Return whether this process may write to an entry, or change the names in the directory itself."""
         # Without `effective_ids`, which needs a system call that some containers refuse (faccessat2).
         mode = os.W_OK if name or self.descriptor is None else os.W_OK | os.X_OK
-        path = self.at(name) if name else self.path if self.descriptor is None else "."
+        path = self.at(name) if name else system.long_path(self.path) if self.descriptor is None else "."
         return os.access(path, mode, dir_fd=self.descriptor)
 
     def _flags(self, name: str) -> int:

@@ -9,7 +9,6 @@ another one parses and hashes.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import tarfile
 import zlib
@@ -17,8 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from threading import Event
 from typing import Any, BinaryIO, TypeAlias, cast
@@ -31,11 +29,8 @@ from ..compression.threads import ahead
 from ..compression.zstd import frame as zstd
 from ..errors import NotVerified
 from ..model import FileKind, Format
+from .libarchive import has_libarchive, stored_names
 
-INSTALL_HINT = (
-    "libarchive is not installed, so results are verified by Python's tarfile: "
-    "apt install libarchive13, dnf install libarchive, brew install libarchive or conda install libarchive"
-)
 _BLOCK = 1 << 17
 _DEPTH = 16
 """Blocks that wait between decompressing and hashing."""
@@ -47,7 +42,8 @@ _WAIT = 0.5
 class Expected:
     """What a member of the result must be.
 
-    `name` is as stored, but without a final slash. `sha256` is None for members without content.
+    `name` is as stored, but without a final slash. `sha256` is None for members without content. `stored` are the name
+    and the link as libarchive found them, before it decoded them.
     """
 
     name: str
@@ -55,6 +51,7 @@ class Expected:
     size: int
     sha256: str | None
     link: str
+    stored: tuple[str, str] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +66,6 @@ class ExpectedPackage:
     members: Mapping[str, Iterable[Expected]]
     crcs: Mapping[str, int]
     entries: Sequence[str]
-
-
-@cache
-def has_libarchive() -> bool:
-    """Return whether libarchive can be loaded.
-
-    Raises OSError if too many files are open to find out.
-    """
-    try:
-        import libarchive  # noqa: F401
-    except (ImportError, OSError, AttributeError, TypeError):
-        # Python searches for the library with other programs and about ten open files, and hides why that failed.
-        system.check_open_files(16)
-        return False
-    # Without a handler, logging would print libarchive's warnings about odd names and attributes, which are harmless.
-    logging.getLogger("libarchive").addHandler(logging.NullHandler())
-    return True
 
 
 def verify(
@@ -125,7 +105,7 @@ def _verify(path: str, name: str, expected: ExpectedPackage, progress: Callable[
         with system.open_regular(path, buffering=0) as file:
             if expected.format is Format.CONDA:
                 _check_container(file)
-            for component, pieces in streams(file, expected.format, entries):
+            for component, pieces in streams(file, path, expected.format, entries):
                 components.add(component)
                 tar = _Tar(pieces)
                 with closing(ahead(tar.counted(), _DEPTH)) as blocks:
@@ -183,12 +163,14 @@ class _Tar:
 Streams: TypeAlias = "Iterator[tuple[str, Iterator[bytes]]]"
 
 
-def _libarchive_streams(file: BinaryIO, format_: Format, entries: list[str]) -> Streams:
+def _libarchive_streams(file: BinaryIO, path: str, format_: Format, entries: list[str]) -> Streams:
     import libarchive
 
-    # Read from the descriptor, because the name may lead to another file by now. On Windows, that is not possible:
-    # libarchive may use another C runtime than Python, with descriptors of its own.
-    opened, what = (libarchive.file_reader, file.name) if os.name == "nt" else (libarchive.fd_reader, file.fileno())
+    # Read from the descriptor, because the name may lead to another file by now. Windows does not let a file be
+    # replaced while it is open, and there, a descriptor belongs to one C runtime and libarchive may use another one.
+    opened, what = (
+        (libarchive.fd_reader, file.fileno()) if system.SHARES_DESCRIPTORS else (libarchive.file_reader, path)
+    )
     if format_ is Format.TAR_BZ2:
         with opened(what, "raw", "bzip2", block_size=_BLOCK) as archive:
             yield "tar", _raw(archive)
@@ -235,7 +217,7 @@ def _libarchive_member(entry: Any) -> Expected:
             size += len(block)
         sha256 = digest.hexdigest()
     link = entry.linkpath if kind in (FileKind.HARDLINK, FileKind.SYMLINK) else ""
-    return Expected(_text(entry.pathname).rstrip("/"), kind, size, sha256, _text(link))
+    return Expected(_text(entry.pathname).rstrip("/"), kind, size, sha256, _text(link), stored_names(entry))
 
 
 def _text(name: str | bytes) -> str:
@@ -244,7 +226,7 @@ def _text(name: str | bytes) -> str:
 
 def _same(found: Expected, wanted: Expected) -> bool:
     """Return whether two members are the same. Names may be NFD or NFC, because libarchive composes PAX names."""
-    if found == wanted:
+    if found == wanted or (found.stored and replace(found, name=found.stored[0], link=found.stored[1]) == wanted):
         return True
     composed = [
         replace(member, name=normalize("NFC", member.name), link=normalize("NFC", member.link))
@@ -300,7 +282,7 @@ class _Blocks:
             pass
 
 
-def _stdlib_streams(file: BinaryIO, format_: Format, entries: list[str]) -> Streams:
+def _stdlib_streams(file: BinaryIO, path: str, format_: Format, entries: list[str]) -> Streams:
     import bz2
     import zipfile
 

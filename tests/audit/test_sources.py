@@ -47,7 +47,7 @@ def test_sources_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "https://example.org/t/token/channel/win-64/": Subdir("https://example.org/t/token/channel", "win-64"),
         "s3://bucket/channel/osx-arm64": Subdir("s3://bucket/channel", "osx-arm64"),
         "https://example.org/c/linux-64/a-1-0.conda": Url("https://example.org/c/linux-64/a-1-0.conda"),
-        "file:///srv/a%20b.conda": Directory("/srv/a b.conda"),
+        "file:///srv/a%20b.conda": Directory(os.path.normpath("/srv/a b.conda")),
         "output": Directory("output"),
         "a.conda": Directory("a.conda"),
         "urls.txt": UrlList("urls.txt"),

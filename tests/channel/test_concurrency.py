@@ -33,6 +33,7 @@ from ..corpus.entries import PackageSpec
 from ..corpus.packages import write_package
 from ..executable import EXECUTABLE, run
 from ..seed import SEEDS
+from ..systems import needs_fork, needs_links
 
 OURS, THEIRS = "ours-1.0-h123abc4_0.conda", "theirs-1.2.3-h123abc4_0.conda"
 FORMS = {
@@ -256,6 +257,7 @@ def test_form_that_is_a_link_to_another_does_not_wait(
     assert_true(subdir)
 
 
+@needs_links
 def test_forms_that_are_links_to_one_file_are_written_once(repaired: Path, tmp_path: Path) -> None:
     subdir = shutil.copytree(repaired, tmp_path / SUBDIR)
     (subdir / "repodata.json").rename(subdir / "index-of-today")
@@ -299,7 +301,7 @@ def test_waiting_for_another_run_is_announced_after_a_second(repaired: Path, tmp
         line = waiting.stderr.readline()
         holder.kill()
         told, _ = waiting.communicate(timeout=60)
-    who = f"process {holder.pid}" if os.path.exists("/proc/locks") else "another run"
+    who = f"process {holder.pid}" if sys.platform == "linux" and os.path.exists("/proc/locks") else "another run"
     assert line == f"waiting for {who}, which is working on the index in {subdir}\n"
     assert waiting.returncode == 0
     assert "1 record refreshed" in told
@@ -314,6 +316,7 @@ def test_waiting_for_less_than_a_second_is_not_announced(repaired: Path, tmp_pat
     assert_true(subdir)
 
 
+@needs_fork
 def test_interrupted_refresh_is_finished_by_the_next(repaired: Path, tmp_path: Path) -> None:
     """Whatever call a run is killed at, every form is whole, and the next run makes all of them true."""
     subdir = shutil.copytree(repaired, tmp_path / "count" / SUBDIR)

@@ -31,6 +31,7 @@ from ..channels import (
 )
 from ..channels import write_stray as write_stray_package
 from ..executable import run
+from ..systems import needs_links, needs_pipes
 
 OURS = "ours-1.0-h123abc4_0.conda"
 VICTIM = "victim-1.0-0.conda"
@@ -137,7 +138,7 @@ def test_a_key_that_is_a_path_is_one_line(subdir: Path) -> None:
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith(
-        f"error: {subdir}/{OURS}: the index next to it cannot be refreshed: repodata.json has a record"
+        f"error: {subdir / OURS}: the index next to it cannot be refreshed: repodata.json has a record"
     )
     assert str(victim) in line
     assert state(subdir.parent.parent) == before
@@ -166,6 +167,7 @@ def test_subdir_of_an_index_is_never_a_path(subdir: Path, reindex: str, said: ob
     assert {path.parts[:2] for path in after - before} <= {("channel", SUBDIR)}
 
 
+@needs_links
 @pytest.mark.parametrize(
     "form", ["repodata.json", "repodata.json.zst", "current_repodata.json", "repodata_shards.msgpack.zst"]
 )
@@ -183,6 +185,7 @@ def test_a_form_that_links_out_of_the_channel_is_refused(subdir: Path, form: str
     assert state(subdir.parent.parent) == before
 
 
+@needs_links
 @pytest.mark.parametrize("reindex", ["auto", "always"])
 def test_directory_of_shards_that_is_a_link_is_refused(subdir: Path, reindex: str) -> None:
     outside = subdir.parent.parent / "outside" / "shards"
@@ -194,6 +197,7 @@ def test_directory_of_shards_that_is_a_link_is_refused(subdir: Path, reindex: st
     assert state(subdir.parent.parent) == before
 
 
+@needs_links
 def test_new_shard_does_not_follow_a_link(subdir: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(subdir.parent, tmp_path / "first") / SUBDIR
     before = set(os.listdir(copied / "shards"))
@@ -229,6 +233,7 @@ def put_link_to_pipe(subdir: Path, form: str) -> None:
     (subdir / form).symlink_to("pipe")
 
 
+@needs_pipes
 @pytest.mark.parametrize("put", [put_pipe, put_link_to_pipe])
 @pytest.mark.parametrize("form", FORMS)
 def test_pipe_in_the_place_of_a_file_does_not_hang(subdir: Path, form: str, put: Callable[[Path, str], None]) -> None:
@@ -240,6 +245,7 @@ def test_pipe_in_the_place_of_a_file_does_not_hang(subdir: Path, form: str, put:
         assert read(subdir)["packages.conda"][OURS]["size"] == (subdir / OURS).stat().st_size
 
 
+@needs_pipes
 @pytest.mark.parametrize("put", [put_pipe, put_link_to_pipe])
 @pytest.mark.parametrize("form", [form for form in FORMS if "repodata" in form and not form.endswith(".jlap")])
 def test_file_that_becomes_a_pipe_is_refused(subdir: Path, form: str, put: Callable[[Path, str], None]) -> None:
@@ -249,6 +255,7 @@ def test_file_that_becomes_a_pipe_is_refused(subdir: Path, form: str, put: Calla
         read_index(str(subdir), [form])
 
 
+@needs_pipes
 def test_pipe_in_the_place_of_a_shard_does_not_hang(subdir: Path) -> None:
     (shard,) = (subdir / "shards").iterdir()
     shard.unlink()

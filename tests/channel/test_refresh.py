@@ -45,6 +45,7 @@ from ..channels import (
 )
 from ..executable import run
 from ..seed import CLEAN, SEEDS, STRAY
+from ..systems import needs_limits, needs_links, needs_modes, needs_pipes
 
 STRAY_CONDA = next(seed for seed in STRAY if seed.path.suffix == ".conda")
 STRAY_NAMES = {seed.path.name for seed in STRAY}
@@ -110,7 +111,7 @@ def test_records_of_fixed_packages_are_refreshed(subdir: Path) -> None:
     before = records(read(subdir))
     done = run("fix", "--in-place", subdir.parent)
     assert done.returncode == 0, done.stderr
-    assert f"index    {subdir}/repodata.json   {len(STRAY)} records refreshed" in done.stdout
+    assert f"index    {subdir / 'repodata.json'}   {len(STRAY)} records refreshed" in done.stdout
     assert_true(subdir)
     after = records(read(subdir))
     for name, record in before.items():
@@ -143,7 +144,7 @@ def test_index_without_repodata_json_is_refreshed(subdir: Path, kept: str) -> No
     for form in set(documents(subdir)) - {kept}:
         (subdir / form).unlink()
     done = run("fix", "--in-place", subdir)
-    assert f"index    {subdir}/{kept}   {len(STRAY)} records refreshed" in done.stdout
+    assert f"index    {subdir / kept}   {len(STRAY)} records refreshed" in done.stdout
     assert set(documents(subdir)) == {kept}
     assert_true(subdir)
 
@@ -292,6 +293,7 @@ def test_packages_written_to_a_channel_with_o_are_refreshed_there(subdir: Path, 
     assert_true(subdir)
 
 
+@needs_links
 def test_link_to_a_package_refreshes_the_channel_of_the_file(subdir: Path, tmp_path: Path) -> None:
     link = tmp_path / STRAY[0].path.name
     link.symlink_to(subdir / STRAY[0].path.name)
@@ -381,6 +383,7 @@ def test_dry_run_leaves_the_index_alone(subdir: Path) -> None:
     assert state(subdir.parent) == before
 
 
+@needs_modes
 def test_mode_of_every_form_stays(subdir: Path) -> None:
     for form in documents(subdir):
         (subdir / form).chmod(0o640)
@@ -432,7 +435,10 @@ def test_run_after_a_killed_one_leaves_a_true_channel(subdir: Path, delay: float
     try:
         killed.wait(delay)
     except subprocess.TimeoutExpired:
-        os.killpg(killed.pid, signal.SIGKILL)
+        if os.name == "nt":
+            killed.kill()
+        else:
+            os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
     assert read(subdir), "the index is whole at any time"
     assert run("fix", "--in-place", subdir).returncode == 0
@@ -478,7 +484,7 @@ def test_broken_index_is_found_before_a_package_is_replaced(
     done = run("fix", "--in-place", subdir)
     assert done.returncode == 3
     for name in STRAY_NAMES:
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"error: {subdir}/{name}: ")]
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"error: {subdir / name}: ")]
         assert f": the index next to it cannot be refreshed: {message}" in line
         assert "--reindex never leaves the index alone" in line
     assert len(done.stderr.splitlines()) == len(STRAY)
@@ -523,6 +529,7 @@ def test_form_that_unpacks_to_gigabytes_is_refused(subdir: Path, monkeypatch: py
     assert state(subdir) == before
 
 
+@needs_limits
 @pytest.mark.parametrize("form", ["repodata.json.zst", "repodata_shards.msgpack.zst"])
 def test_form_that_is_a_bomb_is_refused_in_little_memory(subdir: Path, form: str) -> None:
     """200 MB of empty lists unpack from a few kilobytes; parsed, they would take gigabytes."""
@@ -553,6 +560,7 @@ def test_a_file_merely_named_like_an_index_is_kept(subdir: Path) -> None:
     assert_true(subdir)
 
 
+@needs_modes
 def test_channel_directory_that_is_read_only_loses_nothing(subdir: Path) -> None:
     before = state(subdir)
     subdir.chmod(0o555)
@@ -580,7 +588,7 @@ def test_index_that_breaks_during_the_run_is_reported(subdir: Path, tmp_path: Pa
     (subdir / "repodata.json").write_text("{")
     broken, refreshed = refresh_indexes(results)
     assert (broken.status, refreshed.status) == ("error", "indexed")
-    assert broken.path == f"{subdir}/repodata.json"
+    assert broken.path == f"{subdir / 'repodata.json'}"
     assert "the index was not refreshed: repodata.json is not valid JSON" in str(broken.error)
     assert_true(other)
 
@@ -590,7 +598,7 @@ def test_refreshed_index_is_a_result_of_its_own_in_json(subdir: Path) -> None:
     done = run("fix", "--in-place", "--format", "json", subdir)
     *packages, last = json.loads(done.stdout)
     assert len(packages) == len(SEEDS)
-    assert (last["path"], last["status"], last["package"]) == (f"{subdir}/repodata.json", "indexed", None)
+    assert (last["path"], last["status"], last["package"]) == (f"{subdir / 'repodata.json'}", "indexed", None)
     after = records(read(subdir))
     assert {record["file"]: (record["before"], record["after"]) for record in last["records"]} == {
         name: (before[name]["sha256"], after[name]["sha256"]) for name in STRAY_NAMES
@@ -693,6 +701,7 @@ def test_always_replaces_an_index_that_cannot_be_read(subdir: Path) -> None:
     assert_true(subdir)
 
 
+@needs_pipes
 def test_always_leaves_a_damaged_package_out_and_says_why(subdir: Path) -> None:
     whole = STRAY_CONDA.path.read_bytes()
     (subdir / "broken-1.0-0.conda").write_bytes(whole[: len(whole) // 2])

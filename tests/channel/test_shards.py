@@ -206,7 +206,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no map": (index_with(shards=[]), "is not an index of shards"),
     "a path for a hash": (shard_with(x="../../x"), "is not named by a SHA-256"),
     "a short hash": (shard_with(x=b"x"), "is not named by a SHA-256"),
-    "a shard is missing": (lambda subdir: shard_of_ours(subdir).unlink(), "cannot be read: No such file"),
+    "a shard is missing": (
+        lambda subdir: shard_of_ours(subdir).unlink(),
+        "cannot be read: (No such file|.* cannot find|File not found)",
+    ),
     "a shard is damaged": (lambda subdir: shard_of_ours(subdir).write_bytes(b"x"), "does not have the hash in its"),
     "a shard is a link": (link_shard, "is a link, to "),
 }
@@ -251,7 +254,7 @@ def test_what_vouches_for_old_bytes_goes_and_is_announced(subdir: Path) -> None:
     assert done.returncode == 0
     (line,) = [line for line in done.stderr.splitlines() if "vouched" in line]
     assert line == (
-        f"warning: {subdir}/repodata.json: removed what vouched for the old bytes of 1 package "
+        f"warning: {subdir / 'repodata.json'}: removed what vouched for the old bytes of 1 package "
         "(attestations_sha256, legacy_bz2_md5, legacy_bz2_size, signatures); attest and sign again"
     )
     assert_true(subdir)
@@ -280,7 +283,7 @@ def test_patches_to_the_old_index_are_removed(subdir: Path) -> None:
     for name in ("repodata.jlap", "current_repodata.jlap"):
         (subdir / name).write_text("0" * 64)
     warnings = conda_prune.fix(subdir / OURS, in_place=True).warnings
-    assert f"{subdir}/repodata.jlap was removed: it led clients to the old index; make it again" in warnings
+    assert f"{subdir / 'repodata.jlap'} was removed: it led clients to the old index; make it again" in warnings
     assert not (subdir / "repodata.jlap").exists()
     assert (subdir / "current_repodata.jlap").exists(), "there is no current_repodata.json that changed"
 
@@ -316,5 +319,5 @@ def test_files_made_from_the_old_index_are_reported(subdir: Path, name: str) -> 
     (subdir / name).write_bytes(b"old")
     warnings = conda_prune.fix(subdir / OURS, in_place=True).warnings
     if (subdir / name).with_suffix("").exists():
-        assert [line for line in warnings if line.startswith(f"{subdir}/{name} is ")]
+        assert [line for line in warnings if line.startswith(f"{subdir / name} is ")]
     assert (subdir / name).read_bytes() == b"old"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from ..executable import EXECUTABLE, run
 
 
 def config(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = ["env", *(f"{name}={value}" for name, value in environment.items()), EXECUTABLE, "config", *arguments]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    command = [EXECUTABLE, "config", *arguments]
+    variables = {**os.environ, **environment}
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, env=variables)
 
 
 def settings(directory: Path, *arguments: str, **environment: str) -> dict[str, Any]:

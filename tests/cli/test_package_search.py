@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from conda_prune.cli.package_search import find_packages
 
+from ..clock import cpu_time
 from ..corpus.packages import PackageSpec, Position, write_package
 from ..executable import EXECUTABLE, run
 from ..seed import CLEAN, SEEDS, STRAY
@@ -291,12 +291,12 @@ def test_a_glob_with_many_stars_takes_little_time(tmp_path: Path) -> None:
     directory = tmp_path.joinpath(*"abcdefghijklmnopqrst")
     directory.mkdir(parents=True)
     package = put(directory)
-    started = time.process_time()
+    started = cpu_time()
     assert [package.path for package in find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/*.conda"]).packages] == [
         str(package)
     ]
     assert find_packages([f"{tmp_path}/" + "**/*/" * 9 + "**/no.conda"]).packages == ()
-    assert time.process_time() - started < 5, "trying every division of the path among the stars takes hours"
+    assert cpu_time() - started < 5, "trying every division of the path among the stars takes hours"
 
 
 def test_name_with_brackets_is_not_a_glob(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,10 +17,11 @@ ROUNDS = 15
 
 def cost(command: list[str], environment: dict[str, str], directory: Path) -> float:
     """Return the CPU time of a command in seconds."""
+    resource = pytest.importorskip("resource", reason="Windows has no getrusage")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=environment, cwd=directory, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return float(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def test_a_check_starts_within_twice_the_import_of_click(tmp_path: Path) -> None:

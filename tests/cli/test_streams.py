@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -196,6 +195,8 @@ def test_check_stops_when_its_pipe_is_closed(tmp_path: Path) -> None:
 def test_results_reach_a_slow_reader_of_a_non_blocking_pipe(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    import fcntl
+
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     process = subprocess.Popen([EXECUTABLE, "schema"], stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)

@@ -20,6 +20,7 @@ from conda_prune.archive.tar import TarReader
 from conda_prune.archive.tar_header import BLOCK, with_link
 from conda_prune.model import Component, FileKind, Limits
 from conda_prune.rewrite import verify
+from conda_prune.rewrite.libarchive import has_libarchive
 
 from ..corpus.bytecode import modules, pyc
 from ..corpus.crafted import from_tar, tar_of
@@ -44,7 +45,9 @@ from ..laws.test_readers import (
     by_conda_package_streaming,
     by_libarchive,
     by_rattler,
+    link_of,
 )
+from ..wine import IS_WINE
 
 SITE = "lib/python3.11/site-packages"
 OWN = modules(SITE, "m/a", tags=("cpython-311",))
@@ -88,7 +91,7 @@ def package_with_members(directory: Path, format_: Format, more: list[bytes]) ->
     """Write a package with these additional members at the end."""
     spec = for_311("linked", OWN, paths_json=None)
     package = from_tar(lambda members: tar_of([*members, *more]), format_, spec)(directory)
-    return package.rename(directory / f"{spec.stem}{format_}")  # Some readers want inner names to match.
+    return package.replace(directory / f"{spec.stem}{format_}")  # Some readers want inner names to match.
 
 
 def members(package: Path) -> dict[str, tarfile.TarInfo]:
@@ -116,6 +119,8 @@ def keepers(package: Path, names: list[str]) -> list[str]:
 
 def read_by_all_clients(package: Path, directory: Path) -> dict[str, str]:
     """Return the hashes of all files. Assert that all clients read the same."""
+    if IS_WINE and max(len(str(directory / "by_conda_package_handling" / name)) for name in members(package)) > 259:
+        pytest.skip("GetFinalPathNameByHandle of Wine takes no path longer than MAX_PATH, which rattler calls")
     trees = []
     for reader in (by_rattler, by_conda_package_handling, by_conda_package_streaming, by_libarchive):
         (directory / reader.__name__).mkdir(parents=True)
@@ -301,11 +306,11 @@ def test_every_reader_finds_the_new_target(
             assert (info.name, info.type, info.mode, int(info.mtime)) == ("link", tarfile.LNKTYPE, 0o751, 12)
     assert info.linkname == new
     assert "SCHILY.dev" in info.pax_headers or not extra or dialect != PAX
-    if verify.has_libarchive():
+    if has_libarchive():
         import libarchive
 
         with libarchive.memory_reader(tar_of([made])) as entries:
-            assert [entry.linkpath for entry in entries] == [new]
+            assert [link_of(entry) for entry in entries] == [new]
 
 
 @DIALECTS

@@ -10,6 +10,7 @@ from conda_prune.judgement.rules import RULES
 from conda_prune.judgement.variant.detect import override_variant
 from conda_prune.model import Action
 
+from ..clock import cpu_time
 from .builders import (
     MAGIC_310,
     SITE,
@@ -206,7 +207,6 @@ def test_names_on_windows_are_not_case_sensitive() -> None:
 
 
 def test_many_interpreters_take_linear_time() -> None:
-    import time
 
     variant = override_variant("3.11")
 
@@ -221,11 +221,11 @@ def test_many_interpreters_take_linear_time() -> None:
                     in_cache(f"p/lib/python3.9/d{number}", "m.cpython-39.pyc"),
                 ]
             contents = contents_with(*files)
-            started = time.process_time()
+            started = cpu_time()
             for rule in RULES:
                 if rule.phase != "remainder":
                     list(rule.find(contents, variant))
-            best = min(best, time.process_time() - started)
+            best = min(best, cpu_time() - started)
         return best
 
     assert seconds(3200) < 64 * max(seconds(200), 1e-3)

@@ -230,11 +230,14 @@ def test_check_reads_the_payload_only_if_it_matters(tmp_path: Path) -> None:
 
 # Environments
 
+SUBDIR = "win-64" if os.name == "nt" else "linux-64"
+"""Paths with backslashes and drives are those of packages for Windows."""
+
 
 @pytest.mark.parametrize("line", ["../../python3.10/site-packages", "{prefix}/lib/python3.10/site-packages"])
 def test_pth_files_are_read_in_prefixes(line: str, tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", OLD | {f"{SITE}/road.pth": line.format(prefix=tmp_path / "p")})
-    build = Build(str(prefix), "own", "1", "0", "3.11", running=True)
+    build = Build(str(prefix), "own", "1", "0", "3.11", running=True, subdir=SUBDIR)
     assert not dropped(judge_prefix(str(prefix), build, Options(), fix=True))
     (prefix / SITE / "road.pth").write_text("elsewhere\n")
     assert dropped(judge_prefix(str(prefix), build, Options(), fix=True)) == {STRAY}
@@ -244,7 +247,7 @@ def test_pth_files_are_read_in_prefixes(line: str, tmp_path: Path) -> None:
 def test_pth_files_are_read_in_environments(line: str, tmp_path: Path) -> None:
     files = OLD | {f"{SITE}/road.pth": line.format(prefix=tmp_path)}
     unpack(tmp_path, files)
-    write_record(tmp_path, "own", list(files), depends=list(conda_forge("3.11")))
+    write_record(tmp_path, "own", list(files), depends=list(conda_forge("3.11")), subdir=SUBDIR)
     (result,) = check_installed(str(tmp_path), "own", Options())
     assert not dropped(result)
     (tmp_path / SITE / "road.pth").write_text("elsewhere\n")

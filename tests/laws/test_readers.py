@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rattler.package_streaming
@@ -13,7 +15,7 @@ from conda_package_handling import api as conda_package_handling
 from conda_package_streaming import package_streaming
 
 from conda_prune import fix
-from conda_prune.rewrite.verify import has_libarchive
+from conda_prune.rewrite.libarchive import has_libarchive
 
 from ..seed import STRAY, Seed
 
@@ -54,6 +56,30 @@ def by_conda_package_streaming(package: Path, directory: Path) -> Tree:
     return found
 
 
+def name_of(entry: Any) -> str:
+    """Return the name of a member that libarchive has read."""
+    from libarchive import ffi
+
+    return _decoded(entry.pathname, ffi.entry_pathname(entry._entry_p))
+
+
+def link_of(entry: Any) -> str:
+    """Return the target of a link that libarchive has read."""
+    from libarchive import ffi
+
+    return _decoded(entry.linkpath, (ffi.entry_symlink if entry.issym else ffi.entry_hardlink)(entry._entry_p))
+
+
+def _decoded(text: str | bytes, stored: bytes) -> str:
+    # On Windows, libarchive decodes names by the code page, unless a PAX header says that they are UTF-8.
+    if os.name == "nt" and isinstance(text, str) and not text.isascii():
+        try:
+            return stored.decode()
+        except UnicodeDecodeError:
+            pass
+    return text if isinstance(text, str) else os.fsdecode(text)
+
+
 def by_libarchive(package: Path, directory: Path) -> Tree:
     if not has_libarchive():
         pytest.skip("the system has no libarchive")
@@ -64,7 +90,7 @@ def by_libarchive(package: Path, directory: Path) -> Tree:
     def read(reader: object) -> None:
         for entry in reader:  # type: ignore[attr-defined]
             if entry.isreg:
-                found[entry.pathname] = hashlib.sha256(b"".join(entry.get_blocks())).hexdigest()
+                found[name_of(entry)] = hashlib.sha256(b"".join(entry.get_blocks())).hexdigest()
 
     if package.suffix == ".bz2":
         with libarchive.file_reader(str(package)) as reader:

@@ -231,6 +231,7 @@ def test_the_backup_is_the_original(seed: Seed, tmp_path: Path) -> None:
     assert len(os.listdir(tmp_path)) == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 @stray_seeds
 def test_the_mode_is_kept(seed: Seed, tmp_path: Path) -> None:
     package = seed.copy(tmp_path)

@@ -47,6 +47,7 @@ from conda_prune.report.text_report import TextReport
 
 from ..corpus.packages import PackageSpec, write_package
 from ..executable import EXECUTABLE
+from ..wine import IS_WINE
 
 EVIL = ("\033[2J\033]0;owned\a", "a\nb", "a\r::error::b", "::error file=x::y", "##[error]z", "##vso[task.setvariable]",
         "\u202egnp.exe", "\u2066\u200b", "\udcff\udc80", "\x00\x7f\x9b31m", "\u2028line", " ::warning::",
@@ -211,8 +212,12 @@ SPEC = PackageSpec(
 )
 
 
-@pytest.mark.parametrize("name", ["\033[31m\n::error::a.conda", "\u202ea.conda", os.fsdecode(b"\xff.conda")])
+@pytest.mark.parametrize("name", ["\033[31m\n::error::a.conda", "\u202ea.conda", "\udcff.conda"])
 def test_a_real_package_prints_no_raw_control_characters(name: str, tmp_path: Path) -> None:
+    if IS_WINE and "\udcff" in name:
+        pytest.skip("Wine stores names in UTF-8, which has no halves of surrogate pairs")
+    if os.name == "nt" and "\n" in name:
+        pytest.skip("Windows has no files with control characters in their names")
     made = write_package(SPEC, tmp_path)
     path = made.rename(tmp_path / name)
     summary_file = tmp_path / "summary.md"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pty
 import re
 import select
 import shlex
@@ -72,17 +71,22 @@ def test_the_proposed_command_repairs_what_was_found(extra: tuple[str, ...], tmp
     package = STRAY[0].copy(tmp_path)
     done = run("check", package, *extra)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("To repair:")]
-    words = shlex.split(line.removeprefix("To repair:"))
+    words = split(line.removeprefix("To repair:"))
     assert words[0] == "conda-prune"
     assert run(*words[1:]).returncode == 0
     assert run("check", package, *extra).returncode == 0
+
+
+def split(line: str) -> list[str]:
+    """Return the words of a command, as a shell of this system reads it."""
+    return shlex.split(line.replace("\\", "\\\\") if os.name == "nt" else line)
 
 
 @pytest.mark.parametrize("name", ["a b.conda", "it's.conda", "$HOME.conda", "ü.conda"])
 def test_a_path_can_be_pasted(name: str) -> None:
     result = Result(name, "findings", Format.CONDA, before=Size(1, ""))
     (line,) = [line for line in text.check_lines(result) if "to fix" in line]
-    assert shlex.split(line.split("   (")[0])[-1] == name
+    assert split(line.split("   (")[0])[-1] == name
 
 
 @pytest.mark.parametrize("name", ["a\nb.conda", "-rf.conda", "\033.conda"])
@@ -243,6 +247,7 @@ def test_a_closed_pipe_is_a_failure_without_a_traceback() -> None:
 
 def on_terminal(script: str, **environment: str) -> bytes:
     """Return what a script writes to standard error if that is a terminal."""
+    pty = pytest.importorskip("pty", reason="Windows has no pseudoterminals with a file descriptor")
     parent, child = pty.openpty()
     clean = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
     process = subprocess.Popen(

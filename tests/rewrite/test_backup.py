@@ -167,7 +167,9 @@ def test_an_odd_backup_is_found_before_the_payload_is_read(tmp_path: Path) -> No
 
 def test_a_backup_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path, format=".conda")
-    with pytest.raises(CannotWrite, match=r"the backup .* cannot be made: File name too long"):
+    # Windows finds no such file when it is looked for, and refuses to make it.
+    message = "cannot be replaced: " if os.name == "nt" else r"the backup .* cannot be made: File name too long"
+    with pytest.raises(CannotWrite, match=message):
         fix(package, backup="-" + "x" * 300, in_place=True)
     assert os.listdir(tmp_path) == [package.name]
 

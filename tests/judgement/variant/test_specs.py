@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import given
@@ -22,6 +21,8 @@ from conda_prune.judgement.variant.specs import (
     only,
     split_spec,
 )
+
+from ...clock import cpu_time
 
 RELEASES = [f".{patch}" for patch in range(31)]
 PRE_RELEASES = [f".0{stage}{n}" for stage in ("a", "b", "rc") for n in range(1, 5)]
@@ -248,9 +249,9 @@ def test_a_spec_of_a_megabyte_takes_linear_time(part: str) -> None:
         best = 9.0
         for attempt in range(3):
             spec = f"python {part * (size // len(part))}{attempt}"
-            started = time.process_time()
+            started = cpu_time()
             constraint_of(*split_spec(spec))
-            best = min(best, time.process_time() - started)
+            best = min(best, cpu_time() - started)
         return best
 
     seconds(16)
