@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from conda_prune.rewrite.verify import INSTALL_HINT
+from conda_prune.rewrite.libarchive import INSTALL_HINT
 from tests.command_lines import run_conda_prune
 from tools.situations import SITUATIONS
 
