@@ -6,7 +6,6 @@ Read the difference before you commit it.
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from typing import get_args, get_type_hints
 import click
 import pytest
 
-import conda_prune
 from conda_prune import (
     Action,
     Result,
@@ -28,12 +26,10 @@ from conda_prune import (
     fix,
 )
 from conda_prune.cli import cli
-from conda_prune.cli.config_file import KEYS
 from conda_prune.cli.exit_codes import ExitCode
 from conda_prune.judgement.options import KINDS
 from conda_prune.judgement.rules import RULES
 from conda_prune.model import Source
-from conda_prune.report.explanation import explain, kinds
 from conda_prune.report.json_report import as_object
 from tools import screenshots
 from tools.docs import (
@@ -87,11 +83,6 @@ def commands(page: Path) -> list[str]:
     # click quotes the command that prints the help.
     texts = [*(re.sub(r"^Try '.*$", "", block.text, flags=re.MULTILINE) for block in page_blocks(page)), *spans(page)]
     return [command for text in texts for command in find_commands(text) if command not in failing]
-
-
-def words(site_page: Path) -> str:
-    """Return the text of a built page as a reader sees it, with single spaces."""
-    return " ".join(html.unescape(_TAGS.sub("", site_page.read_text(encoding="utf-8"))).split())
 
 
 def table(page: Path, heading: str) -> list[list[str]]:
@@ -199,78 +190,6 @@ def test_links_and_paths_lead_to_existing_files(page: Path) -> None:
     for span in spans(page):
         if re.match(r"(examples|testdata|recipe|docs|tests)/", span):
             assert (REPOSITORY / span.partition("::")[0]).exists(), span
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built pages; a warning is a failure."""
-    directory = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(directory)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
-    return directory
-
-
-def test_the_site_has_every_page_and_loads_nothing_external(site: Path) -> None:
-    assert {path.name for path in site.glob("*.html")} >= {"index.html"}
-    assert not list(site.rglob("*.py"))
-    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
-    assert {path.parent.name for path in site.glob("*/index.html")} >= pages
-    assert not [path.name for path in site.rglob("*.html") if "<!-- generated" in path.read_text(encoding="utf-8")]
-    loaded = re.compile(r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"(https?:)?//|@import|url\(\"?(https?:)?//")
-    texts = [path for ending in ("html", "css", "svg") for path in site.rglob(f"*.{ending}")]
-    assert not [path.name for path in texts if loaded.search(path.read_text(encoding="utf-8"))]
-
-
-def test_the_site_can_be_searched(site: Path) -> None:
-    index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
-    texts = {entry["location"]: entry["title"] + entry["text"] for entry in index["docs"]}
-    assert "foreign-tree" in texts["what-is-dropped/#foreign-tree"]
-    assert "--reindex" in texts["commands/#fix"]
-
-
-def test_the_site_has_the_explanation_of_every_kind(site: Path) -> None:
-    page = site / "what-is-dropped" / "index.html"
-    shown_words = re.sub(r"[`*\\]", "", words(page))
-    for kind in kinds():
-        explanation = explain(kind)
-        assert f'<h3 id="{kind}">' in page.read_text(encoding="utf-8")
-        for text in (explanation.meaning, *(text for _, text in explanation.sections)):
-            assert " ".join(re.sub(r"[`*\\]", "", text).split()) in shown_words, kind
-
-
-def test_the_site_has_every_command_and_option(site: Path) -> None:
-    page = site / "commands" / "index.html"
-    shown_words, source = words(page), page.read_text(encoding="utf-8")
-    with click.Context(cli) as context:
-        for name in cli.list_commands(context):
-            command = cli.get_command(context, name)
-            assert command is not None
-            assert f'<h2 id="{name}">' in source
-            for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
-                assert " ".join((option.help or "").replace("`", "").split()) in shown_words, (name, option.name)
-                assert all(name in shown_words for name in option.opts)
-    assert all(code.meaning in shown_words for code in ExitCode)
-
-
-def test_the_site_has_every_configuration_key(site: Path) -> None:
-    page = (site / "configuration" / "index.html").read_text(encoding="utf-8")
-    for key in KEYS:
-        assert f'<h3 id="{key}">' in page
-        assert f"CONDA_PRUNE_{key.replace('-', '_').upper()}" in page
-
-
-def test_the_site_has_every_public_name(site: Path) -> None:
-    shown_words = words(site / "python" / "index.html")
-    for name in conda_prune.__all__:
-        assert name in shown_words
-        documentation = (getattr(conda_prune, name).__doc__ or "").split("\n\n")[0]
-        assert " ".join(documentation.replace("`", "").split()) in shown_words, name
-
-
-def test_the_site_has_the_changelog_and_the_schema(site: Path) -> None:
-    assert "Keep a Changelog" in words(site / "changelog" / "index.html")
-    assert "urn:conda-prune:output:1" in words(site / "output" / "index.html")
 
 
 @on_a_terminal
