@@ -126,7 +126,7 @@ def compare(comparison: Comparison) -> Row:
 
 
 def copied(package: Path, folder: Path) -> Path:
-    """Copy a package, or a folder of them, with the facts beside it."""
+    """Copy a package, or a folder of them, with the facts next to it."""
     if package.is_dir():
         return Path(shutil.copytree(package, folder / package.name))
     facts = package.with_name(package.name + ".json")

@@ -57,7 +57,8 @@ SEED = "testdata/seed/pyproject_hooks-1.3.3-py311h48b7412_0.conda"
 _SPAN = re.compile(r"`([^`\n]+)`")
 _COPIED = re.compile(r"<!-- from (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_TAGS = re.compile(r"<[^>]*>")
+_SNIPPET = re.compile(r"(?<!-->\n)^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""Code that is not copied from an example, which has tests of its own."""
 
 on_a_terminal = pytest.mark.skipif(os.name != "posix", reason="the standard library of Windows has no pseudo-terminals")
 
@@ -78,10 +79,9 @@ def commands(page: Path) -> list[str]:
         step.command.removeprefix("conda-prune ")
         for block in page_blocks(page)
         for step in shown(block.text)
-        if "Usage: " in step.output
+        if step.output.startswith("error: ")
     }
-    # click quotes the command that prints the help.
-    texts = [*(re.sub(r"^Try '.*$", "", block.text, flags=re.MULTILINE) for block in page_blocks(page)), *spans(page)]
+    texts = [*(block.text for block in page_blocks(page)), *spans(page)]
     return [command for text in texts for command in find_commands(text) if command not in failing]
 
 
@@ -129,6 +129,21 @@ def test_shown_output_is_the_real_output(page: Path, tmp_path: Path) -> None:
     for step, real in play(page, tmp_path):
         equal = same(step.output, real, crafted=page.name == ERRORS)
         assert equal, f"{page.name}: {step.command} prints\n{real}\n(python -m tools.docs)"
+
+
+@pytest.mark.parametrize("page", [REPOSITORY / "README.md", DOCS / "python.md"], ids=lambda page: page.name)
+def test_python_snippets_run(page: Path, tmp_path: Path) -> None:
+    snippets = _SNIPPET.findall(page.read_text(encoding="utf-8"))
+    assert snippets
+    for snippet in snippets:
+        for path in re.findall(r'"([^"]+\.conda)"', snippet):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / SEED, tmp_path / path)
+        environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+        command = [sys.executable, "-c", snippet]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout
 
 
 def test_the_page_of_errors_shows_every_situation(tmp_path: Path) -> None:

@@ -105,10 +105,11 @@ def _large(directory: Path) -> None:
         write_package(spec, target, level=15)
 
 
+SHOWN = "output/linux-64/pyproject_hooks-1.3.3-py311h48b7412_0.conda"
 ALL = (
     Picture("check", "conda-prune check output/", 100, _seed),
     Picture("fix", "conda-prune fix output/ --in-place", 100, _large, progress=True),
-    Picture("show", "conda-prune show output/linux-64/pyproject_hooks-1.3.3-py311h48b7412_0.conda", 100, _seed, 42),
+    Picture("show", f"conda-prune show --only drop {SHOWN}", 100, _seed),
     Picture("explain", "conda-prune explain foreign-path", 80, _seed),
 )
 
@@ -170,20 +171,25 @@ def text_of(svg: str) -> list[str]:
     return [" ".join(text.split()) for text in texts]
 
 
+def split_progress(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Return the lines before a progress display, and those of the display, which is always at the end."""
+    start = next((number for number, line in enumerate(lines) if _PROGRESS.search(line)), len(lines))
+    return lines[:start], lines[start:]
+
+
 def steady(lines: list[str]) -> list[str]:
-    """Return the lines without what varies between two runs, and without those about progress."""
+    """Return the lines without what varies between two runs: times, compressed sizes and the progress display."""
     kept = []
-    for line in lines:
-        if not _PROGRESS.search(line):
-            for pattern, replacement in _VARYING:
-                line = pattern.sub(replacement, line)
-            kept.append(line)
+    for line in split_progress(lines)[0]:
+        for pattern, replacement in _VARYING:
+            line = pattern.sub(replacement, line)
+        kept.append(line)
     return kept
 
 
 def progress_shapes(lines: list[str]) -> set[str]:
-    """Return what the lines about progress have apart from numbers, bars and spaces."""
-    return {re.sub(r"[\d\W_]", "", line) for line in lines if _PROGRESS.search(line)}
+    """Return what the lines of a progress display have apart from numbers, bars and spaces."""
+    return {re.sub(r"[\d\W_]", "", line) for line in split_progress(lines)[1]}
 
 
 def write_all() -> None:
