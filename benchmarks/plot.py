@@ -18,7 +18,7 @@ _OURS, _THEIRS, _TEXT = "#00897b", "#b8b8b8", "#333333"
 def ratio_text(ours: float, theirs: float) -> str:
     """Return how the time of conda-prune compares, in numbers that a reader can check."""
     if round(theirs / ours, 1) == 1:
-        return "as long"
+        return "the same time"
     return f"{theirs / ours:.0f} times as fast" if theirs / ours >= 10 else f"{theirs / ours:.1f} times as fast"
 
 
