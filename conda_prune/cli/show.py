@@ -63,7 +63,7 @@ def _show(path: str, options: Any, deep: bool, only: tuple[str, ...], format_: s
     from ..errors import PruneError
     from ..operations.show import show_package
     from ..report import json_report, text
-    from ..report.output import Style, print_line
+    from ..report.output import Style, print_line, terminal_width
     from ..report.show import show_lines, show_object
 
     style = Style("show")
@@ -78,7 +78,7 @@ def _show(path: str, options: Any, deep: bool, only: tuple[str, ...], format_: s
         print_line(text.error_line(result), sys.stderr, style)
         return result
     if format_ == "text":
-        for line in show_lines(result, plan, files, only):
+        for line in show_lines(result, plan, files, only, terminal_width(sys.stdout)):
             print_line(line, sys.stdout, style)
     else:
         print(json_report.dumps(show_object(result, plan, files, only), indent=indent))

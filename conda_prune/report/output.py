@@ -168,6 +168,15 @@ def print_colored(beginning: str, color: int, rest: str, stream: TextIO, style: 
     print(encodable(line, stream.encoding), file=stream)
 
 
+def terminal_width(stream: TextIO) -> int:
+    """Return the columns of the terminal that a stream is; 0 if it is none."""
+    if not stream.isatty():
+        return 0
+    import shutil  # It imports every kind of compression.
+
+    return shutil.get_terminal_size((80, 24)).columns
+
+
 def wants_colors(stream: TextIO) -> bool:
     """Return whether to print colors: on a terminal, unless NO_COLOR or FORCE_COLOR says otherwise."""
     if os.environ.get("NO_COLOR"):

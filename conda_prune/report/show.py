@@ -30,6 +30,8 @@ from .text import variant_text
 KEEP, EDIT, ABSENT = "keep", "edit", "absent"
 """Outcomes that no finding causes: kept; edited because other files are dropped; listed, but not in the package."""
 
+_REASON_INDENT = 24
+
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
@@ -96,8 +98,13 @@ def _why_kept(path: str, variant: Variant) -> str:
     return "no rule applies"
 
 
-def show_lines(result: Result, plan: Plan, files: Mapping[str, File], only: Collection[str] = ()) -> Iterator[str]:
-    """Yield the lines of the text output. `only` are the groups of files to be listed; empty for all."""
+def show_lines(
+    result: Result, plan: Plan, files: Mapping[str, File], only: Collection[str] = (), width: int = 0
+) -> Iterator[str]:
+    """Yield the lines of the text output. `only` are the groups of files to be listed; empty for all.
+
+    If a line would be wider than `width` columns, the reason gets a line of its own. 0 is for unlimited lines.
+    """
     yield escaped(os.path.basename(result.path))
     for label, value in _facts(result):
         yield f"  {label:<12}{value}"
@@ -106,7 +113,12 @@ def show_lines(result: Result, plan: Plan, files: Mapping[str, File], only: Coll
         if outcome.file is not None:
             size = size_text(outcome.file.size) if outcome.file.size is not None else outcome.file.kind.value
         why = ": ".join(part for part in (outcome.kind or "", escaped(outcome.reason)) if part)
-        yield f"  {outcome.action:<8}{size:>11} {escaped(outcome.path)}{f'   {why}' if why else ''}"
+        line = f"  {outcome.action:<8}{size:>11} {escaped(outcome.path)}"
+        if why and width and len(line) + 3 + len(why) > width:
+            yield line
+            yield f"{' ' * _REASON_INDENT}{why}"
+        else:
+            yield f"{line}   {why}" if why else line
 
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:

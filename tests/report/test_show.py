@@ -11,7 +11,7 @@ import pytest
 from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.operations.show import show_package
-from conda_prune.report.show import file_outcomes
+from conda_prune.report.show import file_outcomes, show_lines
 
 from ..corpus.packages import read_tar_members, write_package
 from ..corpus.scenario import Scenario
@@ -172,3 +172,12 @@ def test_json_of_several_packages_is_refused_with_the_other_format() -> None:
     done = run("show", "--format", "json", STRAY[0].path, CLEAN[0].path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --format json shows one package; use --format jsonl for several\n"
+
+
+def test_a_reason_that_does_not_fit_gets_its_own_line() -> None:
+    options = Options(None, frozenset({"foreign-path"}), frozenset(), ())
+    shown = show_package(str(STRAY[0].path), options, deep=False)
+    wide, narrow = (list(show_lines(*shown, width=width)) for width in (0, 80))
+    assert len(narrow) > len(wide)
+    assert [word for line in narrow for word in line.split()] == [word for line in wide for word in line.split()]
+    assert all(len(line) <= 80 for line in narrow if line.startswith(" " * 24))
