@@ -133,7 +133,7 @@ class OverallProgress:
         interruption.unregister(self._restore_terminal)
 
     def receive(self, message: Working | Finished) -> None:
-        """Take note of what happened to a package, and draw the bar if it is due."""
+        """Record what happened to a package, and draw the bar if it is due."""
         with self._lock:
             if not self.shown:
                 return
