@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link fails it."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[docs]")
     session.run("mkdocs", "build", "--strict", *session.posargs)
 
 

@@ -1,6 +1,6 @@
 """Times conda-prune against what one would use instead, in one run, on real payloads, and prints ratios.
 
-    python benchmarks/compare.py DIR [--runs N] [--level 19] [--only NAME …] [--plot FILE.svg]
+    python benchmarks/compare.py DIR [--runs N] [--level 19] [--only NAME …] [--plot]
 
 DIR is filled by benchmarks/payloads.py where it is empty. Every comparison alternates the two commands and quotes the
 median of the ratios, so that a machine whose speed drifts does not decide; peak memory is the largest process's, MiB.
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +28,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import payloads
+import plot
+import zstandard
 
 HERE = Path(__file__).resolve().parent
 SEED = HERE.parent / "testdata" / "seed"
@@ -43,7 +46,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours against theirs. `scale` multiplies the ratio; `limit` is what it is to stay below."""
+    """Ours against theirs. `scale` multiplies the ratio; `limit` is what it is to stay below.
+
+    `title` is for the plot: the package, and what one would do instead. A comparison without it is not drawn.
+    """
 
     name: str
     ours: Callable[[Path], Command]
@@ -53,6 +59,7 @@ class Comparison:
     runs: int
     scale: float = 1.0
     exits: tuple[int, ...] = (0,)
+    title: tuple[str, str] | None = None
 
 
 @dataclass
@@ -119,7 +126,7 @@ def compare(comparison: Comparison) -> Row:
 
 
 def copied(package: Path, folder: Path) -> Path:
-    """Copy a package, or a folder of them, with the facts beside it."""
+    """Copy a package, or a folder of them, with the facts next to it."""
     if package.is_dir():
         return Path(shutil.copytree(package, folder / package.name))
     facts = package.with_name(package.name + ".json")
@@ -157,6 +164,10 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
             torch,
             1 / 20,
             slow,
+            title=(
+                f"torch, .conda with {unpacked(torch) / 1e6:.0f} MB of files",
+                "unpack, delete and pack again with cph",
+            ),
         ),
         Comparison(
             f"fix torch ({level}) / compressing it again, two threads",
@@ -173,6 +184,7 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
             last_conda,
             1.3,
             runs,
+            title=(f"numba-cuda, .conda of {last_conda.stat().st_size / 1e6:.1f} MB", "compress what is kept again"),
         ),
         Comparison(
             "fix numba-cuda .tar.bz2 / bzip2 -dc | bzip2 -9",
@@ -181,6 +193,7 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
             last_bz2,
             0.5,
             runs,
+            title=(f"numba-cuda, .tar.bz2 of {last_bz2.stat().st_size / 1e6:.1f} MB", "bzip2 -dc | bzip2 -9"),
         ),
         Comparison(
             "check torch / reading its paths.json with py-rattler",
@@ -234,6 +247,14 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
             exits=(1,),
         ),
     ]
+
+
+def unpacked(package: Path) -> int:
+    """Return the bytes of a .conda's uncompressed payload, as its zstd frame states them."""
+    with zipfile.ZipFile(package) as archive:
+        (name,) = [name for name in archive.namelist() if name.startswith("pkg-")]
+        with archive.open(name) as stream:
+            return zstandard.frame_content_size(stream.read(18))
 
 
 def fixed(package: Path, folder: Path) -> Path:
@@ -291,29 +312,15 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw the seconds of both sides as bars, one pair a comparison."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "conda-prune"
-    from matplotlib import pyplot
-
-    shown = [row for row in rows if row.name.startswith("fix") and "decompressing" not in row.name][::-1]
-    figure, axes = pyplot.subplots(figsize=(9, 0.8 * len(shown) + 1))
-    for place, row in enumerate(shown):
-        axes.barh(place + 0.2, row.ours, 0.36, color="#2a9d8f", label="conda-prune" if place == 0 else None)
-        axes.barh(place - 0.2, row.theirs, 0.36, color="#b8b8b8", label="instead" if place == 0 else None)
-        axes.text(row.theirs, place - 0.2, f" {row.theirs:.1f} s", va="center", fontsize=8)
-        axes.text(row.ours, place + 0.2, f" {row.ours:.1f} s", va="center", fontsize=8)
-    axes.set_yticks(range(len(shown)), [row.name.replace(" / ", "\nagainst ") for row in shown], fontsize=8)
-    axes.set_xlabel("seconds, logarithmic")
-    axes.set_xscale("log")
-    axes.set_xlim(left=0.5)
-    axes.legend(loc="lower right", fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+def recorded(rows: Sequence[Row], comparisons_: Sequence[Comparison]) -> list[dict[str, object]]:
+    """Return what the plot shows of the rows: those of comparisons that have a title for it."""
+    titles = {comparison.name: comparison.title for comparison in comparisons_ if comparison.title}
+    return [
+        {"title": title, "instead": instead_of, "ours": round(row.ours, 1), "theirs": round(row.theirs, 1)}
+        for row in rows
+        if row.name in titles
+        for title, instead_of in [titles[row.name]]
+    ]
 
 
 def main() -> None:
@@ -323,17 +330,19 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="pairs that count, of the longer comparisons")
     parser.add_argument("--level", type=int, default=15, choices=(9, 15, 19), help="the torch package's level")
     parser.add_argument("--only", nargs="*", default=[], help="comparisons whose names hold one of these texts")
-    parser.add_argument("--plot", type=Path, help="draw the result to this SVG")
+    parser.add_argument("--plot", action="store_true", help="record the numbers in comparison.json, and draw them")
     arguments = parser.parse_args()
     rows = []
-    for comparison in comparisons(arguments.folder, arguments.level, arguments.runs):
+    all_comparisons = comparisons(arguments.folder, arguments.level, arguments.runs)
+    for comparison in all_comparisons:
         if not arguments.only or any(text in comparison.name for text in arguments.only):
             rows.append(compare(comparison))
             print(table(rows).splitlines()[-1], file=sys.stderr, flush=True)
     print(table(rows))
     print(f"\n{reused(payloads.build_torch(arguments.folder / 'torch', arguments.level))} (torch at {arguments.level})")
     if arguments.plot:
-        plot(rows, arguments.plot)
+        plot.NUMBERS.write_text(json.dumps(recorded(rows, all_comparisons), indent=2) + "\n", encoding="utf-8")
+        plot.main()
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ _NO_FILES = ("too many open files",)
 class PruneError(Exception):
     """The work on a package ended with an error. The package is unchanged.
 
-    `reason` says what is wrong, with the evidence. `hint` says what the user can do; its default is the `advice` of the
-    class, which may be empty. `path` is the path of the package, as it was passed to `check`, `fix` or `diff`.
+    Attributes:
+        reason: What is wrong, with the evidence.
+        hint: What the user can do; its default is the `advice` of the class, which may be empty.
+        path: The path of the package, as it was passed to `check`, `fix` or `diff`.
     """
 
     advice = ""

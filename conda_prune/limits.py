@@ -14,11 +14,15 @@ _LINE = 64
 class Limits:
     """Limits for one package. Exceeding one ends the work on the package.
 
-    `unpacked`, `text` and `window` are bytes: the size of a component's tar stream, the metadata and names held in
-    memory, and the window of zstd. `members` is the number of files in a component. `ratio` limits the metadata and
-    names of a component beyond the first 8 MiB: so many bytes for each compressed byte. Real packages need 10. The most
-    regular listing that could be constructed (empty files, named by number in a deep directory) needs 219 as bz2: of
-    200,000 such files, 4.7 MiB are beyond the ratio. A bomb needs 10,000.
+    Attributes:
+        unpacked: Bytes of a component's tar stream.
+        members: Number of files in a component.
+        text: Bytes of metadata and names that are held in memory.
+        window: Bytes of the window of zstd.
+        ratio: Bytes of the metadata and names of a component for each compressed byte, beyond the first 8 MiB. Real
+            packages need 10. The most regular listing that could be constructed (empty files, named by number in a deep
+            directory) needs 219 as bz2: of 200,000 such files, 4.7 MiB are beyond the ratio. A bomb needs 10,000.
+        text_option: The option that error messages about `text` name.
     """
 
     unpacked: int = 1 << 36

@@ -302,13 +302,28 @@ class IndexRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one package: what `check` and `fix` return, and what every report prints.
+    """The result for one package: what `check` and `fix` return, and what every report prints.
 
-    `status`: `clean` (nothing to do, nothing written), `findings` (something would be repaired), `fixed`, `refused`
-    (contradictory evidence; untouched) or `error` (`error` says why; untouched). `skipped` is a package that
-    an audit's options leave out (`error` says why). `indexed` is a channel's index, whose `records` were refreshed
-    after the packages; from Python, the records are in the package's own result. `unused_keep` are the globs of `keep`
-    that match none of its files.
+    Attributes:
+        path: The package's path, as it was given or found.
+        status: `clean`, `findings` (something would be repaired), `fixed`, `refused` (contradictory evidence) or
+            `error`; only in reports `skipped` (an audit leaves it out) and `indexed` (a refreshed index).
+        format: The format; None if the package could not be read.
+        name: The package's name. Like `version`, `build` and `subdir`, it is empty if the package could not be read.
+        variant: Which Python it is for; None if it could not be read.
+        members: How many files it has.
+        findings: Every finding.
+        notes: Remarks for people, less urgent than `warnings`.
+        before: The package's file as it was found; None if it could not be read.
+        after: The file that was written; None if nothing was.
+        output: The path of what was written or copied; None if nothing was.
+        compression: How the payload is compressed; None if it was not determined.
+        deep: Whether the payload was read.
+        seconds: How long the work took, in seconds.
+        error: Why the package was refused, skipped or could not be processed; otherwise None.
+        records: What a channel's index says about the package now.
+        unused_keep: The globs of `keep` that match none of its files.
+        remainders: What stays in the package because its kind was not selected.
     """
 
     path: str

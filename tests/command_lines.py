@@ -15,7 +15,7 @@ import pytest
 from conda_prune.cli import cli
 from conda_prune.cli.options import options_of
 
-_COMMAND = re.compile(r"(?:^|[\s\"'/`])conda-prune ([a-z-][^\"`|&;#]*)", re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|[\s\"'/`])conda-prune ([a-z-][^\"`|&;#<>)]*)", re.MULTILINE)
 
 
 def find_commands(text: str) -> list[str]:

@@ -1,24 +1,18 @@
-"""What README.md and docs/ say is so: links lead somewhere, commands exist, and output that is shown is what comes out.
+"""What README.md and docs/ say is true: links work, commands exist, and the output that they show is the real one.
 
-A block that starts with ```console is run, a page's blocks one after the other in a directory that holds testdata/.
-After a change of wording, `python -m tests.test_docs` writes the new output into the pages; read the difference before
-committing it.
+After a change of wording, `python -m tools.docs` writes the new output into the pages and draws the pictures again.
+Read the difference before you commit it.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -36,91 +30,59 @@ from conda_prune.cli.exit_codes import ExitCode
 from conda_prune.judgement.options import KINDS
 from conda_prune.judgement.rules import RULES
 from conda_prune.model import Source
-from conda_prune.report.explanation import explain, kinds
 from conda_prune.report.json_report import as_object
+from tools import screenshots
+from tools.docs import (
+    DOCS,
+    ERRORS,
+    FENCE,
+    PAGES,
+    REPOSITORY,
+    Block,
+    blocks,
+    play,
+    same,
+    sections,
+    shown,
+    write_outputs,
+)
+from tools.situations import SITUATIONS
 
 from .command_lines import find_commands, parse, run_conda_prune
 from .corpus.packages import write_package
 from .corpus.scenarios import SCENARIOS
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-DOCS = REPOSITORY / "docs"
-PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
 SEED = "testdata/seed/pyproject_hooks-1.3.3-py311h48b7412_0.conda"
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _COPIED = re.compile(r"<!-- from (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_SNIPPET = re.compile(r"(?<!-->\n)^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""Code that is not copied from an example, which has tests of its own."""
 
-# What differs between two runs, or with another version of a compressor.
-_VARYING = (
-    (re.compile(r"\b\d+\.\d s\b"), "0.0 s"),
-    (re.compile(r'"seconds": \d+\.\d+'), '"seconds": 0.0'),
-    (re.compile(r"\d+\.\d KiB → \d+\.\d KiB"), "0.0 KiB → 0.0 KiB"),
-)
+on_a_terminal = pytest.mark.skipif(os.name != "posix", reason="the standard library of Windows has no pseudo-terminals")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A command on a page, and the output that the page shows. A line `...` matches any number of lines."""
-
-    command: str
-    output: str
-
-
-def blocks(page: Path) -> Iterator[tuple[str, str]]:
-    """Yield the language and the text of every code block."""
-    text = page.read_text(encoding="utf-8")
-    for match in _FENCE.finditer(text):
-        yield match[1], match[2]
-    for match in _INDENTED.finditer(_FENCE.sub("", text)):
-        yield "", re.sub(r"^    ", "", match[0], flags=re.MULTILINE)
+def page_blocks(page: Path) -> list[Block]:
+    """Return the code blocks of a page."""
+    return list(blocks(page.read_text(encoding="utf-8")))
 
 
 def spans(page: Path) -> list[str]:
     """Return the code spans in a page's running text."""
-    return _SPAN.findall(_FENCE.sub("", page.read_text(encoding="utf-8")))
+    return _SPAN.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
 
 
 def commands(page: Path) -> list[str]:
-    """Return the arguments of every `conda-prune` command on a page."""
-    return [
-        command for text in [*(block for _, block in blocks(page)), *spans(page)] for command in find_commands(text)
-    ]
-
-
-def shown(block: str) -> Iterator[Shown]:
-    """Yield the commands of a console block with their outputs."""
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        yield Shown(command, output.rstrip("\n"))
-
-
-def play(page: Path, directory: Path) -> Iterator[tuple[Shown, str]]:
-    """Run the console blocks of a page in a directory with test data. Yield each command with its real output."""
-    shutil.copytree(REPOSITORY / "testdata" / "seed", directory / "testdata" / "seed")
-    code = 0
-    for language, block in blocks(page):
-        for step in shown(block) if language == "console" else ():
-            if step.command == "echo $?":
-                yield step, str(code)
-                continue
-            program, *arguments = shlex.split(step.command)
-            assert program == "conda-prune", f"{page.name}: only conda-prune is run here, not {program}"
-            done = run_conda_prune(arguments, directory)
-            code = done.returncode
-            # Windows has another path separator, and JSON escapes it.
-            yield step, re.sub(r"\\+", "/", done.stdout.rstrip("\n")) if os.sep == "\\" else done.stdout.rstrip("\n")
-
-
-def same(expected: str, real: str) -> bool:
-    """Return whether an output is what the page shows, except for times and sizes."""
-    for pattern, replacement in _VARYING:
-        expected, real = pattern.sub(replacement, expected), pattern.sub(replacement, real)
-    parts = re.split(r"^\s*\.\.\.$", expected, flags=re.MULTILINE)
-    return re.fullmatch(".*".join(re.escape(part) for part in parts), real, re.DOTALL) is not None
+    """Return the arguments of every `conda-prune` command on a page, without those that are there to fail."""
+    failing = {
+        step.command.removeprefix("conda-prune ")
+        for block in page_blocks(page)
+        for step in shown(block.text)
+        if step.output.startswith("error: ")
+    }
+    texts = [*(block.text for block in page_blocks(page)), *spans(page)]
+    return [command for text in texts for command in find_commands(text) if command not in failing]
 
 
 def table(page: Path, heading: str) -> list[list[str]]:
@@ -152,7 +114,7 @@ def test_a_command_that_does_not_exist_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_option_in_running_text_exists(page: Path) -> None:
-    known: set[str] = set()
+    known = {"--help"}
     with click.Context(cli) as context:
         for name in cli.list_commands(context):
             command = cli.get_command(context, name)
@@ -165,11 +127,48 @@ def test_every_option_in_running_text_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_shown_output_is_the_real_output(page: Path, tmp_path: Path) -> None:
     for step, real in play(page, tmp_path):
-        assert same(step.output, real), f"{page.name}: {step.command} prints\n{real}\n(python -m tests.test_docs)"
+        equal = same(step.output, real, crafted=page.name == ERRORS)
+        assert equal, f"{page.name}: {step.command} prints\n{real}\n(python -m tools.docs)"
+
+
+@pytest.mark.parametrize("page", [REPOSITORY / "README.md", DOCS / "python.md"], ids=lambda page: page.name)
+def test_python_snippets_run(page: Path, tmp_path: Path) -> None:
+    snippets = _SNIPPET.findall(page.read_text(encoding="utf-8"))
+    assert snippets
+    for snippet in snippets:
+        for path in re.findall(r'"([^"]+\.conda)"', snippet):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / SEED, tmp_path / path)
+        environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+        command = [sys.executable, "-c", snippet]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout
+
+
+def test_the_page_of_errors_shows_every_situation(tmp_path: Path) -> None:
+    assert [heading for heading, _ in sections(DOCS / ERRORS)] == list(SITUATIONS)
+    assert len(SITUATIONS) >= 15
+    outputs = [step.output for block in page_blocks(DOCS / ERRORS) for step in shown(block.text)]
+    assert all(outputs)
+
+
+def test_new_output_replaces_the_old_one(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```console\n$ conda-prune check testdata/seed --quiet\n$ echo $?\n0\n$ echo $?\n1\n```\n\n"
+        '```toml title="pyproject.toml"\n[tool.conda-prune]\nquiet = 1\n```\n\n'
+        "```console\n$ conda-prune check testdata/seed\n...\n$ echo $?\n7\n```\n"
+    )
+    write_outputs(page)
+    text = page.read_text(encoding="utf-8")
+    assert "--quiet\n$ echo $?\n1\n$ echo $?\n1\n```" in text
+    assert text.endswith("check testdata/seed\n...\n$ echo $?\n2\n```\n")
 
 
 def test_the_start_page_shows_output() -> None:
-    steps = [step for language, block in blocks(DOCS / "index.md") if language == "console" for step in shown(block)]
+    blocks_of_it = page_blocks(DOCS / "index.md")
+    steps = [step for block in blocks_of_it if block.language == "console" for step in shown(block.text)]
     assert len(steps) >= 4
     assert all(step.output for step in steps if "--quiet" not in step.command)
 
@@ -178,7 +177,7 @@ def test_the_start_page_shows_output() -> None:
     ("expected", "real", "equal"),
     [
         pytest.param("fixed a", "fixed b", False, id="another word"),
-        pytest.param("a\n...\nc", "a\nc", False, id="an ellipsis stands for at least one line"),
+        pytest.param("a\n...\nc", "a\nc", False, id="an ellipsis is at least one line"),
         pytest.param("−2 files   4.0 KiB → 2.0 KiB", "−3 files   4.0 KiB → 2.0 KiB", False, id="a number of files"),
         pytest.param("−2 files   4.0 KiB → 2.0 KiB", "−2 files   4.0 KiB", False, id="a size that is not there"),
         pytest.param("4.0 KiB → 2.0 KiB   0.1 s", "4.0 KiB → 2.1 KiB   1.3 s", True, id="what varies"),
@@ -208,33 +207,47 @@ def test_links_and_paths_lead_to_existing_files(page: Path) -> None:
             assert (REPOSITORY / span.partition("::")[0]).exists(), span
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built pages; a warning is a failure."""
-    directory = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(directory)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
-    return directory
+@on_a_terminal
+@pytest.mark.parametrize("picture", screenshots.ALL, ids=lambda picture: picture.name)
+def test_pictures_show_what_is_printed(picture: screenshots.Picture) -> None:
+    """If not, run `python -m tools.docs`."""
+    drawn = screenshots.text_of(picture.path.read_text(encoding="utf-8"))
+    recording = screenshots.run(picture)
+    assert recording.code == int(picture.name == "check")
+    if not picture.progress:
+        current = screenshots.text_of(screenshots.draw(picture, screenshots.lines_of(picture, recording)))
+        assert screenshots.steady(drawn) == screenshots.steady(current)
+        return
+    # The picture is one of a moment in the work: its other lines are the first ones at the end.
+    final = screenshots.text_of(screenshots.draw(picture, recording.final.styled()))
+    lines = screenshots.steady(drawn)
+    assert len(lines) >= 2
+    assert lines == screenshots.steady(final)[: len(lines)]
+    assert screenshots.progress_shapes(drawn)
+    shapes = set().union(*map(screenshots.progress_shapes, recording.frames))
+    # A fast machine is done before a progress display is due.
+    assert not shapes or (screenshots.progress_shapes(drawn) & shapes) - {""}
 
 
-def test_the_site_has_every_page_and_loads_nothing_external(site: Path) -> None:
-    assert {path.name for path in site.glob("*.html")} >= {"index.html"}
-    assert not list(site.rglob("*.py"))
-    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
-    assert {path.parent.name for path in site.glob("*/index.html")} >= pages
-    loaded = re.compile(r"<(?:script|img|link)\b[^>]*(?:src|href)=\"(https?:)?//")
-    assert not [path.name for path in site.rglob("*.html") if loaded.search(path.read_text(encoding="utf-8"))]
+def test_the_plot_shows_the_recorded_numbers() -> None:
+    """If not, run `python benchmarks/plot.py`."""
+    benchmarks = REPOSITORY / "benchmarks"
+    svg = (benchmarks / "comparison.svg").read_text(encoding="utf-8")
+    (alternative,) = re.findall(r"!\[([^]]*)\]\(benchmarks/comparison\.svg\)", PAGES[0].read_text(encoding="utf-8"))
+    rows = json.loads((benchmarks / "comparison.json").read_text(encoding="utf-8"))
+    for row in rows:
+        assert f"<!-- {row['title']} -->" in svg
+        assert f"<!-- conda-prune fix: {row['ours']} s, " in svg
+        assert f"<!-- {row['instead']}: {row['theirs']} s -->" in svg
+        assert f"{row['ours']} s instead of {row['theirs']} s" in alternative
 
 
-def test_the_site_has_the_explanation_of_every_kind(site: Path) -> None:
-    page = (site / "what-is-dropped" / "index.html").read_text(encoding="utf-8")
-    words = " ".join(re.sub(r"[`*\\]", "", html.unescape(re.sub(r"<[^>]*>", "", page))).split())
-    for kind in kinds():
-        explanation = explain(kind)
-        assert f'<h3 id="{kind}">' in page
-        for text in (explanation.meaning, *(text for _, text in explanation.sections)):
-            assert " ".join(re.sub(r"[`*\\]", "", text).split()) in words, kind
+def test_pictures_load_nothing_and_are_used() -> None:
+    texts = " ".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for picture in screenshots.ALL:
+        svg = picture.path.read_text(encoding="utf-8")
+        assert not re.search(r"url\(|<image|<script|href=|@font-face", svg)
+        assert f"pictures/{picture.name}.svg" in texts
 
 
 @pytest.mark.parametrize("page", [REPOSITORY / "README.md", DOCS / "output.md"], ids=lambda page: page.name)
@@ -322,19 +335,3 @@ def test_every_kind_of_finding_is_documented(tmp_path: Path) -> None:
     assert len(seen) >= 5
     for kind, actions in seen.items():
         assert rows[kind] in actions, kind
-
-
-def write_outputs(page: Path) -> None:
-    """Replace the outputs on a page with the real ones, if they differ by more than times and sizes."""
-    text = page.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="conda-prune-docs-") as directory:
-        for step, real in play(page, Path(directory)):
-            if not same(step.output, real):
-                old = f"$ {step.command}\n" + (f"{step.output}\n" if step.output else "")
-                text = text.replace(old, f"$ {step.command}\n{real}\n", 1)
-    page.write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    for written in PAGES:
-        write_outputs(written)

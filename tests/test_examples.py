@@ -113,7 +113,7 @@ def test_ci_runs_the_readme_command_on_every_system() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    (.*-m pytest.*)$", readme, re.MULTILINE)
     job = load(CI)["jobs"]["tests"]
-    runs = [step["run"] for step in job["steps"] if "run" in step]
+    runs = [step["run"] for step in job["steps"] if "pytest" in step.get("run", "")]
     windows = command.replace(".venv/bin/", ".venv/Scripts/").replace("python3 ", "python ")
     assert runs == [command, windows]
     matrix = job["strategy"]["matrix"]
@@ -137,9 +137,10 @@ def test_the_workflow_uses_existing_inputs_of_the_action() -> None:
 def test_the_workflow_repairs_before_it_tests_and_uploads() -> None:
     (job,) = load(WORKFLOW)["jobs"].values()
     steps = [step.get("run", "") + step.get("uses", "") for step in job["steps"]]
-    order = ["rattler-build build --test skip", "conda-prune@", "rattler-build test", "upload-artifact@"]
+    order = ["rattler-build build --test skip", "conda-prune@", "upload-artifact@"]
     places = [next(number for number, step in enumerate(steps) if what in step) for what in order]
     assert places == sorted(places)
+    assert job["steps"][places[1]]["with"]["test"] == "rattler-build test --package-file"
 
 
 def test_both_example_recipes_build_the_same_package() -> None:
@@ -159,9 +160,27 @@ def test_the_pixi_tasks_run_in_order() -> None:
     tasks = manifest["tasks"]
     assert "--target-dir output" in tasks["build"]
     assert tasks["prune"]["depends-on"] == ["build"]
-    assert tasks["publish"]["depends-on"] == ["prune"]
-    assert "conda-prune" in manifest["dependencies"]
+    assert tasks["test"]["depends-on"] == ["prune"]
+    assert tasks["publish"]["depends-on"] == ["test"]
+    assert {"conda-prune", "rattler-build"} <= manifest["dependencies"].keys()
     assert "pixi build" not in str(tasks), "a deprecated alias"
+
+
+@needs_bash
+def test_the_pixi_task_tests_every_package(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    for name in ("one.conda", "two.conda", "other.txt"):
+        (output / name).touch()
+    fake = tmp_path / "rattler-build"
+    fake.write_text('#!/bin/sh\necho "$@" >> calls\ncase "$3" in */two.conda) exit 1 ;; esac\n')
+    fake.chmod(0o755)
+    command = [sys.executable, str(EXAMPLES / "pixi" / "test_packages.py"), "output"]
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    assert done.returncode != 0
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls == [f"test --package-file output/{name}.conda" for name in ("one", "two")]
 
 
 @needs_bash
@@ -271,7 +290,7 @@ def test_the_action_repairs_and_then_passes(wheel: Path, wheel_commands: Path, t
     shutil.copytree(wheel_commands / "libraries", libraries, symlinks=True)
     (libraries / "conda_prune").unlink()
     runner = Runner(tmp_path, libraries)
-    install, work = load(ACTION)["runs"]["steps"]
+    install, work, test = load(ACTION)["runs"]["steps"]
 
     code, printed = runner.run(install, requirement=str(wheel))
     assert (code, conda_prune.__version__ in printed) == (0, True), printed
@@ -295,6 +314,12 @@ def test_the_action_repairs_and_then_passes(wheel: Path, wheel_commands: Path, t
     assert runner.outputs() == {
         "findings": str(stray), "fixed": str(len(STRAY)), "failed": "0", "bytes-saved": str(saved)
     }  # fmt: skip
+    # The tests see every package, also the clean ones, and the first that fails ends the step.
+    code, printed = runner.run(test, test="echo tested:")
+    assert (code, printed.count("tested: ")) == (0, len(SEEDS)), printed
+    assert all(seed.path.name in printed for seed in SEEDS)
+    code, printed = runner.run(test, test="false")
+    assert code == 1, printed
     code, printed = runner.run(work, paths="output/*\n\noutput/*/*.conda\n")
     assert code == 0, printed
     assert runner.outputs() == dict.fromkeys(load(ACTION)["outputs"], "0")

@@ -33,14 +33,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "operations": (
         "operations", "channel", "rewrite", "archive", "compression", "judgement", "suggestions", "system", *SHARED
     ),
-    "report": ("report", "operations", "judgement", "quantities", "suggestions", "windows", *SHARED),
+    "report": ("report", "operations", "judgement", "interruption", "quantities", "suggestions", "windows", *SHARED),
     "audit": (
         "audit", "report", "operations", "judgement", "quantities", "isolation", "system", "__init__", *SHARED
     ),
     "__init__": ("operations", *SHARED),
     "cli": (
         "cli", "audit", "report", "operations", "environment", "channel", "rewrite", "archive", "judgement",
-        "interruption", "isolation", "suggestions", "system", "windows", "__init__", *SHARED,
+        "interruption", "isolation", "quantities", "suggestions", "system", "windows", "__init__", *SHARED,
     ),
     "__main__": ("cli",),
     "integrations": ("cli", "interruption", "isolation", "windows"),
@@ -59,7 +59,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rattler": ("judgement/variant/specs.py", "channel/indexer.py", "audit/repodata.py", "audit/reader.py"),
     "msgpack": ("channel/shards.py",),
     "distributed": ("audit/cluster.py",),
-    "click": ("cli/", "report/progress.py"),
+    "pyarrow": ("report/audit/parquet.py",),
+    "click": ("cli/",),
+    "rich": ("report/progress.py",),
     "yaml": ("judgement/variant/evidence.py",),
     "conda": ("integrations/conda.py",),
     "conda_build": ("integrations/conda.py",),

@@ -136,7 +136,7 @@ def modules_of(name: str) -> set[str]:
     return {Path(path.parts[0]).name.partition(".")[0] for path in distribution(name).files or ()}
 
 
-EXTRAS = ("dask",)
+EXTRAS = ("dask", "parquet")
 """The optional dependencies that conda-prune itself imports; the others are for working on it."""
 
 

@@ -7,6 +7,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from ..report.audit.key import key_of
+
 _TOKEN = re.compile(r"/t/[^/]+(?=/)")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s()'\"<>]+", re.IGNORECASE)
 
@@ -43,12 +45,6 @@ class Unlisted(NamedTuple):
 
     source: str
     reason: str
-
-
-def key_of(channel: str, subdir: str, file_name: str, sha256: str | None) -> bytes:
-    """Return the key of a result, in 16 bytes: millions of them are held in memory to resume a run."""
-    text = "\0".join((channel, subdir, file_name, sha256 or ""))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def item_at(url: str) -> Item:

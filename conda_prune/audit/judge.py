@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..errors import LimitExceeded, NotAPackage, PruneError
-from ..judgement.contents import INDEX, content_wanted, contents_of, has_listing
+from ..judgement.bytecode import Bytecode
+from ..judgement.contents import INDEX, Contents, content_wanted, contents_of, has_listing
 from ..judgement.listings.line_lists import FILES
 from ..judgement.options import Options
 from ..judgement.plan import make_plan
-from ..model import Component, File, Format, Identity, Limits, Package, Result
+from ..model import LONGEST_PATH, Component, File, Format, Identity, Limits, Package, Result
 from ..operations.planning import JudgedPackage, result_of
 from .item import Item
 
@@ -32,6 +33,16 @@ def judge_texts(item: Item, texts: Mapping[str, bytes], options: Options, limits
     Raises PruneError where they cannot be judged: they are too large, malformed, those of another package than the
     index lists, or do not say what the package holds.
     """
+    return _judge(item, texts, options, limits, lambda contents: contents)
+
+
+def _judge(
+    item: Item,
+    texts: Mapping[str, bytes],
+    options: Options,
+    limits: Limits,
+    adapt: Callable[[Contents], Contents],
+) -> Result:
     started = time.perf_counter()
     if item.size is not None:
         limits = limits.within(item.size)
@@ -43,7 +54,7 @@ def judge_texts(item: Item, texts: Mapping[str, bytes], options: Options, limits
     package = Package(
         item.shown, Format.CONDA, Identity(0, 0, item.size or 0, 0), (component,), complete=False, limits=limits
     )
-    contents = contents_of(package)
+    contents = adapt(contents_of(package))
     _check_same(item, contents.index)
     if not has_listing(contents):
         raise PruneError(
@@ -61,18 +72,48 @@ def judge_texts(item: Item, texts: Mapping[str, bytes], options: Options, limits
 
 
 def judge_paths(
-    item: Item, record: Mapping[str, Any], paths: Sequence[str], options: Options, limits: Limits
+    item: Item,
+    record: Mapping[str, Any],
+    files: Mapping[str, File],
+    bytecode: tuple[Bytecode, ...],
+    options: Options,
+    limits: Limits,
 ) -> Result:
-    """Return the result for a package of which its record in the index and the paths of its files are known.
+    """Return the result for a package of which its record in the index and its files are known.
 
-    Raises PruneError where they cannot be judged.
+    `bytecode` are those of the files that have the name of a bytecode file, in the order of `files`. Both can be made
+    once for many packages. Raises PruneError where they cannot be judged.
     """
     index = {key: value for key, value in record.items() if key not in _OF_THE_CHANNEL}
-    listing = "".join(f"{path}\n" for path in paths)
-    texts = {INDEX: json.dumps(index).encode(), FILES: listing.encode("utf-8", "surrogateescape")}
-    result = judge_texts(item._replace(size=None), texts, options, limits)
+    texts = {INDEX: json.dumps(index).encode(), FILES: b""}
+    item = item._replace(size=None)
+    if _is_within(files, limits):
+        result = _judge(item, texts, options, limits, lambda contents: _with_files(contents, files, bytecode))
+    else:
+        texts[FILES] = "".join(f"{path}\n" for path in files).encode("utf-8", "surrogateescape")
+        result = judge_texts(item, texts, options, limits)
     note = f"{_METADATA_ALONE}: no sizes, links and recipe are known, only the record in repodata.json and the paths"
     return replace(result, notes=(*result.notes, note))
+
+
+def _with_files(contents: Contents, files: Mapping[str, File], bytecode: tuple[Bytecode, ...]) -> Contents:
+    """Return contents with files that need not be parsed from a listing."""
+    return replace(contents, files=files, known_bytecode=bytecode)
+
+
+def _is_within(files: Mapping[str, File], limits: Limits) -> bool:
+    """Return whether the limits on a listing certainly allow these files; if not, they are checked one by one.
+
+    The paths of all directories together are no longer than each path times its depth.
+    """
+    longest = max(map(len, files), default=0)
+    depth = max((path.count("/") for path in files), default=0) + 1
+    return (
+        len(files) <= limits.listed
+        and longest <= LONGEST_PATH
+        # A character takes up to four bytes.
+        and 4 * (sum(map(len, files)) + len(files)) * depth <= limits.text
+    )
 
 
 def _check_same(item: Item, index: Mapping[str, object]) -> None:

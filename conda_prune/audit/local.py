@@ -14,7 +14,7 @@ from .settings import Settings
 _PIECE = 1 << 20
 
 
-def judge_file(here: Item, settings: Settings, origin: Item | None = None) -> Outcome:
+def judge_file(here: Item, settings: Settings, origin: Item | None = None, feedstock: str | None = None) -> Outcome:
     """Return the outcome of the package in a file; `origin` is where it was downloaded from, if it was."""
     shown = origin or here
     try:
@@ -27,7 +27,7 @@ def judge_file(here: Item, settings: Settings, origin: Item | None = None) -> Ou
         return failed(shown, error.strerror or str(error))
     except MemoryError:
         return failed(shown, "there is not enough memory")
-    return outcome_of(shown, result, "payload" if result.deep else "info")
+    return outcome_of(shown, result, "payload" if result.deep else "info", feedstock)
 
 
 def hash_of(path: str) -> str:

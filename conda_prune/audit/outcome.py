@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     shown: str = ""
 
 
-def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None) -> Outcome:
+def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None, feedstock: str | None = None) -> Outcome:
     """Return the outcome of a package that was judged."""
     result = replace(result, path=item.shown)
     dropped = [finding for finding in result.findings if finding.action is Action.DROP]
@@ -36,7 +36,7 @@ def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None) -> Ou
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
     return Outcome(
         result.status,
-        dumps(as_object(result) | _origin(item) | {"judged_from": judged_from}),
+        dumps(as_object(result) | _origin(item) | {"judged_from": judged_from, "feedstock": feedstock}),
         kinds,
         sum(finding.size for finding in dropped),
         result.error or "",

@@ -16,8 +16,6 @@ import hashlib
 import os
 import pickle
 import random
-import signal
-import sys
 import tempfile
 import threading
 import time
@@ -30,7 +28,9 @@ from ..errors import LimitExceeded, PruneError
 from ..judgement.contents import METADATA
 from ..model import Format
 from . import memory
+from .child import READY, TOO_MUCH_MEMORY, Emit, serve
 from .failure import Failure, Remedy, failure_of
+from .feedstock import ABOUT, LONGEST, feedstock_of
 from .item import Item
 from .judge import judge_texts
 from .local import judge_file
@@ -41,10 +41,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     from rattler.networking import Client
 
-TOO_MUCH_MEMORY = 77
-"""The exit code of a process that took more memory than it may."""
-READY, END = "ready", "end"
-"""The first message of the process, unless that is why it cannot read anything, and the last one to it."""
+END = "end"
+"""The last message to the process."""
 _MOST_PAUSES = 8
 _LONGEST_WAIT = 60.0
 """Seconds between two attempts at most."""
@@ -53,8 +51,7 @@ _DOWNLOADS = 4
 _SLOWEST = 50_000
 """Bytes a second that a download must reach."""
 _WATCH = 0.05
-
-Emit = Callable[[object], None]
+_TEXTS = (*METADATA, ABOUT)
 
 
 class _Retry(Exception):
@@ -90,7 +87,7 @@ class Reader:
     async def outcome_of(self, item: Item) -> Outcome:
         """Return what became of an item, after as many attempts as it takes or is worth."""
         if item.local:
-            return judge_file(item, self._settings)
+            return judge_file(item, self._settings, feedstock=await self._feedstock(item.url))
         format_ = format_of_name(item.file_name)
         if format_ is None:
             return failed(item, "its name ends neither in .conda nor in .tar.bz2; name a conda package")
@@ -133,8 +130,10 @@ class Reader:
 
     async def _read(self, item: Item) -> Outcome | Failure:
         texts = await asyncio.wait_for(self._texts(item), self._settings.timeout)
+        feedstock = feedstock_of(texts.pop(ABOUT, None))
         try:
-            return outcome_of(item, judge_texts(item, texts, self._settings.options, self._settings.limits), "info")
+            result = judge_texts(item, texts, self._settings.options, self._settings.limits)
+            return outcome_of(item, result, "info", feedstock)
         except PruneError as error:
             if "--download" in error.hint:
                 return Failure(Remedy.DOWNLOAD, error.reason)
@@ -145,14 +144,14 @@ class Reader:
 
         archive = await PackageArchive.from_url(self._client, item.url, sparse="require")
         if not (self._settings.careful or not memory.KNOWN):
-            found = await archive.read_files(METADATA)
+            found = await archive.read_files(_TEXTS)
             return {path: text for path, text in found.items() if text is not None}
         limits = self._settings.limits if item.size is None else self._settings.limits.within(item.size)
         texts: dict[str, bytes] = {}
         unpacked = held = 0
         async for entry in archive.stream("info"):
             unpacked += entry.size
-            wanted = entry.name in METADATA and entry.is_file
+            wanted = entry.is_file and (entry.name in METADATA or (entry.name == ABOUT and entry.size <= LONGEST))
             held += entry.size if wanted else 0
             if held > limits.text or unpacked > limits.unpacked:
                 option = limits.text_option if held > limits.text else "--max-unpacked"
@@ -187,7 +186,19 @@ class Reader:
                 if item.sha256 is not None and writer.hash.hexdigest() != item.sha256:
                     raise _Retry("the package has another SHA-256 than the channel's index says")
                 here = item._replace(url=path, local=True)
-                return await asyncio.to_thread(judge_file, here, self._settings, item)
+                feedstock = await self._feedstock(path)
+                return await asyncio.to_thread(judge_file, here, self._settings, item, feedstock)
+
+    async def _feedstock(self, path: str) -> str | None:
+        """Return the feedstock of a package in a file. What is wrong with the file is for the judgement to say."""
+        from rattler.package_streaming import PackageArchive
+
+        if self._settings.careful or not memory.KNOWN or not path.endswith(Format.CONDA.value):
+            return None  # Nothing bounds how much py-rattler unpacks.
+        with suppress(Exception):
+            archive = await PackageArchive.from_path(path)
+            return feedstock_of(await asyncio.wait_for(archive.read_file(ABOUT), self._settings.timeout))
+        return None
 
 
 def skips(item: Item, settings: Settings) -> bool:
@@ -241,13 +252,8 @@ def _watch_memory(most: int) -> None:
         time.sleep(_WATCH)
 
 
-async def _main(tasks: BinaryIO, results: BinaryIO) -> None:
+async def _main(tasks: BinaryIO, emit: Emit) -> None:
     settings: Settings = pickle.load(tasks)
-
-    def emit(thing: object) -> None:
-        pickle.dump(thing, results)
-        results.flush()
-
     try:
         reader = Reader(settings, emit)
     except Exception as error:  # The user's configuration of rattler is wrong, for example.
@@ -262,28 +268,9 @@ async def _main(tasks: BinaryIO, results: BinaryIO) -> None:
     await reader.serve(queue)
 
 
-def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Return standard input and output, and take them away from everything else in this process."""
-    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.close(nothing)
-    return tasks, results
+def _work(tasks: BinaryIO, emit: Emit) -> None:
+    asyncio.run(_main(tasks, emit))
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = 1
-    try:
-        asyncio.run(_main(*_take_over_streams()))
-        code = 0
-    except BrokenPipeError:
-        pass
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+    serve(_work)

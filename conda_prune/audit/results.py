@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import CannotWrite
+from ..report.audit.key import key_of
 from ..system import is_locked_elsewhere
-from .item import Item, key_of
+from .item import Item
 from .outcome import Outcome
 
 _DONE = frozenset({"clean", "findings", "refused"})

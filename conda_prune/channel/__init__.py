@@ -7,6 +7,7 @@
     shards      sharded repodata
     records     one package's records, in any of them
     files       reading and replacing files while other programs write to them
+    published   what shows that packages have been published
     sidecars    signatures, attestations and other files about the old bytes
     caches      package caches, whose packages are left alone
 

@@ -1,6 +1,6 @@
 """Refreshes the index of a channel after packages in it were replaced: their records, and nothing else.
 
-    find_obstacles    before the first package is replaced: could the index be refreshed?
+    survey_indexes    before the first package is replaced: could the index be refreshed? Are its packages published?
     refresh_indexes   after the last one: every index next to a package is refreshed, or written again (`always`)
 
 The records are computed here, from the packages' files. rattler's indexer would read every package again, undo what
@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..archive.container import identity_of
 from ..errors import OutOfMemory, PruneError
@@ -29,30 +30,40 @@ from .index import (
     index_name,
     read_index,
 )
+from .published import IndexSurvey, evidence_of_publication, published_warning
 from .records import PackageFile
 from .repodata import REPODATA
 from .sidecars import removal_warnings, remove_patches, stale_companions
 
 
-def find_obstacles(paths: Iterable[str], *, always: bool = False) -> dict[str, PruneError]:
-    """Return why the index next to a package could not be refreshed, by the real path of the package's directory.
+def survey_indexes(paths: Iterable[str], reindex: str) -> IndexSurvey:
+    """Look at the indexes next to files that may be replaced or written, and write nothing.
 
-    `paths` are the files that may be replaced or written. Nothing is written here. What can be known beforehand is
-    found: an index that cannot be read or is read-only, keys that are not package names, numbers that JSON does not
+    `reindex` is `auto`, `always` or `never`; with `never`, an index cannot be an obstacle. What can be known beforehand
+    is found: an index that cannot be read or is read-only, keys that are not package names, numbers that JSON does not
     preserve, shards that are elsewhere.
     """
     obstacles: dict[str, PruneError] = {}
+    publications: dict[str, str] = {}
     for real, place in _directories_of(paths).items():
         try:
-            if always:
+            if has_index(real):
+                index = files.retry_while_changing(partial(read_index, real))
+                if evidence := evidence_of_publication(index):
+                    publications[real] = published_warning(place.shown, evidence)
+                if reindex == "auto":
+                    _check_replaceable(index, place.names)
+        except (PruneError, OSError, MemoryError) as error:
+            if reindex == "auto":  # Otherwise, nothing of the index is needed.
+                obstacles[real] = _as_prune_error(error)
+        if reindex == "always":
+            try:
                 from .rewrite import check_rewritable
 
                 check_rewritable(real)
-            elif has_index(real):
-                _check_refreshable(real, place.names)
-        except (PruneError, OSError, MemoryError) as error:
-            obstacles[real] = _as_prune_error(error)
-    return obstacles
+            except (PruneError, OSError, MemoryError) as error:
+                obstacles[real] = _as_prune_error(error)
+    return IndexSurvey(obstacles, publications)
 
 
 def refresh_indexes(results: Sequence[Result], *, always: bool = False) -> Iterator[Result]:
@@ -188,8 +199,7 @@ def _written(result: Result) -> str:
     return result.output or result.path
 
 
-def _check_refreshable(directory: str, names: Iterable[str]) -> None:
-    index = files.retry_while_changing(lambda: read_index(directory))
+def _check_replaceable(index: Index, names: Iterable[str]) -> None:
     for path in sorted({form.path for name in names for form in index.listing(name)}):
         files.check_replaceable(path)
 

@@ -15,31 +15,41 @@ from ..errors import PruneError
 from ..model import IndexRecord
 from . import files
 
-_SIDECARS = (
+_ATTESTATIONS = (
     *(".sigstore", ".sigstore.json", ".attestation", ".attestation.json", ".intoto", ".intoto.json", ".intoto.jsonl"),
     *(".sig", ".sign", ".asc", ".gpg", ".minisig", ".sigs", ".v0.sigs"),
-    *(".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum", ".b2sum"),
 )
-"""CEP 50: `.sigs`; prefix.dev: `.v0.sigs`; Sigstore, in-toto, OpenPGP, minisign, coreutils."""
+"""Attestations and signatures. CEP 50: `.sigs`; prefix.dev: `.v0.sigs`; Sigstore, in-toto, OpenPGP, minisign."""
+_CHECKSUMS = (".sha256", ".sha256sum", ".sha512", ".sha512sum", ".md5", ".md5sum", ".b2sum")
 _CONTENT_ADDRESSED = re.compile(r"\.sigs\.[0-9a-f]{64}")
 """CEP 50: `<file>.sigs.<sha256>`, where the hash is that of the sidecar itself."""
 _OTHER_COMPRESSIONS = (".gz", ".xz", ".br", ".lz4")
 
 
-def sidecars_of(path: str) -> list[str]:
-    """Return the paths of the attestations, signatures and checksums next to a file, sorted."""
+def attestations_of(path: str) -> list[str]:
+    """Return the paths of the attestations and signatures next to a file, sorted."""
+    return [path + ending for ending in _endings_after(path) if _is_attestation(ending)]
+
+
+def _is_attestation(ending: str) -> bool:
+    return ending in _ATTESTATIONS or _CONTENT_ADDRESSED.fullmatch(ending) is not None
+
+
+def _endings_after(path: str) -> list[str]:
+    """Return what follows a file's name in the names of other files of its directory, sorted."""
     directory, name = os.path.split(path)
     try:
-        endings = [other[len(name) :] for other in os.listdir(directory or ".") if other.startswith(name)]
+        return sorted(other[len(name) :] for other in os.listdir(directory or ".") if other.startswith(name))
     except OSError:
         return []
-    return sorted(path + ending for ending in endings if ending in _SIDECARS or _CONTENT_ADDRESSED.fullmatch(ending))
 
 
-def sidecar_warnings(path: str) -> tuple[str, ...]:
-    """Return a line for each sidecar of a file that was replaced."""
+def sidecar_warnings(path: str, *, attestations: bool = True) -> tuple[str, ...]:
+    """Return a line for each checksum, attestation and signature of a file that was replaced."""
     return tuple(
-        f"{sidecar} is invalid now: it vouches for the old bytes; make it again" for sidecar in sidecars_of(path)
+        f"{path}{ending} is invalid now: it vouches for the old bytes; make it again"
+        for ending in _endings_after(path)
+        if ending in _CHECKSUMS or (attestations and _is_attestation(ending))
     )
 
 

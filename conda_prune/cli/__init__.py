@@ -242,17 +242,18 @@ def _reason(error: Exception) -> str:
 
 
 def _print_error(error: click.ClickException) -> None:
-    """Print an error. A usage error also shows the usage, and which configuration file a wrong value comes from."""
+    """Print an error in one line, which also says what to do or where to look."""
     from ..report.escape import escaped
 
-    message = error.format_message()
-    if not isinstance(error, click.UsageError):
-        click.echo(f"error: {escaped(message)}", err=True)
-        return
-    context = error.ctx
-    if isinstance(error, click.NoSuchOption):
-        message = _unknown_option(error)
-    if isinstance(error, click.BadParameter) and context is not None and error.param is not None:
-        if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
-            message += f" (in [tool.conda-prune] of {configuration_path(context)})"
-    click.UsageError("\n".join(map(escaped, message.split("\n"))), context).show()
+    message = _unknown_option(error) if isinstance(error, click.NoSuchOption) else error.format_message()
+    if isinstance(error, click.UsageError):
+        context = error.ctx or click.get_current_context(silent=True)
+        # click's own messages are sentences of one or more lines.
+        message = " ".join(message.split()).rstrip(".")
+        message = message[:1].lower() + message[1:] if message[1:2].islower() else message
+        if isinstance(error, click.BadParameter) and error.param is not None and context is not None:
+            if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
+                message += f" (in [tool.conda-prune] of {configuration_path(context)})"
+        if ";" not in message:  # Messages of ours say what to do after a semicolon.
+            message += f"; see `{context.command_path if context else 'conda-prune'} --help`"
+    click.echo(f"error: {escaped(message)}", err=True)

@@ -14,7 +14,6 @@ from .limits import limit_options, limits_of
 from .many_packages import (
     PackageWork,
     failed,
-    hides_progress,
     work_on,
 )
 from .options import (
@@ -66,7 +65,7 @@ def check(
         if paths or flags["files_from"] is not None:
             raise click.UsageError("--installed and --prefix check an environment; do not name packages as well")
         _check_environment(installed, prefix, deep, flags)
-    work = PackageWork("check", options_of(flags), deep, None, hides_progress(flags), limits_of(flags))
+    work = PackageWork("check", options_of(flags), deep, None, limits_of(flags))
     work_on(search_for_packages(paths, flags), work, paths, flags)
 
 

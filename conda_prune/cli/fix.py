@@ -12,7 +12,7 @@ import click
 from .configurable_command import ConfigurableCommand
 from .exit_codes import exit_codes_help
 from .limits import limit_options, limits_of
-from .many_packages import PackageWork, hides_progress, work_on
+from .many_packages import PackageWork, work_on
 from .options import (
     complete_paths,
     judgement_options,
@@ -85,13 +85,13 @@ def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
     search_result = search_for_packages(paths, flags)
     if output_dir is not None:
         _check_collisions(search_result.packages)
-    if reindex != "never" and not dry_run:
-        from ..channel.refresh import find_obstacles
+    if not dry_run:
+        from ..channel.refresh import survey_indexes
 
         packages = search_result.packages
         results = [os.path.join(output_dir, package.below) if output_dir else package.path for package in packages]
-        fix_options = replace(fix_options, obstacles=find_obstacles(results, always=reindex == "always"))
-    work = PackageWork("fix", options_of(flags), True, fix_options, hides_progress(flags), limits_of(flags), threads)
+        fix_options = replace(fix_options, indexes=survey_indexes(results, reindex))
+    work = PackageWork("fix", options_of(flags), True, fix_options, limits_of(flags), threads)
     work_on(search_result, work, paths, flags, reindex)
 
 

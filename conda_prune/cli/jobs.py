@@ -6,6 +6,8 @@ other workers are not affected. (`concurrent.futures.ProcessPoolExecutor` gives 
 say which task it had, and starts its processes with `python -c`, which imports from the current directory: see
 `isolation`.)
 
+While a task runs, `work` may send messages, such as its progress. They arrive in the thread of its worker.
+
 A worker reads tasks from its standard input. When that is closed, the worker undoes what it is doing and exits at once
 (see `interruption`). This stops workers on every system, and it also happens if this process is killed.
 """
@@ -21,7 +23,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeAlias, TypeVar
 
 from .. import interruption, isolation
 
@@ -35,23 +37,28 @@ _POSIX = os.name != "nt"
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
+Send: TypeAlias = Callable[[Any], None]
+"""Sends a message from a task to the process that started the run."""
 
 
 def run(
     tasks: Sequence[Task],
-    work: Callable[[Task], Outcome],
+    work: Callable[[Task, Send], Outcome],
     worker_died: Callable[[Task, str], Outcome],
     jobs: int,
     size: Callable[[Task], int] = lambda task: 0,
+    receive: Send = lambda message: None,
 ) -> Iterator[Outcome]:
-    """Yield `work(task)` for every task, in the order of the tasks, each as soon as all tasks before it are done.
+    """Yield `work(task, send)` for every task, in the order of the tasks, each as soon as all before it are done.
 
-    With more than one job, `work`, the tasks and the outcomes are pickled. If a worker dies or cannot be started, the
+    Messages that are sent during a task are passed to `receive`, from several threads at once. With more than one job,
+    `work`, the tasks, the outcomes and the messages are pickled. If a worker dies or cannot be started, the
     outcome of its task is `worker_died(task, reason)`. Among the next tasks, the largest by `size` is started first, so
     that no worker is left with a long one at the end. Closing the iterator stops the workers.
     """
     if jobs <= 1 or len(tasks) <= 1:
-        yield from map(work, tasks)
+        for task in tasks:
+            yield work(task, receive)
         return
     jobs = min(jobs, len(tasks))
     workers: list[_Worker[Task, Outcome]] = [_Worker(work) for _ in range(jobs)]
@@ -62,7 +69,7 @@ def run(
     def run_in_worker(task: Task) -> Outcome:
         worker = idle.get()
         try:
-            return worker.run(task)
+            return worker.run(task, receive)
         except _WorkerDied as error:
             return worker_died(task, str(error))
         finally:
@@ -111,22 +118,26 @@ class _WorkerDied(Exception):
 class _Worker(Generic[Task, Outcome]):
     """A worker process, started for its first task and again after it has died. One thread at a time uses it."""
 
-    def __init__(self, work: Callable[[Task], Outcome]) -> None:
+    def __init__(self, work: Callable[[Task, Send], Outcome]) -> None:
         self._work = work
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._lock = threading.Lock()
 
-    def run(self, task: Task) -> Outcome:
-        """Run a task, and return its outcome. Raises _WorkerDied if there is none."""
+    def run(self, task: Task, receive: Send) -> Outcome:
+        """Run a task, pass its messages on, and return its outcome. Raises _WorkerDied if there is none."""
         process = self._running_process()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             _send(task, process.stdin)
-            outcome: Outcome = pickle.load(process.stdout)
+            is_outcome, content = pickle.load(process.stdout)
+            while not is_outcome:
+                receive(content)
+                is_outcome, content = pickle.load(process.stdout)
         except (OSError, ValueError, EOFError, pickle.UnpicklingError):
             raise _WorkerDied(f"its worker process {self._end(process)}") from None
+        outcome: Outcome = content
         return outcome
 
     def stop(self) -> None:
@@ -191,15 +202,24 @@ def _close(pipe: Any) -> None:
 
 
 def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
-    """Run as a worker. The first message is the function to call; every other message is a task for it."""
+    """Run as a worker. The first object to be read is the function to call, and every other one is a task for it.
+
+    What is written are pairs: whether it is an outcome or a message, and its content.
+    """
     interruption.raise_at_signals()
     if _POSIX:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     work = pickle.load(tasks)
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks, waiting), daemon=True).start()
+    lock = threading.Lock()  # Several threads of a task may send messages.
+
+    def send(message: Any) -> None:
+        with lock:
+            _send((False, message), results)
+
     while True:
-        _send(work(waiting.get()), results)
+        _send((True, work(waiting.get(), send)), results)
 
 
 def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,57 +17,55 @@ if TYPE_CHECKING:
     from ..judgement.options import Options
     from ..model import Limits, Result
     from ..operations.fix import FixOptions
+    from ..operations.progress import Progress
+    from ..report.progress import Message
     from .package_search import FoundPackage, SearchResult
-
-
-def hides_progress(flags: dict[str, Any]) -> bool:
-    """Return whether not to draw progress bars. With several processes, they would overwrite each other."""
-    return bool(flags["quiet"]) or flags["jobs"] != 1
 
 
 @dataclass(frozen=True)
 class PackageWork:
-    """What a command does with one package. It is pickled and sent to worker processes."""
+    """What a command does with one package. It is pickled and sent to worker processes.
+
+    `shows_progress` is whether messages about the progress are wanted.
+    """
 
     command: str
     options: Options
     deep: bool
     fix_options: FixOptions | None
-    quiet: bool
     limits: Limits
     threads: int = 0
+    shows_progress: bool = False
 
-    def __call__(self, package: FoundPackage) -> Result | None:
+    def __call__(self, package: FoundPackage, send: Callable[[Message], None]) -> Result | None:
         """Return the result for a package, or None if it is a source archive that a search found."""
         from ..interruption import ended_at_once
+        from ..report.progress import PackageProgress
 
-        with ended_at_once():
-            return self._work(package)
+        with ended_at_once(), PackageProgress(package.path, send, shown=self.shows_progress) as progress:
+            return self._work(package, progress)
 
-    def _work(self, package: FoundPackage) -> Result | None:
+    def _work(self, package: FoundPackage, progress: Progress) -> Result | None:
         from ..errors import PruneError
         from ..operations.check import check_package
-        from ..report.progress import ProgressBar
 
         try:
             if self.fix_options is None:
-                with ProgressBar(package.path, quiet=self.quiet) as progress:
-                    return check_package(
-                        package.path,
-                        self.options,
-                        deep=self.deep,
-                        limits=self.limits,
-                        progress=progress,
-                        threads=self.threads,
-                    )
+                return check_package(
+                    package.path,
+                    self.options,
+                    deep=self.deep,
+                    limits=self.limits,
+                    progress=progress,
+                    threads=self.threads,
+                )
             from ..operations.fix import fix_package
 
             options = replace(self.fix_options, threads=self.threads)
             if options.output_dir is not None:
                 directory = os.path.dirname(package.below)
                 options = replace(options, output_dir=os.path.join(options.output_dir, directory))
-            with ProgressBar(package.path, quiet=self.quiet) as progress:
-                return fix_package(package.path, self.options, options, limits=self.limits, progress=progress)
+            return fix_package(package.path, self.options, options, limits=self.limits, progress=progress)
         except PruneError as error:
             if package.searched and self._is_source_archive(package.path):
                 return None
@@ -110,6 +108,7 @@ def work_on(
     search_result: SearchResult, work: PackageWork, paths: Sequence[str], flags: dict[str, Any], reindex: str = "never"
 ) -> NoReturn:
     """Do the work on all packages, print the results, refresh the indexes, and exit."""
+    from ..report.progress import OverallProgress, Warned, can_be_shown
     from ..system import split_cores
 
     packages = search_result.packages
@@ -117,21 +116,35 @@ def work_on(
     repair = ("fix --in-place", *named) if named and work.command == "check" else ()
     output = open_output(work.command, flags, [package.path for package in packages], repair=repair)
     jobs, threads = split_cores(len(packages), flags["jobs"], work.threads)
-    work = replace(work, threads=threads)
+    shown = can_be_shown(quiet=flags["quiet"])
+    work = replace(work, threads=threads, shows_progress=shown)
+    sizes = {package.path: _size(package) for package in packages} if shown else {}
+    colors = {"always": True, "never": False}.get(flags["color"])
     writes = work.fix_options is not None and not work.fix_options.dry_run
     results = []
     skipped = 0
     with output:
         output.begin([package.path for package in packages])
-        with closing(_results(work, packages, jobs)) as each_result:
-            for result in each_result:
-                if result is None:
-                    skipped += 1
-                    continue
-                output.add(result)
-                results.append(result)
-                if output.is_lost and not writes:
-                    break  # Nothing has to be finished.
+        with OverallProgress(sizes, shown=shown, colors=colors) as progress:
+
+            def receive(message: Message) -> None:
+                if isinstance(message, Warned):
+                    with progress.hidden():
+                        output.warn(message.line)
+                else:
+                    progress.receive(message)
+
+            with closing(_results(work, packages, jobs, receive)) as each_result:
+                for result in each_result:
+                    if result is None:
+                        skipped += 1
+                        continue
+                    progress.finish(result.path)
+                    with progress.hidden():
+                        output.add(result)
+                    results.append(result)
+                    if output.is_lost and not writes:
+                        break  # Nothing has to be finished.
         if reindex != "never" and writes:
             from ..channel.refresh import refresh_indexes
 
@@ -146,14 +159,17 @@ def work_on(
     sys.exit(exit_code(results))
 
 
-def _results(work: PackageWork, packages: Sequence[FoundPackage], jobs: int) -> Generator[Result | None, None, None]:
+def _results(
+    work: PackageWork, packages: Sequence[FoundPackage], jobs: int, receive: Callable[[Message], None]
+) -> Generator[Result | None, None, None]:
     if jobs <= 1:
-        yield from map(work, packages)
+        for package in packages:
+            yield work(package, receive)
         return
     # Imported here, because importing pickle and subprocess takes as long as importing everything else.
     from .jobs import run as run_all
 
-    yield from run_all(packages, work, _worker_died, jobs, _size)
+    yield from run_all(packages, work, _worker_died, jobs, _size, receive)
 
 
 def _size(package: FoundPackage) -> int:

@@ -1,56 +1,245 @@
-"""`report`: merge the results of many runs into one table."""
+"""`report`: merge the results of many runs into one table, or report what an audit found."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from typing import BinaryIO
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO
 
 import click
 
 from .exit_codes import ExitCode, exit_codes_help
 from .options import complete_paths
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from ..report.audit.totals import Totals
+
+_FORMATS = ("text", "markdown", "html", "parquet")
+
+
+class _Input(NamedTuple):
+    """A file with results; `copy` is what it holds if it is a pipe, which can be read once only."""
+
+    path: str
+    copy: BinaryIO | None
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Return the file, to be read from its beginning. Raises OSError."""
+        if self.copy is not None:
+            self.copy.seek(0)
+            return nullcontext(self.copy)
+        if self.path == "-":
+            return nullcontext(sys.stdin.buffer)
+        from ..system import open_named
+
+        return open_named(self.path)
+
+
+class _Target(NamedTuple):
+    """A format, and the stream that it goes to."""
+
+    format: str
+    path: str
+    stream: TextIO
+
+
+def _complete_formats(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(name) for name in _FORMATS if name.startswith(text)]
+
 
 @click.command(epilog=exit_codes_help("report"))
 @click.argument("results", nargs=-1, required=True, metavar="RESULTS...", shell_complete=complete_paths)
-@click.option("--format", "format_", type=click.Choice(["text", "markdown", "html"]), default="text",
-              show_default=True, help="A table as text, as Markdown (for comments), or as an HTML page.")  # fmt: skip
-def report(results: tuple[str, ...], format_: str) -> None:
-    """Merge the results of many runs into one table.
+@click.option(
+    "--format",
+    "formats",
+    metavar="FORMAT[=FILE]",
+    multiple=True,
+    default=("text",),
+    shell_complete=_complete_formats,
+    help="text, markdown (for comments), html (one page), or, of audits, parquet; to a file with =FILE (repeatable).",
+)
+def report(results: tuple[str, ...], formats: tuple[str, ...]) -> None:
+    """Merge the results of many runs into one table, or report what an audit found.
 
-    RESULTS are files written by `--format jsonl` or `--format json`; - is standard input. Failures come first.
-    If runs have different results for a package, each of these gets a row.
+    RESULTS are files written by `--format jsonl` or `--format json`, or all by `audit`; - is standard input.
+    Of check and fix, failures come first, and if runs have different results for a package, each gets a row. Of
+    audits, the last result of each package counts: totals by kind, subdir, Python, month, package name and
+    feedstock, and the packages with most waste. The HTML page of an audit has tables to sort and filter.
 
     \b
     Examples:
       conda-prune check output/ --format jsonl=results-linux-64.jsonl
       conda-prune report results-*.jsonl
       conda-prune report results-*.jsonl --format markdown >> "$GITHUB_STEP_SUMMARY"
+      conda-prune report audit.jsonl --format text --format html=audit.html
+      conda-prune report audit.jsonl --format parquet=audit.parquet
     """
-    from ..report import merged
-    from ..report.escape import encodable, escaped
+    from ..report.streams import failure_of
 
-    runs, failed = [], False
-    for path in results:
-        try:
-            with _opened(path) as file:
-                text = file.read().decode("utf-8-sig")
-            runs.append((os.path.basename(path), merged.read_results(text)))
-        except (OSError, ValueError, RecursionError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            click.echo(f"error: {escaped(path)}: {escaped(reason)}", err=True)
-            failed = True
-    if runs:
-        page = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}[format_]
-        print("\n".join(encodable(line, sys.stdout.encoding) for line in page(merged.merge(runs)).split("\n")))
+    with ExitStack() as stack:
+        targets = _targets(formats, results, stack)
+        failed = _report([_input(path, stack) for path in results], targets)
+        for target in targets:
+            if target.path:
+                target.stream.flush()
+                if (failure := failure_of(target.stream)) is not None:
+                    _say(f"{target.path} cannot be written: {failure.strerror}")
+                    failed = True
     sys.exit(ExitCode.FAILED if failed else ExitCode.OK)
 
 
-def _opened(path: str) -> AbstractContextManager[BinaryIO]:
-    if path == "-":
-        return nullcontext(sys.stdin.buffer)
-    from ..system import open_named
+def _targets(formats: Sequence[str], results: Sequence[str], stack: ExitStack) -> list[_Target]:
+    """Return the formats with their streams. Raises UsageError for what cannot be written."""
+    from ..report.files import OutputFiles
+    from ..suggestions import unknown
 
-    return open_named(path)
+    requested = [(name, "" if path == "-" else path) for name, _, path in (text.partition("=") for text in formats)]
+    files = OutputFiles(results)
+    try:
+        for name, path in requested:
+            if name not in _FORMATS:
+                raise ValueError(f"--format {name}: {unknown('format', name, _FORMATS)}")
+            if path:
+                files.check(name, path)
+        if sum(not path for _, path in requested) > 1:
+            raise ValueError("--format: only one can go to standard output; write FORMAT=FILE")
+        if ("parquet", "") in requested and sys.stdout.isatty():
+            raise ValueError("--format parquet: it is not text; write parquet=FILE")
+        return [
+            _Target(name, path, stack.enter_context(files.open(name, path)) if path else sys.stdout)
+            for name, path in requested
+        ]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _input(path: str, stack: ExitStack) -> _Input:
+    """Return a file to be read; a pipe is copied, since the results of an audit are read from their end."""
+    # Why a file cannot be read is said when it is its turn.
+    with suppress(OSError, ValueError), _Input(path, None).open() as file:
+        if path == "-" or not file.seekable():
+            copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
+            shutil.copyfileobj(file, copy, 1 << 20)
+            return _Input(path, copy)
+    return _Input(path, None)
+
+
+def _report(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+    """Write the report of the files; return whether something failed."""
+    kinds = [_is_audit(entry) for entry in inputs]
+    if True in kinds and False in kinds:
+        raise click.UsageError(
+            f"{inputs[kinds.index(True)].path} is of an audit, and {inputs[kinds.index(False)].path} is not: "
+            "report them one by one"
+        )
+    if True in kinds:
+        return _report_audit(inputs, targets)
+    if any(target.format == "parquet" for target in targets):
+        raise click.UsageError("--format parquet: only results of audits can be written as Parquet")
+    return _report_runs(inputs, targets)
+
+
+def _is_audit(entry: _Input) -> bool | None:
+    """Return whether a file has the results of an audit; None if it cannot be read."""
+    from ..report.audit.lines import is_audit
+
+    try:
+        with entry.open() as file:
+            return is_audit(file)
+    except (OSError, ValueError):
+        return None
+
+
+def _report_runs(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+    from ..report import merged
+
+    runs, failed = [], False
+    for entry in inputs:
+        try:
+            with entry.open() as file:
+                text = file.read().decode("utf-8-sig")
+            runs.append((os.path.basename(entry.path), merged.read_results(text)))
+        except (OSError, ValueError, RecursionError) as error:
+            _say(f"{entry.path}: {_reason(error)}")
+            failed = True
+    if runs:
+        table = merged.merge(runs)
+        pages = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}
+        for target in targets:
+            _print(pages[target.format](table).split("\n"), target.stream)
+    return failed
+
+
+def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+    from ..errors import PruneError
+    from ..quantities import plural
+    from ..report.audit.lines import BadLine, entries, line_number
+    from ..report.audit.page import PACKAGES, as_html
+    from ..report.audit.parquet import ParquetWriter
+    from ..report.audit.plain import ROWS, as_markdown, as_text
+    from ..report.audit.totals import Totals
+
+    formats = {target.format for target in targets}
+    totals = Totals(PACKAGES if "html" in formats else ROWS)
+    readable = [entry for entry in inputs if _can_be_read(entry)]
+    bad: list[BadLine] = []
+    try:
+        writers = [ParquetWriter(target.stream.buffer) for target in targets if target.format == "parquet"]
+        for entry in entries([entry.open for entry in readable]):
+            if isinstance(entry, BadLine):
+                # The files are read backwards: the first one comes last.
+                bad = [entry._replace(others=bad[0].others + 1 if bad else 0)]
+                continue
+            totals.add(entry.row)
+            for writer in writers:
+                writer.add(entry.value, entry.row)
+        for writer in writers:
+            writer.close()
+    except (PruneError, OSError, ValueError) as error:
+        _say(_reason(error))
+        return True
+    for line in bad:
+        path = readable[line.file].path
+        with readable[line.file].open() as file:
+            number = line_number(file, line.offset)
+        more = f" (and {plural(line.others, 'other line')})" if line.others else ""
+        _say(f"{path}: line {number} is not a result of an audit{more}: {line.reason}")
+    pages: dict[str, Callable[[Totals], Iterator[str]]] = {"text": as_text, "markdown": as_markdown, "html": as_html}
+    for target in targets:
+        if target.format in pages:
+            _print(pages[target.format](totals), target.stream)
+    return bool(bad) or len(readable) < len(inputs)
+
+
+def _can_be_read(entry: _Input) -> bool:
+    try:
+        with entry.open():
+            return True
+    except (OSError, ValueError) as error:
+        _say(f"{entry.path}: {_reason(error)}")
+        return False
+
+
+def _print(lines: Iterator[str] | Sequence[str], stream: TextIO) -> None:
+    from ..report.escape import encodable
+
+    for line in lines:
+        print(encodable(line, stream.encoding), file=stream)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _say(message: str) -> None:
+    from ..report.escape import escaped
+
+    click.echo(f"error: {escaped(message)}", err=True)

@@ -28,7 +28,15 @@ from .diff_reading import (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between two packages. `expected` means that removing stray files explains it."""
+    """One difference between two packages.
+
+    Attributes:
+        what: What kind of difference it is, such as `removed`.
+        component: The component that it is in; empty if it is about the container.
+        path: The path of the member; empty if it is not about one.
+        detail: The difference.
+        expected: Whether removing stray files explains it.
+    """
 
     what: str
     component: str
@@ -39,14 +47,22 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """All differences between two packages, in the order of the old one, and the sizes of both files in bytes."""
+    """All differences between two packages.
+
+    Attributes:
+        old: The path of the old package.
+        new: The path of the new package.
+        old_size: The size of the old file in bytes.
+        new_size: The size of the new file in bytes.
+        kept: How many members are in both packages.
+        changes: The differences, in the order of the old package.
+    """
 
     old: str
     new: str
     old_size: int
     new_size: int
     kept: int
-    """How many members are in both packages."""
     changes: tuple[Change, ...] = field(default=())
 
     @property

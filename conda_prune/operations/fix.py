@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..archive.container import Archive
+from ..channel.published import NO_INDEXES, IndexSurvey
 from ..channel.sidecars import sidecar_warnings
 from ..compression.threads import Submit, worker_pool
-from ..errors import PruneError
 from ..judgement.contents import Contents
 from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
@@ -37,7 +37,7 @@ from ..system import cores
 from .planning import JudgedPackage, plan_from_metadata, read_and_plan, result_of
 from .progress import NULL_PROGRESS, Progress
 from .retry import retry_if_changed
-from .target import check_target, result_path
+from .target import check_target, publication_warning, result_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class FixOptions:
     """How and where `fix` writes.
 
     `output_dir` None means in place; `level` None keeps the package's own compression level; `backup` is a suffix that
-    is appended to the name of the original, which is then kept; `threads` 0 means one per core.
+    is appended to the name of the original, which is then kept; `threads` 0 means one per core; `indexes` is
+    what is known of the indexes next to the packages.
     """
 
     output_dir: str | None = None
@@ -53,8 +54,7 @@ class FixOptions:
     backup: str | None = None
     dry_run: bool = False
     threads: int = 0
-    obstacles: Mapping[str, PruneError] = field(default_factory=dict)
-    """By the real path of a directory: why packages in it must not be replaced. Their index could not be refreshed."""
+    indexes: IndexSurvey = NO_INDEXES
 
     @property
     def in_place(self) -> bool:
@@ -98,7 +98,11 @@ def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limi
         package, contents, plan = judged
         if plan.status != "findings" or plan.edits is None or fix_options.dry_run:
             return _leave_unchanged(archive, target, judged, fix_options, started)
-        check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, obstacles=fix_options.obstacles)
+        check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, indexes=fix_options.indexes)
+
+        published = publication_warning(target, fix_options.indexes) if fix_options.in_place else ""
+        if published:
+            progress.warn(published)
 
         # At the package's own level, the result is about as large as the package.
         space = archive.whole.size if fix_options.level is None else archive.content_size
@@ -112,7 +116,11 @@ def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limi
             archive.check_unwritten()
             archive.close()
             identity, backup = (package.identity, fix_options.backup) if fix_options.in_place else (None, None)
-            warnings = staging.commit(identity, backup) + sidecar_warnings(target)
+            warnings = (
+                *filter(None, [published]),
+                *staging.commit(identity, backup),
+                *sidecar_warnings(target, attestations=not fix_options.in_place),
+            )
     return replace(
         result_of(judged, "fixed", deep=True, seconds=time.perf_counter() - started),
         before=written.before,
@@ -147,7 +155,7 @@ def _forecast(
     if plan.status != "findings":
         return None
     if not plan.needs_payload:  # Otherwise the whole package may turn out to be clean.
-        check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, obstacles=fix_options.obstacles)
+        check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, indexes=fix_options.indexes)
     request = _request(contents, fix_options)
     return request, submit(partial(recover_compression, archive, request))
 

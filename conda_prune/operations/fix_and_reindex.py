@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..channel.refresh import find_obstacles, refresh_indexes
+from ..channel.refresh import refresh_indexes, survey_indexes
 from ..errors import IndexNotRefreshed
 from ..judgement.options import Options
 from ..model import Limits, Result
@@ -21,13 +21,13 @@ def fix_and_reindex(
     are looked for first. If there is one, CannotWrite is raised and the package is unchanged. IndexNotRefreshed is
     rare: it means that the package was repaired, but its index could not be refreshed after all.
     """
-    if reindex == "never" or fix_options.dry_run:
+    if fix_options.dry_run:
         return fix_package(path, options, fix_options, limits=limits)
-    always = reindex == "always"
-    obstacles = find_obstacles([result_path(path, fix_options.output_dir)], always=always)
-    fix_options = replace(fix_options, obstacles=obstacles)
-    result = fix_package(path, options, fix_options, limits=limits)
-    for index in refresh_indexes([result], always=always):
+    indexes = survey_indexes([result_path(path, fix_options.output_dir)], reindex)
+    result = fix_package(path, options, replace(fix_options, indexes=indexes), limits=limits)
+    if reindex == "never":
+        return result
+    for index in refresh_indexes([result], always=reindex == "always"):
         if index.status == "error":
             raise IndexNotRefreshed(f"{index.path}: {index.error}", result)
         result = replace(result, records=result.records + index.records, warnings=result.warnings + index.warnings)

@@ -14,6 +14,9 @@ class Progress(Protocol):
     def __call__(self, done: int) -> None:
         """Add bytes of work done since the last call; a negative number takes back work that has to be repeated."""
 
+    def warn(self, line: str) -> None:
+        """Receive a warning that must be read before the work goes on. It is also in the result."""
+
 
 class _NullProgress:
     """Ignores all progress."""
@@ -22,6 +25,9 @@ class _NullProgress:
         pass
 
     def __call__(self, done: int) -> None:
+        pass
+
+    def warn(self, line: str) -> None:
         pass
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from ..channel.caches import cache_of
-from ..errors import CannotWrite, PruneError
+from ..channel.published import IndexSurvey, attested_warning
+from ..errors import CannotWrite
 from ..rewrite.target import check_writable, resolved
 from ..system import name_key
 
@@ -26,19 +26,27 @@ def result_path(path: str, output_dir: str | None) -> str:
     return target
 
 
-def check_target(target: str, *, in_place: bool, backup: str | None, obstacles: Mapping[str, PruneError]) -> None:
-    """Raise CannotWrite if the result must not or cannot be written there, or if the backup cannot be made.
-
-    `obstacles` maps the real paths of directories to the reasons why packages in them must not be replaced.
-    """
+def check_target(target: str, *, in_place: bool, backup: str | None, indexes: IndexSurvey) -> None:
+    """Raise CannotWrite if the result must not or cannot be written there, or if the backup cannot be made."""
     if cache := cache_of(resolved(target, replace_link=not in_place)):
         raise CannotWrite(
             f"it is in {cache}, where its hash is recorded", "fix the package where it was built, or use -o DIR"
         )
-    for name in (target, os.path.realpath(target)):
-        if obstacle := obstacles.get(os.path.realpath(os.path.dirname(name) or ".")):
+    for directory in _real_directories(target):
+        if obstacle := indexes.obstacles.get(directory):
             raise CannotWrite(f"the index next to it cannot be refreshed: {obstacle.reason}", obstacle.hint)
     check_writable(target, replace_link=not in_place, backup=backup if in_place else None)
+
+
+def publication_warning(target: str, indexes: IndexSurvey) -> str:
+    """Return a warning if a package that is about to be replaced seems to be published; otherwise, an empty string."""
+    warnings = (indexes.publications.get(directory, "") for directory in _real_directories(target))
+    return attested_warning(target) or next(filter(None, warnings), "")
+
+
+def _real_directories(target: str) -> list[str]:
+    """Return the directories in which a file is replaced: its own, and that of the file that a link leads to."""
+    return [os.path.realpath(os.path.dirname(name) or ".") for name in (target, os.path.realpath(target))]
 
 
 def _is_same_entry(one: str, other: str) -> bool:

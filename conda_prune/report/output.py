@@ -132,11 +132,15 @@ class Output:
             report.add(result)
         sys.stdout.flush()
         for warning in result.warnings:
-            if warning not in self._warned:
-                self._warned.add(warning)
-                print_line(text.warning_line(warning), sys.stderr, self._style)
+            self.warn(warning)
         if result.status == "error":
             print_line(text.error_line(result), sys.stderr, self._style)
+
+    def warn(self, warning: str) -> None:
+        """Print a warning to standard error, unless it was printed before."""
+        if warning not in self._warned:
+            self._warned.add(warning)
+            print_line(text.warning_line(warning), sys.stderr, self._style)
 
 
 def _check_formats(requested: Sequence[tuple[str, str]]) -> None:
@@ -162,6 +166,15 @@ def print_colored(beginning: str, color: int, rest: str, stream: TextIO, style: 
     colors = wants_colors(stream) if style.colors is None else style.colors
     line = f"\033[{color}m{beginning}\033[0m{rest}" if colors and beginning and color else beginning + rest
     print(encodable(line, stream.encoding), file=stream)
+
+
+def terminal_width(stream: TextIO) -> int:
+    """Return the columns of the terminal that a stream is; 0 if it is none."""
+    if not stream.isatty():
+        return 0
+    import shutil  # It imports every kind of compression.
+
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def wants_colors(stream: TextIO) -> bool:

@@ -6,7 +6,7 @@ That is its variant with the evidence, its compression, and for every file what 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ from .text import variant_text
 KEEP, EDIT, ABSENT = "keep", "edit", "absent"
 """Outcomes that no finding causes: kept; edited because other files are dropped; listed, but not in the package."""
 
+_REASON_INDENT = 24
+
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
@@ -41,9 +43,23 @@ class FileOutcome:
     kind: str | None = None
     reason: str = ""
 
+    @property
+    def group(self) -> str:
+        """The action in one of three words, which `--only` takes: drop, edit or keep."""
+        return self.action if self.action in (Action.DROP.value, KEEP) else EDIT
 
-def file_outcomes(plan: Plan, files: Mapping[str, File]) -> Iterator[FileOutcome]:
-    """Yield the outcome of every file, sorted by path. Files that are listed but missing come last."""
+
+def file_outcomes(plan: Plan, files: Mapping[str, File], only: Collection[str] = ()) -> Iterator[FileOutcome]:
+    """Yield the outcome of every file, sorted by path. Files that are listed but missing come last.
+
+    `only` are the groups to be yielded; empty for all.
+    """
+    for outcome in _all_outcomes(plan, files):
+        if not only or outcome.group in only:
+            yield outcome
+
+
+def _all_outcomes(plan: Plan, files: Mapping[str, File]) -> Iterator[FileOutcome]:
     findings: dict[str, Finding] = {}
     for finding in plan.findings:
         # If a file has several findings, one that changes something decides its outcome.
@@ -82,17 +98,27 @@ def _why_kept(path: str, variant: Variant) -> str:
     return "no rule applies"
 
 
-def show_lines(result: Result, plan: Plan, files: Mapping[str, File]) -> Iterator[str]:
-    """Yield the lines of the text output."""
+def show_lines(
+    result: Result, plan: Plan, files: Mapping[str, File], only: Collection[str] = (), width: int = 0
+) -> Iterator[str]:
+    """Yield the lines of the text output. `only` are the groups of files to be listed; empty for all.
+
+    If a line would be wider than `width` columns, the reason gets a line of its own. 0 is for unlimited lines.
+    """
     yield escaped(os.path.basename(result.path))
     for label, value in _facts(result):
         yield f"  {label:<12}{value}"
-    for outcome in file_outcomes(plan, files):
+    for outcome in file_outcomes(plan, files, only):
         size = ""
         if outcome.file is not None:
             size = size_text(outcome.file.size) if outcome.file.size is not None else outcome.file.kind.value
         why = ": ".join(part for part in (outcome.kind or "", escaped(outcome.reason)) if part)
-        yield f"  {outcome.action:<8}{size:>11} {escaped(outcome.path)}{f'   {why}' if why else ''}"
+        line = f"  {outcome.action:<8}{size:>11} {escaped(outcome.path)}"
+        if why and width and len(line) + 3 + len(why) > width:
+            yield line
+            yield f"{' ' * _REASON_INDENT}{why}"
+        else:
+            yield f"{line}   {why}" if why else line
 
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:
@@ -124,7 +150,7 @@ def _any_of(names: tuple[str, ...] | None) -> str:
     return "any: it is not known which ones fit" if names is None else escaped(", ".join(names)) or "none"
 
 
-def show_object(result: Result, plan: Plan, files: Mapping[str, File]) -> dict[str, Any]:
+def show_object(result: Result, plan: Plan, files: Mapping[str, File], only: Collection[str] = ()) -> dict[str, Any]:
     """Return the JSON object of the result, with the additional key `files`."""
     return as_object(result) | {
         "files": [
@@ -136,6 +162,6 @@ def show_object(result: Result, plan: Plan, files: Mapping[str, File]) -> dict[s
                 "kind": outcome.kind,
                 "reason": outcome.reason,
             }
-            for outcome in file_outcomes(plan, files)
+            for outcome in file_outcomes(plan, files, only)
         ]
     }

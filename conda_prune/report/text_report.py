@@ -43,17 +43,15 @@ class TextReport:
     """Prints a line for each result as it arrives, and the summary at the end."""
 
     def __init__(self, stream: TextIO, style: Style) -> None:
+        from .output import terminal_width
+
         self._stream = stream
         self._style = style
         self._results: list[Result] = []
         self._name_width = 0
         self._printed = 0
         self._failed_at: list[tuple[int, Result]] = []
-        self._width = 0
-        if stream.isatty():
-            import shutil  # It imports every kind of compression.
-
-            self._width = shutil.get_terminal_size((80, 24)).columns
+        self._width = terminal_width(stream)
 
     def begin(self, paths: Sequence[str]) -> None:
         self._name_width = text.longest_name(paths)
@@ -242,11 +240,13 @@ def _summary(results: Sequence[Result], style: Style) -> Iterator[_Line]:
     for status in ("findings", "fixed"):
         if these := by_status[status]:
             yield _Line(f"{len(these)} of {total} ", _totals(these, status, style), _COLORS[status])
-    if by_status["clean"] and len(by_status["clean"]) == len(packages):
+    undecided = [result for result in packages if _is_undecided(result) and result.findings]
+    clean = sum(result not in undecided for result in by_status["clean"])
+    if clean and clean == len(packages):
         yield _Line(f"{total}: nothing to repair.", "", _GREEN)
-    elif clean := len(by_status["clean"]):
+    elif clean:
         yield _Line("", f"{plural(clean, 'package')} {'is' if clean == 1 else 'are'} clean.")
-    if undecided := [result for result in packages if _is_undecided(result) and result.findings]:
+    if undecided:
         files = sum(len(result.findings) for result in undecided)
         has = "package has" if len(undecided) == 1 else "packages have"
         yield _Line(

@@ -1,6 +1,6 @@
-"""Builds a recipe with rattler-build's Python API, and repairs every package before anything else sees it.
+"""Builds a recipe with rattler-build's Python API, repairs every package, and runs the recipe's tests on the result.
 
-The record of each repaired package in the output's repodata.json is refreshed, too.
+The record of each repaired package in the output's repodata.json is also refreshed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import conda_prune
 
 
 def build_and_prune(recipe: str, output: str, channels: list[str], pythons: list[str]) -> list[conda_prune.Result]:
-    """Return what became of each package that was built, one for each Python."""
+    """Return what became of each package that was built, one for each Python. Raises RuntimeError if a test fails."""
     results = []
     variants = rattler_build.Stage0Recipe.from_file(recipe).render(rattler_build.VariantConfig({"python": pythons}))
     for variant in variants:
         for package in variant.run_build(output_dir=output, channels=channels).packages:
             results.append(conda_prune.fix(package, in_place=True))
+            if not all(rattler_build.Package.from_file(package).run_tests(channel=[output, *channels])):
+                raise RuntimeError(f"{package}: its tests fail")
     return results
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from ..channels import SUBDIR
+from ..corpus.entries import PackageSpec
+from ..corpus.packages import write_package
 from ..executable import EXECUTABLE, run
 from ..report.test_schema import VALIDATOR
 from .conftest import audit, judgement, names, results
@@ -207,3 +209,44 @@ def test_the_dead_reading_process_costs_nothing(channel: Path, tmp_path: Path) -
     assert sorted(result["path"] for result in found) == sorted(item.url for item in items)
     assert {result["status"] for result in found} <= {"clean", "findings"}
     assert messages == ["the reading process was killed by SIGKILL: 12 packages are read again, one at a time"]
+
+
+@pytest.mark.parametrize(
+    ("about", "feedstock"),
+    [
+        (b'{"extra": {"feedstock-name": "numpy", "remote_url": "x"}}', "numpy"),
+        (b'{"extra": {"remote_url": "https://github.com/conda-forge/py-rattler-feedstock"}}', "py-rattler"),
+        (b'{"extra": {"remote_url": "https://github.com/conda-forge/staged-recipes"}}', None),
+        (b'{"extra": {"feedstock-name": ["x"]}}', None),
+        (b'{"extra": []}', None),
+        (b"[]", None),
+        (b"[" * 100_000, None),
+        (b'{"home": "x"}', None),
+        (b" " * (1 << 20) + b"{}", None),
+    ],
+)
+def test_the_feedstock_is_what_about_json_says(about: bytes, feedstock: str | None) -> None:
+    from conda_prune.audit.feedstock import feedstock_of
+
+    assert feedstock_of(about) == feedstock
+
+
+@pytest.mark.parametrize("options", [(), ("--download",)])
+def test_results_name_the_feedstock(options: tuple[str, ...], tmp_path: Path) -> None:
+    subdir = tmp_path / "channel" / SUBDIR
+    subdir.mkdir(parents=True)
+    about = b'{"extra": {"feedstock-name": "a-feedstock"}}'
+    package = write_package(PackageSpec("a", info={"info/about.json": about}), subdir)
+    write_package(
+        PackageSpec("b", info={"info/paths.json": None, "info/files": None, "info/about.json": about}), subdir
+    )
+    with FaultyServer(tmp_path / "channel").running() as server:
+        urls = [f"{server.url}/{SUBDIR}/{path.name}" for path in subdir.iterdir()]
+        audit(tmp_path / "remote.jsonl", *urls, *options)
+    audit(tmp_path / "local.jsonl", package)
+    remote = {
+        result["package"]["name"]: result for result in results(tmp_path / "remote.jsonl").values() if result["package"]
+    }
+    assert remote.keys() == ({"a", "b"} if options else {"a"})
+    assert {result["feedstock"] for result in remote.values()} == {"a"}
+    assert [result["feedstock"] for result in results(tmp_path / "local.jsonl").values()] == ["a"]

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import io
+import json
 import sqlite3
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conda_prune.audit.buckets import PACKAGES, Buckets
+from conda_prune.audit.item import Item
+from conda_prune.audit.judge import judge_paths, judge_texts
+from conda_prune.audit.settings import Settings
+from conda_prune.errors import PruneError
+from conda_prune.judgement.bytecode import parse_bytecode
+from conda_prune.judgement.contents import INDEX
+from conda_prune.judgement.listings.line_lists import FILES
+from conda_prune.judgement.options import Options
+from conda_prune.model import File, Limits
+
 from ..channels import STRAY_FILE, SUBDIR, index_with_rattler
 from ..corpus.packages import write_package
-from ..corpus.scenarios import SCENARIOS
+from ..corpus.scenarios import SCENARIOS, Scenario
 from ..corpus.tars import read_components
 from ..report.test_schema import VALIDATOR
 from .conftest import audit, names, results
@@ -131,3 +144,54 @@ def test_only_channels_go_with_a_database(tmp_path: Path) -> None:
     done = audit(tmp_path / "out.jsonl", tmp_path, "--paths-db", tmp_path / "paths.db")
     assert done.returncode == 2
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
+def test_paths_are_judged_as_their_listing_is(scenario: Scenario) -> None:
+    """Files that are made once for many packages give what a listing with their names gives."""
+    spec = scenario.spec
+    paths = sorted(path for path in spec.files if "\n" not in path and path.isprintable())
+    index = {"name": "a", "version": "1", "build": spec.build, "subdir": spec.subdir, "depends": [*spec.depends]}
+    item = Item("https://example.org/a-1-0.conda", "https://example.org", spec.subdir, "a-1-0.conda")
+    files = {path: File(path) for path in paths}
+    bytecode = tuple(filter(None, map(parse_bytecode, paths)))
+    found = judge_paths(item, index, files, bytecode, Options(), Limits())
+    listing = "".join(f"{path}\n" for path in paths).encode()
+    expected = judge_texts(item, {INDEX: json.dumps(index).encode(), FILES: listing}, Options(), Limits())
+    assert found.notes[:-1] == expected.notes
+    assert replace(found, notes=(), seconds=0) == replace(expected, notes=(), seconds=0)
+
+
+def test_paths_beyond_the_limits_are_one_failure(channel: Path, tmp_path: Path) -> None:
+    artifacts = {f"cf/{SUBDIR}/stray-1-1.0-h123abc4_0": [STRAY_FILE, f"{'d/' * 3000}x"]}
+    artifacts[f"cf/{SUBDIR}/stray-2-1.0-h123abc4_0"] = [STRAY_FILE]
+    write_database(tmp_path / "paths.db", artifacts)
+    with FaultyServer(channel).running() as server:
+        done = audit(tmp_path / "out.jsonl", f"{server.url}/{SUBDIR}", "--paths-db", tmp_path / "paths.db")
+    assert done.returncode == 3
+    found = results(tmp_path / "out.jsonl")
+    assert "path of 6001 characters" in found["stray-1-1.0-h123abc4_0.conda"]["error"]
+    assert found["stray-2-1.0-h123abc4_0.conda"]["status"] == "findings"
+
+
+def test_packages_far_apart_are_judged_once_each(tmp_path: Path) -> None:
+    """Paths of packages in several buckets, more processes than buckets, and a package that is named twice."""
+    numbers = [1, 2, PACKAGES - 1, PACKAGES, 5 * PACKAGES + 7]
+    with Buckets(str(tmp_path)) as buckets:
+        for number in numbers:
+            name = f"a-1-{number}.conda"
+            record = json.dumps({"name": "a", "version": "1", "build": str(number), "depends": ["python 3.12.*"]})
+            buckets.add_record(number, Item(f"https://x/{name}", "https://x", "linux-64", name), record)
+        buckets.add_path(b"lib/python3.12/__pycache__/m.cpython-38.pyc", [*numbers, 1])
+        buckets.add_path(b"lib/python3.12/site-packages/x.py", [2, PACKAGES])
+        found = [json.loads(outcome.line) for outcome in buckets.outcomes(Settings())]
+    assert sorted(result["package"]["build"] for result in found) == sorted(map(str, numbers))
+    assert {(result["summary"]["members"], result["summary"]["dropped"]) for result in found} == {(1, 1), (2, 1)}
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_judges_paths_and_dies_is_an_error(tmp_path: Path) -> None:
+    with Buckets(str(tmp_path)) as buckets:
+        buckets.add_record(1, Item("u", "c", "linux-64", "a-1-0.conda"), "{}")
+        with pytest.raises(PruneError, match="the process that judges paths ended with exit code 1"):
+            list(buckets.outcomes(Settings(options=None)))  # type: ignore[arg-type]

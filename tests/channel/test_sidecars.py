@@ -13,20 +13,42 @@ from ..channels import state
 from ..executable import run
 from ..seed import CLEAN, STRAY
 
-SIDECARS = [
-    *(".sigstore", ".sigstore.json", ".attestation", ".intoto", ".sig", ".asc", ".sha256"),
+ATTESTATIONS = [
+    *(".sigstore", ".sigstore.json", ".attestation", ".intoto", ".sig", ".asc"),
     *(".v0.sigs", ".sigs", f".sigs.{'0123456789abcdef' * 4}"),
 ]
 
 
-@pytest.mark.parametrize("ending", SIDECARS)
-def test_sidecar_is_reported_as_invalid_and_stays(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("ending", ATTESTATIONS)
+def test_attestation_is_reported_and_stays(tmp_path: Path, ending: str) -> None:
     package = STRAY[0].copy(tmp_path)
     sidecar = tmp_path / (package.name + ending)
     sidecar.write_bytes(b"vouches for the old bytes")
+    [warning] = fix(package, in_place=True).warnings
+    assert warning == (
+        f"{sidecar} vouches for bytes that the repair replaces: "
+        "if the package is published, raise its build number and build it again; otherwise, attest it again"
+    )
+    assert sidecar.read_bytes() == b"vouches for the old bytes"
+
+
+@pytest.mark.parametrize("ending", [*ATTESTATIONS, ".sha256"])
+def test_sidecar_of_a_replaced_result_is_invalid(tmp_path: Path, ending: str) -> None:
+    package = STRAY[0].copy(tmp_path)
+    sidecar = tmp_path / "out" / (package.name + ending)
+    sidecar.parent.mkdir()
+    sidecar.touch()
+    result = fix(package, output_dir=sidecar.parent)
+    assert result.warnings == (f"{sidecar} is invalid now: it vouches for the old bytes; make it again",)
+
+
+def test_checksum_is_reported_as_invalid_and_stays(tmp_path: Path) -> None:
+    package = STRAY[0].copy(tmp_path)
+    sidecar = tmp_path / f"{package.name}.sha256"
+    sidecar.write_bytes(b"checksum of the old bytes")
     result = fix(package, in_place=True)
     assert result.warnings == (f"{sidecar} is invalid now: it vouches for the old bytes; make it again",)
-    assert sidecar.read_bytes() == b"vouches for the old bytes"
+    assert sidecar.read_bytes() == b"checksum of the old bytes"
 
 
 @pytest.mark.parametrize("ending", [".sigs.0123", f".sigs.{'G' * 64}", ".conda.orig", "x.sig"])
@@ -38,10 +60,10 @@ def test_file_that_only_looks_like_a_sidecar_is_not_reported(tmp_path: Path, end
 
 def test_sidecar_is_reported_by_the_command(tmp_path: Path) -> None:
     package = STRAY[0].copy(tmp_path)
-    (tmp_path / f"{package.name}.sig").touch()
+    (tmp_path / f"{package.name}.sha256").touch()
     done = run("fix", "--in-place", package)
     assert done.returncode == 0
-    assert f"{package}.sig is invalid now" in done.stderr
+    assert f"{package}.sha256 is invalid now" in done.stderr
 
 
 def test_sidecar_of_a_clean_package_does_not_matter(tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_pixi_prune_is_the_same_program_with_pixis_name(tmp_path: Path) -> None:
         return subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True)
 
     assert pixi_prune("--help").stdout.startswith("Usage: pixi prune [OPTIONS] COMMAND")
-    done = pixi_prune("check", "--no-such")
-    assert (done.returncode, "Try 'pixi prune check --help'" in done.stderr) == (2, True)
+    done = pixi_prune("check")
+    assert (done.returncode, "see `pixi prune check --help`" in done.stderr) == (2, True)
     assert pixi_prune("check", str(STRAY[0].path)).returncode == 1
 
 
@@ -455,3 +455,30 @@ def test_keep_is_not_reported_if_a_package_failed(output: Path) -> None:
 
 def test_show_warns_about_keep_that_matches_nothing() -> None:
     assert "--keep shara/** matches no file" in run("show", STRAY[0].path, "--keep", "shara/**").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("chek output", "there is no command 'chek'; did you mean `check`?"),
+        ("check --fix output", "check never writes, so it has no option --fix; did you mean `conda-prune fix`?"),
+        ("check --selct all output", "there is no option --selct; did you mean `--select`?"),
+        ("check -j -1 output", "invalid value for '-j' / '--jobs': -1 is not in the range x>=0"),
+        ("check -j", "option '-j' requires an argument; see `conda-prune --help`"),
+        ("check", "name packages, directories or globs; see `conda-prune check --help`"),
+        ("diff old.conda", "missing argument 'NEW'; see `conda-prune diff --help`"),
+        ("fix output", "choose where to write the results: --in-place or -o DIR; see `conda-prune fix --help`"),
+        ("fix --in-place --level 99 output", "--level 99: use same, -7 to 22 for .conda, or 1 to 9 for .tar.bz2"),
+        ("fix --in-place --reindex some output", "invalid value for '--reindex': 'some' is not one of 'auto', "),
+        ("show --only some p.conda", "invalid value for '--only': 'some' is not one of 'drop', 'edit', 'keep'"),
+        ("completion csh", "invalid value for '{bash|zsh|fish}': 'csh' is not one of 'bash', 'zsh', 'fish'"),
+        ("explain strays", "there is no kind 'strays'; choose from "),
+        ("config --config absent.toml", "absent.toml cannot be read: No such file or directory"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_what_to_do(arguments: str, message: str) -> None:
+    done = run(*arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
+    assert ";" in done.stderr, "what to do comes after a semicolon"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.cli.jobs import run
+from conda_prune.cli.jobs import Send, run
 
 from ..corpus.crafted import BASE
 from ..corpus.packages import write_package
@@ -23,16 +23,16 @@ from ..test_isolation import plant
 ROOT = Path(__file__).parents[2]
 
 
-def double(number: int) -> int:
+def double(number: int, send: Send) -> int:
     return 2 * number
 
 
-def slowest_first(number: int) -> int:
+def slowest_first(number: int, send: Send) -> int:
     time.sleep(0.3 if number == 0 else 0)
     return number
 
 
-def die_at_three(number: int) -> str:
+def die_at_three(number: int, send: Send) -> str:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     if number == 5:
@@ -40,7 +40,7 @@ def die_at_three(number: int) -> str:
     return f"did {number}"
 
 
-def exit_at_two(number: int) -> str:
+def exit_at_two(number: int, send: Send) -> str:
     if number == 2:
         raise SystemExit(1)
     return f"did {number}"
@@ -77,7 +77,7 @@ def test_every_task_has_a_result_if_all_workers_die() -> None:
     assert outcomes == ["2 its worker process ended with exit code 1"] * 4
 
 
-def process_after_a_while(number: int) -> int:
+def process_after_a_while(number: int, send: Send) -> int:
     time.sleep(0.2 if number < 4 else 60)
     return os.getpid()
 
@@ -100,7 +100,22 @@ def test_closing_the_results_stops_the_workers_at_once() -> None:
     assert not [process for process in found if is_running(process)]
 
 
-def print_and_return(number: int) -> int:
+def send_twice(number: int, send: Send) -> int:
+    send(number)
+    send({"text": "x" * 100_000})
+    return number
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_messages_of_a_task_arrive_before_its_outcome(jobs: int) -> None:
+    received: list[object] = []
+    for number in run(range(5), send_twice, no_worker_died, jobs, receive=received.append):
+        assert number in received
+    assert sorted(message for message in received if isinstance(message, int)) == list(range(5))
+    assert received.count({"text": "x" * 100_000}) == 5
+
+
+def print_and_return(number: int, send: Send) -> int:
     print("noise")
     os.write(1, b"noise")
     return number
@@ -110,7 +125,7 @@ def test_output_of_a_worker_is_not_taken_for_a_result() -> None:
     assert list(run(range(4), print_and_return, no_worker_died, 2)) == [0, 1, 2, 3]
 
 
-def read_standard_input(number: int) -> bytes:
+def read_standard_input(number: int, send: Send) -> bytes:
     return os.read(0, 100)
 
 

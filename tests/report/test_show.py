@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.operations.show import show_package
-from conda_prune.report.show import file_outcomes
+from conda_prune.report.show import file_outcomes, show_lines
 
 from ..corpus.packages import read_tar_members, write_package
 from ..corpus.scenario import Scenario
@@ -137,3 +138,46 @@ def test_a_missing_package_is_one_error_in_text_and_json(tmp_path: Path) -> None
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert json.loads(done.stdout)["status"] == "error"
+
+
+def test_several_packages_are_shown_one_after_the_other() -> None:
+    done = run("show", STRAY[0].path, CLEAN[0].path)
+    assert done.returncode == 0
+    names = [line for line in done.stdout.splitlines() if line and not line.startswith(" ")]
+    assert names == [STRAY[0].path.name, CLEAN[0].path.name]
+
+
+@pytest.mark.parametrize("groups", [("drop",), ("edit",), ("keep",), ("drop", "edit"), ()])
+def test_only_lists_the_chosen_files(groups: tuple[str, ...]) -> None:
+    """Together, the groups are all files, so each is compared with what it should be of the whole."""
+    flags = [word for group in groups for word in ("--only", group)]
+    everything = json.loads(run("show", "--deep", STRAY[0].path, "--format", "json").stdout)["files"]
+    shown = json.loads(run("show", "--deep", STRAY[0].path, "--format", "json", *flags).stdout)["files"]
+    assert shown == [file for file in everything if not groups or file["action"] in groups]
+    assert shown, "each group has a file"
+    lines = run("show", "--deep", STRAY[0].path, *flags).stdout.splitlines()
+    assert {line.split()[0] for line in lines if re.match("  (drop|edit|keep) ", line)} == {
+        file["action"] for file in shown
+    }
+
+
+def test_several_packages_are_one_json_object_per_line() -> None:
+    done = run("show", "--format", "jsonl", "absent.conda", STRAY[0].path)
+    assert done.returncode == 3
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["error", "findings"]
+    assert done.stderr == "error: absent.conda: there is no such file; check the path\n"
+
+
+def test_json_of_several_packages_is_refused_with_the_other_format() -> None:
+    done = run("show", "--format", "json", STRAY[0].path, CLEAN[0].path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --format json shows one package; use --format jsonl for several\n"
+
+
+def test_a_reason_that_does_not_fit_gets_its_own_line() -> None:
+    options = Options(None, frozenset({"foreign-path"}), frozenset(), ())
+    shown = show_package(str(STRAY[0].path), options, deep=False)
+    wide, narrow = (list(show_lines(*shown, width=width)) for width in (0, 80))
+    assert len(narrow) > len(wide)
+    assert [word for line in narrow for word in line.split()] == [word for line in wide for word in line.split()]
+    assert all(len(line) <= 80 for line in narrow if line.startswith(" " * 24))

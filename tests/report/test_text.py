@@ -9,7 +9,6 @@ import select
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -275,46 +274,6 @@ def on_terminal(script: str, **environment: str) -> bytes:
     os.close(parent)
     assert process.wait() == 0, printed
     return printed
-
-
-WORK = """
-import time
-from conda_prune.report.progress import ProgressBar
-with ProgressBar("/tmp/\\033[2Jname.conda", quiet={quiet}) as bar:
-    bar.expect(100)
-    bar(10)
-    time.sleep({seconds})
-    bar(40)
-    bar(80)
-"""
-
-
-def test_a_bar_is_drawn_on_a_terminal_after_a_second() -> None:
-    printed = on_terminal(WORK.format(quiet=False, seconds=1.2))
-    assert b"name.conda" in printed
-    assert b"100%" in printed
-    assert b"\033[2Jname" not in printed
-    assert printed.rstrip().endswith(b"\033[2K"), "the bar is erased when the work is done"
-
-
-@pytest.mark.parametrize(
-    ("quiet", "seconds", "environment"),
-    [
-        pytest.param(False, 0, {}, id="short-work"),
-        pytest.param(True, 1.2, {}, id="quiet"),
-        pytest.param(False, 1.2, {"CI": "true"}, id="ci"),
-    ],
-)
-def test_no_bar_is_drawn_otherwise(quiet: bool, seconds: float, environment: dict[str, str]) -> None:
-    assert on_terminal(WORK.format(quiet=quiet, seconds=seconds), **environment) == b""
-
-
-def test_no_bar_is_drawn_without_a_terminal() -> None:
-    script = WORK.format(quiet=False, seconds=1.2)
-    started = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert time.monotonic() - started > 1
-    assert done.stdout + done.stderr == b""
 
 
 @pytest.mark.parametrize(

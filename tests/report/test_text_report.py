@@ -159,3 +159,12 @@ def test_each_status_has_its_color(status: str, color: int) -> None:
 )
 def test_changes_have_a_percentage(before: int, after: int, expected: str) -> None:
     assert change_text(before, after) == expected
+
+
+def test_an_undecided_package_is_not_called_clean() -> None:
+    finding = Finding("unknown-variant", "lib/python3.11/m.pyc", 10, "", Action.REPORT)
+    undecided = result("p-1-0.conda", "clean", variant=Variant("unknown"), findings=(finding,))
+    text = "\n".join(printed([undecided]))
+    assert "nothing to repair" not in text
+    assert "say which one with --python" in text
+    assert "1 package is clean." in "\n".join(printed([undecided, result("a-1-0.conda", "clean")]))

@@ -51,7 +51,12 @@ class _UsualRow(Mapping[str, Any]):
         return len(self._USUAL_KEYS)
 
     def items(self) -> Any:  # Mapping's own is slow, and an edit of one entry writes all of them.
-        return tuple(zip(self._USUAL_KEYS, (self._path, self.path_type, self.sha256, self.size_in_bytes), strict=True))
+        return (
+            ("_path", self._path),
+            ("path_type", self.path_type),
+            ("sha256", self.sha256),
+            ("size_in_bytes", self.size_in_bytes),
+        )
 
 
 class ListedFiles(Mapping[str, File]):

@@ -1,0 +1,109 @@
+"""Reads the results of audits, the last line of each package first.
+
+Results files are only appended to, and where a package has several lines, the last one counts. Reading a file from its
+end makes that the first one met: one pass is enough, and only the keys of the packages are held in memory, never their
+results.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, NamedTuple
+
+from .key import key_of
+from .row import Row, row_of
+
+_PIECE = 1 << 20
+_LONGEST = 1 << 28
+"""Bytes of a line at most: one with 500,000 findings takes about 100 MB."""
+
+
+class Entry(NamedTuple):
+    """A result as the file has it, and what a report needs of it."""
+
+    value: dict[str, Any]
+    row: Row
+
+
+class BadLine(NamedTuple):
+    """A line that is not a result of an audit: where it begins in which file, what is wrong; `others` are like it."""
+
+    file: int
+    offset: int
+    reason: str
+    others: int = 0
+
+
+def is_audit(file: BinaryIO) -> bool:
+    """Return whether a file holds the results of an audit, by its first line. The file must be seekable."""
+    first = file.readline(_LONGEST)
+    file.seek(0)
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and {"judged_from", "file_name"} <= value.keys()
+
+
+def entries(files: Sequence[Callable[[], AbstractContextManager[BinaryIO]]]) -> Iterator[Entry | BadLine]:
+    """Yield the last result of each package, from the last line of the last file to the first line of the first.
+
+    Each file is opened when it is read. What a run that was killed left of its last line is not a line, and is left
+    out. Raises OSError.
+    """
+    seen: set[bytes] = set()
+    for number in range(len(files) - 1, -1, -1):
+        with files[number]() as file:
+            for offset, line in _backwards(file):
+                if not line.strip():
+                    continue
+                try:
+                    value = json.loads(line)
+                    row = row_of(value)
+                    key = key_of(row.channel, row.subdir, row.file_name, row.sha256)
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+                    if line.endswith(b"\n"):
+                        yield BadLine(number, offset, f"{type(error).__name__}: {error}")
+                    continue
+                if key not in seen:
+                    seen.add(key)
+                    yield Entry(value, row)
+
+
+def line_number(file: BinaryIO, offset: int) -> int:
+    """Return the number of the line that begins at an offset, counted from 1."""
+    file.seek(0)
+    number = 1
+    while offset > 0 and (piece := file.read(min(_PIECE, offset))):
+        number += piece.count(b"\n")
+        offset -= len(piece)
+    return number
+
+
+def _backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the offset and the text of each line, the last one first. Raises ValueError for a line that is too long."""
+    position = file.seek(0, os.SEEK_END)
+    rest: list[bytes] = []  # The pieces of a line whose beginning was not reached yet, the last one first.
+    held = 0
+    while position > 0:
+        start = max(0, position - _PIECE)
+        file.seek(start)
+        lines = io.BytesIO(file.read(position - start)).readlines()
+        end = position
+        for line in reversed(lines):
+            if line.endswith(b"\n") and rest:
+                yield end, b"".join(reversed(rest))
+                rest.clear()
+                held = 0
+            rest.append(line)
+            end -= len(line)
+            held += len(line)
+            if held > _LONGEST:
+                raise ValueError(f"a line is longer than {_LONGEST} bytes")
+        position = start
+    if rest:
+        yield 0, b"".join(reversed(rest))

@@ -1,0 +1,232 @@
+"""`report` of audits: the last result of each package counts, and the sums are those of the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...executable import EXECUTABLE, run
+from .results import result
+
+
+def results(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    choose = random.Random(seed)
+    return [result(number, choose) for number in range(count)]
+
+
+def with_findings(count: int) -> list[dict[str, Any]]:
+    """Return the first results with findings, the worst first."""
+    found = [entry for entry in results(100 * count + 1000) if entry["status"] == "findings"][:count]
+    assert len(found) == count
+    return sorted(found, key=lambda entry: -entry["summary"]["dropped_bytes"])
+
+
+def failure(number: int, status: str = "error") -> dict[str, Any]:
+    entry = result(number, random.Random(1))
+    nothing: dict[str, Any] = {
+        "package": None, "variant": None, "findings": [], "judged_from": None, "feedstock": None,
+        "summary": entry["summary"] | {"dropped": 0, "dropped_bytes": 0, "kinds": {}},
+    }  # fmt: skip
+    return entry | nothing | {"status": status, "error": f"reason {status}"}
+
+
+def write(path: Path, entries: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), "ascii")
+    return path
+
+
+def report(*paths: Path, format: str = "text") -> str:
+    return run("report", *paths, "--format", format).stdout
+
+
+def test_the_sums_are_those_of_the_results(tmp_path: Path) -> None:
+    entries = results(3000)
+    path = write(tmp_path / "a.jsonl", [*entries, failure(5000), failure(5001, "skipped")])
+    rows = read_page(report(path, format="html"))
+    affected = [entry for entry in entries if entry["findings"]]
+    assert len(affected) > 10
+    for id, key in (("subdirs", "subdir"), ("feedstocks", "feedstock")):
+        for value in {entry[key] for entry in affected}:
+            of_it = [entry for entry in entries if entry[key] == value]
+            size = sum(entry["summary"]["dropped_bytes"] for entry in of_it)
+            files = sum(entry["summary"]["dropped"] for entry in of_it)
+            (row,) = [row for row in rows[id] if row[0] == value]
+            assert row[1] == len(of_it)
+            assert (row[4], row[5], row[6]) == (files, size, round(0.2 * size))
+    assert sum(row[5] for row in rows["months"]) == sum(row[5] for row in rows["names"])
+    assert [row[0] for row in rows["months"]] == sorted(row[0] for row in rows["months"])
+    assert sum(row[-1] for row in rows["subdirs"]) == 2
+
+
+def read_page(page: str) -> dict[str, list[list[Any]]]:
+    """Return the rows of each table of a page by its id."""
+    data = page.split('<script type="application/json" id="data">')[1].split("</script>", maxsplit=1)[0]
+    return {table["id"]: table["rows"] for table in json.loads(data)}
+
+
+@pytest.mark.parametrize("format", ["text", "markdown", "html"])
+def test_a_resumed_run_gives_the_same_report(format: str, tmp_path: Path) -> None:
+    entries = results(1000)
+    failed = [
+        failure(0) | {key: entry[key] for key in ("channel", "subdir", "file_name", "sha256")}
+        for entry in entries[10:20]
+    ]
+    once = write(tmp_path / "once.jsonl", entries)
+    resumed = write(tmp_path / "resumed.jsonl", [*entries[500:], *failed, *reversed(entries[:500])])
+    expected = report(once, format=format)
+    assert report(resumed, format=format) == expected
+    parts = [write(tmp_path / f"{number}.jsonl", entries[number::3]) for number in range(3)]
+    assert report(*parts, format=format) == expected
+
+
+def test_the_last_line_of_a_package_counts(tmp_path: Path) -> None:
+    worst = with_findings(1)[0]
+    clean = failure(0) | {key: worst[key] for key in ("channel", "subdir", "file_name", "sha256")}
+    path = write(tmp_path / "a.jsonl", [worst, clean])
+    assert "0 packages judged, 1 failed" in report(path)
+    assert "1 package judged\n" in report(write(tmp_path / "b.jsonl", [clean, worst]))
+    later = write(tmp_path / "c.jsonl", [clean])
+    assert "0 packages judged, 1 failed" in report(tmp_path / "b.jsonl", later)
+
+
+def test_a_partial_last_line_is_left_out(tmp_path: Path) -> None:
+    entries = results(50)
+    whole = write(tmp_path / "whole.jsonl", entries)
+    partial = write(tmp_path / "partial.jsonl", entries)
+    with partial.open("a") as file:
+        file.write(json.dumps(result(99, random.Random(0)))[:200])
+    assert report(partial) == report(whole)
+
+
+def test_lines_longer_than_a_piece_are_read(tmp_path: Path) -> None:
+    """A result is longer than what is read at a time, and so are all lines together."""
+    entries = with_findings(3)
+    finding = entries[1]["findings"][0]
+    entries[1]["findings"] = [finding | {"path": f"{number}/{finding['path']}"} for number in range(15_000)]
+    path = write(tmp_path / "a.jsonl", [*results(2000, 7), *entries])
+    assert path.stat().st_size > 4 << 20
+    assert "15,000" in report(path)
+
+
+def test_a_line_that_is_no_result_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", results(5))
+    with path.open("a") as file:
+        file.write('{"schema_version": 2}\n\nnonsense\n')
+    done = run("report", path, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: {path}: line 6 is not a result of an audit (and 1 other line): ")
+    assert "5 packages judged" in done.stdout
+
+
+@pytest.mark.parametrize("change", [{"status": "x"}, {"findings": 3}, {"uploaded": 3}, {"package": []}, {"path": 1}])
+def test_a_result_of_another_shape_is_an_error(change: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [*results(2), results(3)[2] | change])
+    for format in ("text", f"parquet={tmp_path / 'x'}"):
+        done = run("report", path, "--format", format, check=False)
+        assert done.returncode == 3
+        assert "Traceback" not in done.stderr
+
+
+def test_standard_input_and_pipes_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", results(100))
+    with path.open("rb") as file:
+        piped = subprocess.run([EXECUTABLE, "report", "-"], stdin=file, capture_output=True, text=True, check=True)
+    assert piped.stdout == report(path)
+
+
+def test_several_formats_are_written_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", results(1000))
+    done = run("report", path, "--format", f"html={tmp_path / 'r.html'}", "--format", "text")
+    assert done.stdout == report(path)
+    assert (tmp_path / "r.html").read_text("utf-8") == report(path, format="html")
+
+
+@pytest.mark.parametrize(
+    ("formats", "message"),
+    [
+        (["json"], "format 'json'"),
+        (["text", "html"], "only one can go to standard output"),
+        (["html=x.conda"], "the name of a package"),
+        (["html=a.jsonl"], "the command reads it"),
+    ],
+)
+def test_formats_that_cannot_be_written_are_refused(formats: list[str], message: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", results(3))
+    before = path.read_bytes()
+    arguments = [argument for format in formats for argument in ("--format", format)]
+    done = subprocess.run(
+        [EXECUTABLE, "report", path.name, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_runs_and_audits_are_not_mixed(tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(3))
+    other = dict(results(1)[0])
+    del other["judged_from"]
+    check = write(tmp_path / "b.jsonl", [other])
+    done = run("report", audit, check, check=False)
+    assert done.returncode == 2
+    assert "report them one by one" in done.stderr
+    done = run("report", check, "--format", f"parquet={tmp_path / 'x'}", check=False)
+    assert done.returncode == 2
+
+
+def test_names_from_packages_are_harmless(tmp_path: Path) -> None:
+    entry = with_findings(1)[0]
+    evil = "</script><img src=x onerror=alert(1)>\x1b[31m\u202e|::error::"
+    entry |= {"file_name": evil, "feedstock": evil, "subdir": evil, "channel": evil}
+    entry["package"] |= {"name": evil}
+    path = write(tmp_path / "a.jsonl", [entry])
+    for format in ("text", "markdown", "html"):
+        page = report(path, format=format)
+        assert "\x1b" not in page
+        assert "\u202e" not in page
+        assert format != "html" or "<img" not in page
+        assert format == "html" or not any(line.startswith("::") for line in page.splitlines())
+
+
+def test_sizes_that_are_not_known_are_said_to_be(tmp_path: Path) -> None:
+    entry = with_findings(1)[0]
+    findings = [finding | {"size": 0} for finding in entry["findings"]]
+    path = write(tmp_path / "a.jsonl", [entry | {"judged_from": "paths", "findings": findings}])
+    assert "are not known" in report(path)
+    assert "unpacked" not in report(path).splitlines()[1]
+    assert "By Python: stray files" in report(path, format="html")
+
+
+def test_what_a_page_leaves_out_is_counted(tmp_path: Path) -> None:
+    entries = with_findings(25)
+    text = report(write(tmp_path / "a.jsonl", entries))
+    assert "5 more are not shown" in text
+    assert entries[0]["file_name"] in text
+    assert entries[-1]["file_name"] not in text
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_report_is_fast(files: int, tmp_path: Path) -> None:
+    """30,000 results; the limit of 60 s for a million leaves 1.8 s, and this machine may be ten times as slow."""
+    paths = [write(tmp_path / f"{number}.jsonl", results(30_000 // files, number)) for number in range(files)]
+    began = time.perf_counter()
+    report(*paths, format="html")
+    assert time.perf_counter() - began < 18
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no /dev/full")
+def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    path = write(tmp_path / "a.jsonl", results(3))
+    for format in ("html", "parquet"):
+        done = run("report", path, "--format", f"{format}=/dev/full", check=False)
+        assert done.returncode == 3
+        assert "Traceback" not in done.stderr
