@@ -113,7 +113,7 @@ def test_ci_runs_the_readme_command_on_every_system() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^    (.*-m pytest.*)$", readme, re.MULTILINE)
     job = load(CI)["jobs"]["tests"]
-    runs = [step["run"] for step in job["steps"] if "run" in step]
+    runs = [step["run"] for step in job["steps"] if "pytest" in step.get("run", "")]
     windows = command.replace(".venv/bin/", ".venv/Scripts/").replace("python3 ", "python ")
     assert runs == [command, windows]
     matrix = job["strategy"]["matrix"]

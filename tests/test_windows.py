@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -323,3 +326,31 @@ def test_output_has_the_same_line_ends_on_every_system() -> None:
         done = subprocess.run([EXECUTABLE, *arguments], capture_output=True, check=False)
         assert b"\n" in done.stdout + done.stderr
         assert b"\r" not in done.stdout + done.stderr
+
+
+# Ctrl-C and Ctrl-Break
+
+INTERRUPTED = """
+import signal, sys, threading
+number = getattr(signal, sys.argv[1])
+threading.Timer(1.5, signal.raise_signal, [number]).start()
+sys.argv = ["conda-prune", "fix", "--in-place", "--threads", "1", "--level", "22", sys.argv[2]]
+from conda_prune.cli import main
+main()
+"""
+"""Windows calls the handlers of these signals in a thread of their own ("CTRL+C and CTRL+BREAK Signals")."""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGBREAK"])
+def test_a_signal_from_another_thread_ends_the_work_at_once(name: str, tmp_path: Path) -> None:
+    if not hasattr(signal, name):
+        pytest.skip("only Windows has Ctrl-Break")
+    words = random.Random(3).choices([b"%d " % number for number in range(4000)], k=6_000_000)
+    files = {**BASE.files, "share/large": b"".join(words)}
+    package = write_package(replace(BASE, files=files), tmp_path, format=".conda", level=1)
+    before = package.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, name, package], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 128 + getattr(signal, name), done.stderr
+    assert (os.listdir(tmp_path), package.read_bytes()) == ([package.name], before)

@@ -190,8 +190,6 @@ def _after_build(command: str) -> None:
     built = {path: version for path, version in _packages(build.directories) if build.before.get(path) != version}
     if not built:
         return
-    import shlex
-
     from conda import CondaError
 
     fixes = build.mode == _FIX and not build.uploads
@@ -208,7 +206,7 @@ def _after_build(command: str) -> None:
     elif code == 1:
         raise CondaError(
             f"conda-prune: the packages above contain stray bytecode; set plugins.{SETTING} to {_FIX}, or run:\n"
-            f"  conda prune fix --in-place {shlex.join(sorted(built))}"
+            f"  conda prune fix --in-place {' '.join(map(_quoted, sorted(built)))}"
         )
     elif code != 0:
         raise CondaError(f"conda-prune failed with exit code {code}, for the reasons above")
@@ -218,14 +216,23 @@ def _after_build(command: str) -> None:
         _advise_tests(repaired, build)
 
 
-def _advise_tests(paths: Sequence[str], build: _Build) -> None:
-    """Print how to test the repaired packages: any tests so far ran on what is not shipped."""
+def _quoted(path: str) -> str:
+    """Return a path quoted for a shell of this system."""
+    if os.name == "nt":
+        from ..windows import quoted
+
+        return quoted(path)
     import shlex
 
+    return shlex.quote(path)
+
+
+def _advise_tests(paths: Sequence[str], build: _Build) -> None:
+    """Print how to test the repaired packages: any tests so far ran on what is not shipped."""
     print("conda build has not tested the repaired packages. To test what you will ship:")
     for path in paths:
         test = "rattler-build test --package-file" if build.is_recipe_yaml else "conda build --test"
-        print(f"  {test} {shlex.quote(path)}")
+        print(f"  {test} {_quoted(path)}")
 
 
 def _check_environment(prefix: str, verbose: bool) -> None:

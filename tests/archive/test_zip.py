@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-import libarchive
 import pytest
 
 from conda_prune import check
@@ -25,6 +24,7 @@ from ..corpus.zips import (
     ZipMember,
     zip_archive,
 )
+from ..libarchive_or_skip import libarchive
 
 GIB = 1 << 30
 

@@ -17,8 +17,11 @@ from conda_prune.audit.process import read_all
 from conda_prune.audit.settings import Settings
 
 from ..channels import SUBDIR
+from ..wine import IS_WINE
 from .conftest import audit, judgement, names, results
 from .servers import FaultyServer, Request
+
+answers = pytest.mark.skipif(IS_WINE, reason="Dask does not answer under Wine, and was not run on Windows itself")
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install conda-prune[dask]")
 
@@ -75,6 +78,7 @@ def test_a_killed_worker_changes_no_result(channel: Path) -> None:
     assert len(found) == len(items)
 
 
+@answers
 def test_the_command_reads_on_a_cluster(channel: Path, tmp_path: Path) -> None:
     with FaultyServer(channel).running() as server:
         done = audit(tmp_path / "dask.jsonl", f"{server.url}/{SUBDIR}", "--dask", "local")
@@ -87,6 +91,7 @@ def test_the_command_reads_on_a_cluster(channel: Path, tmp_path: Path) -> None:
     }
 
 
+@answers
 def test_a_cluster_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     done = audit(tmp_path / "out.jsonl", "https://example.org/linux-64/a-1-0.conda", "--dask", "no:address:at:all")
     assert done.returncode == 3

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import libarchive
 from hypothesis import strategies as st
 
 from conda_prune.compression.byte_range import ByteRange
@@ -18,6 +17,8 @@ from conda_prune.compression.recompress import Rewritten, recompress
 from conda_prune.compression.stream import CannotReuse, Stream
 from conda_prune.compression.threads import ThreadBudget
 from conda_prune.model import BlockInfo, CompressionSettings, Splice
+
+from ..libarchive_or_skip import libarchive
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
-import libarchive
 import pytest
 import zstandard
 from conda_package_streaming.extract import extract as cps_extract
@@ -50,6 +49,7 @@ from tests.corpus.packages import (
 )
 from tests.corpus.scenarios import SCENARIOS, Scenario
 from tests.corpus.tars import read_components, read_tar_members, split_members
+from tests.libarchive_or_skip import libarchive
 from tests.systems import skip_impossible_names
 
 if TYPE_CHECKING:

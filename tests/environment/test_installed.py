@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ from ..real_build import (
     make_channel,
     reindex,
 )
+from ..systems import skip_impossible_names
 from .test_prefix import (  # noqa: F401
     no_build,
     tree,
@@ -176,7 +178,7 @@ def test_a_broken_record_is_one_error_and_others_are_checked(tmp_path: Path, tex
     done = run("check", "--prefix", tmp_path)
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
-    assert f"{tmp_path}/conda-meta/broken-1.0-0.json" in done.stderr
+    assert str(tmp_path / "conda-meta" / "broken-1.0-0.json") in done.stderr
     assert says in done.stderr
     assert "aaa-1.0-0.json" in done.stdout
     assert "zzz-1.0-0.json" in done.stdout
@@ -228,6 +230,9 @@ SAME = [
 def test_an_installed_package_is_judged_as_before_it_was_installed(scenario: Scenario, tmp_path: Path) -> None:
     spec = scenario.spec
     entries = {path: entry for path, entry in spec.entries.items() if not isinstance(entry, Directory)}
+    skip_impossible_names(entries)
+    if os.name == "nt" and any(isinstance(entry, Symlink) for entry in entries.values()):
+        pytest.skip("Windows needs a privilege to make symbolic links")
     contents = {path: file_at(entries, path) or "" if isinstance(e, Hardlink) else e for path, e in entries.items()}
     unpack(tmp_path, contents)
     index = {"version": spec.version, "build": spec.build, "depends": list(spec.depends), "subdir": spec.subdir}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import libarchive
 import pytest
 from conda_package_streaming.extract import extract as cps_extract
 from rattler.package_streaming import extract as rattler_extract
@@ -27,6 +26,7 @@ from ..corpus.hostile import (
     Odd,
 )
 from ..corpus.tars import read_components, read_tar_members
+from ..libarchive_or_skip import libarchive
 from ..systems import skip_impossible_names
 from .test_readers import name_of
 
