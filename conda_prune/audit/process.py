@@ -50,9 +50,9 @@ def read_all(
                 if isinstance(message, str):
                     notify(message)
                     continue
-                number, outcome = message
-                del pending[number]
-                yield outcome
+                for number, outcome in message:
+                    del pending[number]
+                    yield outcome
         except Died as death:
             if pending:
                 notify(f"the reading process {death}: {len(pending)} packages are read again, one at a time")
@@ -72,7 +72,8 @@ def _with_care(pending: dict[int, Item], settings: Settings, notify: Callable[[s
                 child.send([(number, item)])
                 while isinstance(message := child.receive(), str):
                     notify(message)
-                yield message[1]
+                ((_, outcome),) = message
+                yield outcome
             except Died as death:
                 child.kill()
                 child = None

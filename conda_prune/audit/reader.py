@@ -59,7 +59,7 @@ class _Retry(Exception):
 
 
 class Reader:
-    """Reads and judges items; outcomes and messages go to `emit`, as (number, outcome) and as text."""
+    """Reads and judges items; outcomes and messages go to `emit`, as lists of (number, outcome) and as text."""
 
     def __init__(self, settings: Settings, emit: Emit) -> None:
         self._settings = settings
@@ -67,6 +67,7 @@ class Reader:
         self._client = client()
         self._pace = Pace(settings.requests, settings.first_pause, _MOST_PAUSES, emit)
         self._downloads = asyncio.Semaphore(_DOWNLOADS)
+        self._done: list[tuple[int, Outcome]] = []
 
     async def serve(self, queue: asyncio.Queue[tuple[int, Item] | None]) -> None:
         """Work on the items of a queue until it gives None."""
@@ -79,10 +80,19 @@ class Reader:
                 except Exception as error:  # A defect of ours costs one package, not the run.
                     reason = f"internal error: {type(error).__name__}: {error}; please report this"
                     outcome = failed(item, reason)
-                self._emit((number, outcome))
+                if not self._done:  # What becomes known until the loop comes around is sent together.
+                    asyncio.get_running_loop().call_soon(self._send)
+                self._done.append((number, outcome))
             queue.put_nowait(None)
 
         await asyncio.gather(*(work() for _ in range(self._settings.requests)))
+        if self._done:
+            self._send()
+
+    def _send(self) -> None:
+        if self._done:
+            self._emit(self._done)
+            self._done = []
 
     async def outcome_of(self, item: Item) -> Outcome:
         """Return what became of an item, after as many attempts as it takes or is worth."""
