@@ -11,6 +11,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO, TypeAlias
@@ -47,12 +48,14 @@ class Child:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         self._is_ready = False
+        self._lock = threading.Lock()
         self.send(settings)
 
     def send(self, thing: object) -> None:
         """Send something to the process, which always reads. What a dead one does not get is noticed by `receive`."""
         assert self._process.stdin is not None
-        with suppress(OSError):
+        # Pauses are sent by other threads.
+        with self._lock, suppress(OSError, ValueError):
             pickle.dump(thing, self._process.stdin)
             self._process.stdin.flush()
 
