@@ -94,6 +94,8 @@ def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if not name.startswith(metadata)} == {
         *code,
         "conda_prune/py.typed",
+        "conda_prune/report/audit/page.css",
+        "conda_prune/report/audit/page.js",
         "conda_prune/report/diff_schema.json",
         "conda_prune/report/schema.json",
     }
@@ -133,7 +135,7 @@ def modules_of(name: str) -> set[str]:
     return {Path(path.parts[0]).name.partition(".")[0] for path in distribution(name).files or ()}
 
 
-EXTRAS = ("dask",)
+EXTRAS = ("dask", "parquet")
 """The optional dependencies that conda-prune itself imports; the others are for working on it."""
 
 
