@@ -16,7 +16,8 @@ from ..archive.container import Archive, PackedComponent
 from ..archive.zip_write import NewContent
 from ..compression import level_recovery as stream_settings
 from ..compression.byte_range import ByteRange
-from ..compression.recompress import Rewritten, recompress
+from ..compression.recompress import Rewritten, is_small, recompress
+from ..compression.splicer import new_size
 from ..compression.stream import CannotReuse, Stream
 from ..compression.threads import Submit, ThreadBudget
 from ..errors import NotVerified
@@ -134,7 +135,8 @@ def _contents(job: RewriteJob, done: dict[str, Rewritten], plain: bool) -> dict[
 
     def rewrite(component: Component, packed: PackedComponent, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
         stream = Stream(packed.byte_range, job.compression[component.name], component.size, component.blocks)
-        done[component.name] = recompress(stream, splices, out, budget, job.progress, plain)
+        whole = plain or is_small(stream.settings, new_size(stream.size, splices))
+        done[component.name] = recompress(stream, splices, out, budget, job.progress, whole)
 
     def in_memory(component: Component, packed: PackedComponent, splices: tuple[Splice, ...]) -> bytes:
         rewrite(component, packed, splices, out := io.BytesIO())
