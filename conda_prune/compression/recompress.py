@@ -86,9 +86,9 @@ def _compress_all(
     crc = 0
 
     def old() -> Iterator[bytes]:
-        for piece in codec.read(stream.source, budget.count):
-            progress(len(piece.content))
-            yield piece.content
+        for content in _old_content(stream, budget.count):
+            progress(len(content))
+            yield content
 
     def new() -> Iterator[bytes]:
         nonlocal crc
@@ -99,3 +99,13 @@ def _compress_all(
     size = new_size(stream.size, splices)
     codec.write(new(), size, stream.settings, budget, out)
     return Rewritten(size, crc, 0, size)
+
+
+def _old_content(stream: Stream, threads: int) -> Iterator[bytes]:
+    """Yield the content of a stream, without decompressing it again if all of it is held."""
+    if stream.known and all(block.start in stream.held for block in stream.blocks):
+        for block in stream.blocks:
+            yield stream.held[block.start]
+    else:
+        for piece in CODECS[stream.settings.codec].read(stream.source, threads):
+            yield piece.content
