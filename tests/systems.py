@@ -15,6 +15,7 @@ needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in directories")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no setrlimit")
+replaces_open_files = pytest.mark.skipif(os.name == "nt", reason="Windows does not replace a file that is open")
 needs_names_in_bytes = pytest.mark.skipif(os.name == "nt", reason="names of files are Unicode on Windows")
 
 
