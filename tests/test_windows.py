@@ -16,6 +16,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,6 +193,22 @@ def test_libarchive_reads_a_result_without_its_descriptor(
     package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
     assert fix(package, in_place=True).status == "fixed"
     assert check(package).status == "clean"
+
+
+@pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
+def test_names_that_libarchive_decodes_by_the_code_page_are_compared(
+    tmp_path: Path, format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, ffi = pytest.importorskip("libarchive.entry"), pytest.importorskip("libarchive.ffi")
+
+    def decoded(entry: Any) -> str:
+        return str(ffi.entry_pathname(entry._entry_p).decode("cp1252", "replace"))
+
+    if os.name != "nt":
+        monkeypatch.setattr(entry.ArchiveEntry, "pathname", property(decoded))
+    files = {**BASE.files, "share/\u00f1and\u00fa/e\u0301": b"x"}
+    package = write_package(replace(BASE, files=files), tmp_path, format=format_)  # type: ignore[arg-type]
+    assert fix(package, in_place=True).status == "fixed"
 
 
 # Paths
