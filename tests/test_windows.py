@@ -348,9 +348,16 @@ def test_output_has_the_same_line_ends_on_every_system() -> None:
 # Ctrl-C and Ctrl-Break
 
 INTERRUPTED = """
-import signal, sys, threading
-number = getattr(signal, sys.argv[1])
-threading.Timer(1.5, signal.raise_signal, [number]).start()
+import os, signal, sys, threading, time
+number, directory = getattr(signal, sys.argv[1]), os.path.dirname(sys.argv[2])
+
+def interrupt():
+    while len(os.listdir(directory)) == 1:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    signal.raise_signal(number)
+
+threading.Thread(target=interrupt, daemon=True).start()
 sys.argv = ["conda-prune", "fix", "--in-place", "--threads", "1", "--level", "22", sys.argv[2]]
 from conda_prune.cli import main
 main()

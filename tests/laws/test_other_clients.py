@@ -134,7 +134,8 @@ async def read(url, names):
     index, listing = await archive.index_json(), await archive.paths_json()
     files = await archive.read_files(names)
     texts = {name: base64.b64encode(content).decode() for name, content in files.items() if content is not None}
-    return [index.name.normalized, sorted(str(entry.relative_path).replace(os.sep, "/") for entry in listing.paths), texts]
+    listed = sorted(str(entry.relative_path).replace(os.sep, "/") for entry in listing.paths)
+    return [index.name.normalized, listed, texts]
 
 async def main():
     return {url: await read(url, names) for url, names in json.loads(sys.stdin.read()).items()}
