@@ -3,8 +3,9 @@
     python benchmarks/audit.py DIR [--packages 3000]
 
 Makes the channel in DIR if it is not there, indexes it with py-rattler, and prints packages a second, requests and
-bytes for each package (from nginx's log), and the most memory that a process of the run took. Then the same packages
-are read with conda-package-streaming and judged by the same function, one after the other in one process, for a ratio.
+bytes for each package (from nginx's log), the processor time without nginx's, and the most memory that a process of the
+run took. Then the same packages are read with conda-package-streaming and judged by the same function, one after the
+other in one process, for ratios: of the time that passed, and of the processor time, which other work changes less.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -67,18 +68,26 @@ def make_channel(directory: Path, count: int) -> Path:
     return channel
 
 
-def run_audit(url: str, output: Path) -> tuple[float, int]:
-    """Return the seconds of a run, and the most memory that one of its processes took, in bytes."""
+class Cost(NamedTuple):
+    """What a run took: seconds that passed, and seconds of processor time."""
+
+    seconds: float
+    processor: float
+
+
+def run_audit(url: str, output: Path) -> tuple[Cost, int]:
+    """Return what a run took, and the most memory that one of its processes took, in bytes."""
     output.unlink(missing_ok=True)
-    began = time.perf_counter()
+    before, began = os.times(), time.perf_counter()
     command = [sys.executable, "-m", "conda_prune", "audit", f"{url}/{SUBDIR}", "-o", str(output), "-q"]
     subprocess.run(command, check=True, cwd=ROOT)
-    seconds = time.perf_counter() - began
-    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    seconds, after = time.perf_counter() - began, os.times()
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    return Cost(seconds, processor), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
-def read_with_streaming(url: str, names: list[str]) -> float:
-    """Return the seconds that conda-package-streaming and our judgement take for these packages."""
+def read_with_streaming(url: str, names: list[str]) -> Cost:
+    """Return what conda-package-streaming and our judgement take for these packages."""
     from conda_package_streaming.url import conda_reader_for_url, stream_conda_info
 
     from conda_prune.audit.item import item_at
@@ -88,7 +97,7 @@ def read_with_streaming(url: str, names: list[str]) -> float:
 
     assert conda_reader_for_url is not None
     settings = Settings()
-    began = time.perf_counter()
+    began, before = time.perf_counter(), time.process_time()
     for name in names:
         texts: dict[str, bytes] = {}
         for tar, member in stream_conda_info(f"{url}/{SUBDIR}/{name}"):
@@ -96,7 +105,7 @@ def read_with_streaming(url: str, names: list[str]) -> float:
                 content = tar.extractfile(member)
                 texts[member.name] = content.read() if content is not None else b""
         judge_texts(item_at(f"{url}/{SUBDIR}/{name}"), texts, settings.options, settings.limits)
-    return time.perf_counter() - began
+    return Cost(time.perf_counter() - began, time.process_time() - before)
 
 
 def requests_and_bytes(log: Path) -> tuple[int, int]:
@@ -116,18 +125,24 @@ def main() -> None:
     names = sorted(name for name in os.listdir(channel / SUBDIR) if name.endswith(".conda"))
     total = sum(os.path.getsize(channel / SUBDIR / name) for name in names)
     with nginx(channel) as server:
-        seconds, memory = run_audit(server.url, arguments.directory / "results.jsonl")
+        cost, memory = run_audit(server.url, arguments.directory / "results.jsonl")
         requests, sent = requests_and_bytes(server.log)
         few = names[:: max(1, len(names) // 300)]
-        streaming = read_with_streaming(server.url, few) / len(few)
+        streaming = read_with_streaming(server.url, few)
     lines = (arguments.directory / "results.jsonl").read_text(encoding="utf-8").splitlines()
     statuses = [json.loads(line)["status"] for line in lines]
     assert len(statuses) == len(names)
     print(f"packages: {len(names)}, {total / len(names) / 1e6:.2f} MB on average")
-    print(f"packages a second: {len(names) / seconds:.0f} ({seconds:.1f} s), peak memory {memory / 2**20:.0f} MiB")
+    print(
+        f"packages a second: {len(names) / cost.seconds:.0f} ({cost.seconds:.1f} s), "
+        f"peak memory {memory / 2**20:.0f} MiB"
+    )
+    print(f"processor time: {cost.processor:.1f} s, {1000 * cost.processor / len(names):.2f} ms for each package")
     print(f"requests per package: {requests / len(names):.3f}, bytes per package: {sent / len(names) / 1024:.1f} KiB")
     print(f"share of the channel's bytes transferred: {100 * sent / total:.1f} %")
-    print(f"times as fast as conda-package-streaming: {streaming / (seconds / len(names)):.1f}")
+    passed = streaming.seconds / len(few) / (cost.seconds / len(names))
+    processor = streaming.processor / len(few) / (cost.processor / len(names))
+    print(f"conda-package-streaming takes {passed:.1f} times as long, {processor:.1f} times the processor time")
     print(f"not judged: {len(statuses) - statuses.count('clean') - statuses.count('findings')}")
 
 

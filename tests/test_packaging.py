@@ -97,6 +97,8 @@ def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if not name.startswith(metadata)} == {
         *code,
         "conda_prune/py.typed",
+        "conda_prune/report/audit/page.css",
+        "conda_prune/report/audit/page.js",
         "conda_prune/report/diff_schema.json",
         "conda_prune/report/schema.json",
     }

@@ -140,6 +140,8 @@ class _Worker:
                 self._child.send(bucket)
                 while (outcomes := self._child.receive()) is not None and not self._stopped:
                     self.messages.put(outcomes)
+        except PruneError as error:
+            self.messages.put(error)
         except Died as death:
             self.messages.put(PruneError(f"the process that judges paths {death}", "go on with --resume"))
         except Exception as error:  # The main thread has to know.

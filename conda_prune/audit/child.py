@@ -11,6 +11,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO, TypeAlias
@@ -33,7 +34,8 @@ class Died(Exception):
 class Child:
     """A process of a module of ours, to which objects are sent and which sends objects back.
 
-    The first that it gets are the settings, and the first that it sends is READY. Raises PruneError if it does not.
+    The first that it gets are the settings, and the first that it sends is READY, which `receive` takes in. Until then
+    it starts, and this process can do something else.
     """
 
     def __init__(self, module: str, settings: Settings) -> None:
@@ -45,26 +47,31 @@ class Child:
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+        self._is_ready = False
+        self._lock = threading.Lock()
         self.send(settings)
-        try:
-            first = self.receive()
-        except Died as death:
-            self.kill()
-            raise PruneError(f"a process of this run {death}", "its messages are above") from death
-        if first != READY:
-            self.kill()
-            assert isinstance(first, PruneError)
-            raise first
 
     def send(self, thing: object) -> None:
         """Send something to the process, which always reads. What a dead one does not get is noticed by `receive`."""
         assert self._process.stdin is not None
-        with suppress(OSError):
+        # Pauses are sent by other threads.
+        with self._lock, suppress(OSError, ValueError):
             pickle.dump(thing, self._process.stdin)
             self._process.stdin.flush()
 
     def receive(self) -> Any:
-        """Return the next message of the process; raise Died if there will be none."""
+        """Return the next message of the process; raise Died if it will send none, PruneError if it cannot work."""
+        if not self._is_ready:
+            try:
+                first = self._load()
+            except Died as death:
+                raise PruneError(f"a process of this run {death}", "its messages are above") from death
+            if isinstance(first, PruneError):
+                raise first
+            self._is_ready = True
+        return self._load()
+
+    def _load(self) -> Any:
         assert self._process.stdout is not None
         try:
             return pickle.load(self._process.stdout)

@@ -3,12 +3,16 @@
 A task reads its packages as a run on one machine does, in a process of its own next to the Dask worker. Dask gives the
 batch of a lost worker to another one. Only the outcomes of a finished task are used, so no package has two, and what
 a lost worker had read of its batch is read again. Which worker does what is Dask's business.
+
+If a server refuses a worker, all workers pause: the worker logs an event, and the client, which subscribes to such
+events, passes it on to every worker. A worker that joins during a pause learns of it only when it is refused itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -18,6 +22,7 @@ from ..errors import PruneError
 from ..system import cores
 from .item import Item
 from .outcome import Outcome, failed
+from .pauses import Pause, Pauses
 from .process import read_all
 from .settings import Settings
 
@@ -35,10 +40,29 @@ _ATTEMPTS = 3
 _PATIENCE = 30
 
 
-def read_batch(items: list[Item], settings: Settings) -> tuple[list[Outcome], list[str]]:
-    """Return the outcomes of some packages, and messages for people: the task that runs on the cluster."""
+_PAUSES = Pauses()
+"""The pauses of the worker in which this module is loaded."""
+
+
+def read_batch(items: list[Item], settings: Settings, topic: str) -> tuple[list[Outcome], list[str]]:
+    """Return the outcomes of some packages, and messages for people: the task that runs on the cluster.
+
+    Each pause that a server asks for is logged as an event of the topic.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def announce(pause: Pause) -> None:
+        worker.log_event(topic, [*pause])
+
     messages: list[str] = []
-    return list(read_all(items, settings, messages.append)), messages
+    return list(read_all(items, settings, messages.append, _PAUSES, announce)), messages
+
+
+def pause_here(host: str, seconds: float) -> None:
+    """Make a pause on this worker."""
+    _PAUSES.announce(Pause(host, seconds))
 
 
 def read_on_cluster(
@@ -58,11 +82,18 @@ def read_on_cluster(
         client = _connected(address, stack)
         threads = max(1, sum(client.nthreads().values()))
         settings = settings._replace(requests=max(1, settings.requests // threads), scratch="")
-        yield from _gathered(client, iter(items), settings, batch, notify)
+        topic = f"conda-prune-{uuid.uuid4().hex}"
+
+        async def pass_on(event: tuple[float, tuple[str, float]]) -> None:
+            host, seconds = event[1]
+            await client.run(pause_here, host, seconds, on_error="ignore")
+
+        client.subscribe_topic(topic, pass_on)
+        yield from _gathered(client, iter(items), (settings, topic), batch, notify)
 
 
 def _gathered(
-    client: Client, items: Iterator[Item], settings: Settings, batch: int, notify: Callable[[str], None]
+    client: Client, items: Iterator[Item], arguments: tuple[Settings, str], batch: int, notify: Callable[[str], None]
 ) -> Iterator[Outcome]:
     from distributed import as_completed
 
@@ -74,7 +105,7 @@ def _gathered(
         nonlocal number
         number += 1
         # A key of its own: Dask keeps the results of equal keys, and a repeated batch must be read.
-        future = client.submit(read_batch, part, settings, key=f"conda-prune-{os.getpid()}-{number}", pure=False)
+        future = client.submit(read_batch, part, *arguments, key=f"conda-prune-{os.getpid()}-{number}", pure=False)
         running[future.key] = part, attempt
         done.add(future)
 

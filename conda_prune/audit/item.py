@@ -16,8 +16,8 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s()'\"<>]+", re.IGNORECASE)
 class Item(NamedTuple):
     """A package to read. `url` is a path if `local`.
 
-    `channel` has no credentials. `sha256` is hexadecimal, `size` in bytes, `uploaded` in milliseconds since 1970, each
-    as the index states it; None if no index was read.
+    `channel` has no credentials. `sha256` is hexadecimal, `size` in bytes, `uploaded` and `built` in milliseconds since
+    1970, each as the index states it; None if it does not, or if no index was read.
     """
 
     url: str
@@ -28,6 +28,7 @@ class Item(NamedTuple):
     size: int | None = None
     uploaded: int | None = None
     local: bool = False
+    built: int | None = None
 
     @property
     def shown(self) -> str:

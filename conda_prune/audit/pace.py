@@ -19,6 +19,8 @@ from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
+from .pauses import Pause
+
 LONGEST_PAUSE = 3600.0
 """Seconds that a server may ask us to wait; for more, it is given up."""
 _LONGEST_GUESS = 300.0
@@ -37,14 +39,25 @@ class _Host:
     def __init__(self) -> None:
         self.open_at = 0.0
         self.pauses = 0
+        self.paused_until = 0.0
         self.asking = False
         self.given_up = False
 
 
 class Pace:
-    """Decides when the next request may begin. `first_pause` is in seconds; `most_pauses` in a row end a host."""
+    """Decides when the next request may begin. `first_pause` is in seconds; `most_pauses` in a row end a host.
 
-    def __init__(self, requests: int, first_pause: float, most_pauses: int, notify: Callable[[str], None]) -> None:
+    `notify` gets messages for people, `announce` the pauses that other processes should make as well.
+    """
+
+    def __init__(
+        self,
+        requests: int,
+        first_pause: float,
+        most_pauses: int,
+        notify: Callable[[str], None],
+        announce: Callable[[Pause], None] = lambda pause: None,
+    ) -> None:
         self._most = requests
         self._allowed = float(requests)
         self._running = 0
@@ -52,6 +65,7 @@ class Pace:
         self._first_pause = first_pause
         self._most_pauses = most_pauses
         self._notify = notify
+        self._announce = announce
         self._hosts: dict[str, _Host] = {}
         self._cut_at = 0.0
 
@@ -88,6 +102,13 @@ class Pace:
         if host in self._hosts:
             self._hosts[host].pauses = 0
 
+    def pause(self, pause: Pause) -> None:
+        """Make no request to a host for some time: another process was refused one."""
+        state = self._hosts.setdefault(pause.host, _Host())
+        state.paused_until = max(state.paused_until, time.monotonic() + min(pause.seconds, LONGEST_PAUSE))
+        if not state.asking:
+            state.open_at = max(state.open_at, state.paused_until)
+
     def failed(self) -> None:
         """Note an error that fewer requests may avoid."""
         now = time.monotonic()
@@ -111,7 +132,7 @@ class Pace:
             seconds = await asyncio.to_thread(retry_after, url)
         finally:
             state.asking = False
-            state.open_at = time.monotonic()
+            state.open_at = max(time.monotonic(), state.paused_until)
         if state.pauses > self._most_pauses or (seconds or 0) > LONGEST_PAUSE:
             state.given_up = True
             self._notify(f"{host} keeps refusing requests (429): given up")
@@ -119,7 +140,8 @@ class Pace:
         if seconds is None:
             guess = min(_LONGEST_GUESS, self._first_pause * 2 ** (state.pauses - 1))
             seconds = guess * random.uniform(1, 1.25)  # noqa: S311 (so that shards do not return together)
-        state.open_at += seconds
+        state.open_at = max(time.monotonic() + seconds, state.paused_until)
+        self._announce(Pause(host, seconds))
         self._notify(f"{host} limits the rate of requests (429): waiting {seconds:.0f} s")
 
     async def _open(self, host: str) -> None:

@@ -12,6 +12,7 @@ from itertools import islice
 from .child import Child, Died
 from .item import Item
 from .outcome import Outcome, failed
+from .pauses import Pause, Pauses
 from .reader import END
 from .settings import Settings
 
@@ -21,58 +22,80 @@ _AHEAD = 4
 
 
 def read_all(
-    items: Iterable[Item], settings: Settings, notify: Callable[[str], None] = lambda message: None
+    items: Iterable[Item],
+    settings: Settings,
+    notify: Callable[[str], None] = lambda message: None,
+    pauses: Pauses | None = None,
+    announce: Callable[[Pause], None] = lambda pause: None,
 ) -> Iterator[Outcome]:
     """Yield the outcome of every item, each as soon as it is known, in any order.
 
-    Items are taken from `items` only as fast as they are read. `notify` gets messages for people. Raises PruneError
-    where nothing can be read at all.
+    Items are taken from `items` only as fast as they are read. `notify` gets messages for people, and `announce` each
+    pause that a server asks for; those in `pauses` are made as well. Raises PruneError if nothing can be read at all.
     """
-    waiting = iter(items)
-    numbered = enumerate(waiting)
+    numbered = enumerate(items)
     pending: dict[int, Item] = {}
     window = _AHEAD * settings.requests
     exhausted = False
+    hear = _Listener(notify, announce)
+    pauses = pauses or Pauses()
     while not exhausted or pending:
         child = Child(_READER, settings)
         try:
-            while True:
-                if not exhausted and len(pending) <= window // 2:
-                    batch = list(islice(numbered, window - len(pending)))
-                    exhausted = len(batch) < window - len(pending)
-                    pending.update(batch)
-                    child.send(batch)
-                    if exhausted:
-                        child.send(END)
-                if not pending and exhausted:
-                    return
-                message = child.receive()
-                if isinstance(message, str):
-                    notify(message)
-                    continue
-                number, outcome = message
-                del pending[number]
-                yield outcome
+            with pauses.passed_to(child.send):
+                while True:
+                    if not exhausted and len(pending) <= window // 2:
+                        batch = list(islice(numbered, window - len(pending)))
+                        exhausted = len(batch) < window - len(pending)
+                        pending.update(batch)
+                        child.send(batch)
+                        if exhausted:
+                            child.send(END)
+                    if not pending and exhausted:
+                        return
+                    for number, outcome in hear.outcomes(child):
+                        del pending[number]
+                        yield outcome
         except Died as death:
             if pending:
                 notify(f"the reading process {death}: {len(pending)} packages are read again, one at a time")
         finally:
             child.kill()
-        yield from _with_care(pending, settings, notify)
+        yield from _with_care(pending, settings, hear, pauses)
         pending.clear()
 
 
-def _with_care(pending: dict[int, Item], settings: Settings, notify: Callable[[str], None]) -> Iterator[Outcome]:
+class _Listener:
+    """Receives from a reading process, and passes on what is not an outcome."""
+
+    def __init__(self, notify: Callable[[str], None], announce: Callable[[Pause], None]) -> None:
+        self._notify = notify
+        self._announce = announce
+
+    def outcomes(self, child: Child) -> list[tuple[int, Outcome]]:
+        """Return the next outcomes with their numbers. Raises Died, or PruneError."""
+        while True:
+            message = child.receive()
+            if isinstance(message, str):
+                self._notify(message)
+            elif isinstance(message, Pause):
+                self._announce(message)
+            else:
+                outcomes: list[tuple[int, Outcome]] = message
+                return outcomes
+
+
+def _with_care(pending: dict[int, Item], settings: Settings, hear: _Listener, pauses: Pauses) -> Iterator[Outcome]:
     careful = settings._replace(requests=1, careful=True)
     child: Child | None = None
     try:
         for number, item in pending.items():
             child = child or Child(_READER, careful)
             try:
-                child.send([(number, item)])
-                while isinstance(message := child.receive(), str):
-                    notify(message)
-                yield message[1]
+                with pauses.passed_to(child.send):
+                    child.send([(number, item)])
+                    ((_, outcome),) = hear.outcomes(child)
+                yield outcome
             except Died as death:
                 child.kill()
                 child = None

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from ..errors import LimitExceeded, PruneError
-from ..judgement.contents import METADATA
+from ..judgement.contents import INDEX, METADATA
 from ..model import Format
 from . import memory
 from .child import READY, TOO_MUCH_MEMORY, Emit, serve
@@ -36,6 +36,8 @@ from .judge import judge_texts
 from .local import judge_file
 from .outcome import Outcome, failed, format_of_name, outcome_of, skipped
 from .pace import GivenUp, Pace
+from .pauses import Pause
+from .replaced import is_same_build, size_at
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -55,18 +57,23 @@ _TEXTS = (*METADATA, ABOUT)
 
 
 class _Retry(Exception):
-    """A download is not what it should be, and another attempt may bring it."""
+    """A package is not what it should be, and another attempt may bring it."""
 
 
 class Reader:
-    """Reads and judges items; outcomes and messages go to `emit`, as (number, outcome) and as text."""
+    """Reads and judges items. `emit` gets outcomes as lists of (number, outcome), messages as text, and each Pause."""
 
     def __init__(self, settings: Settings, emit: Emit) -> None:
         self._settings = settings
         self._emit = emit
         self._client = client()
-        self._pace = Pace(settings.requests, settings.first_pause, _MOST_PAUSES, emit)
+        self._pace = Pace(settings.requests, settings.first_pause, _MOST_PAUSES, emit, emit)
         self._downloads = asyncio.Semaphore(_DOWNLOADS)
+        self._done: list[tuple[int, Outcome]] = []
+
+    def pause(self, pause: Pause) -> None:
+        """Make no request to a host for some time."""
+        self._pace.pause(pause)
 
     async def serve(self, queue: asyncio.Queue[tuple[int, Item] | None]) -> None:
         """Work on the items of a queue until it gives None."""
@@ -79,10 +86,19 @@ class Reader:
                 except Exception as error:  # A defect of ours costs one package, not the run.
                     reason = f"internal error: {type(error).__name__}: {error}; please report this"
                     outcome = failed(item, reason)
-                self._emit((number, outcome))
+                if not self._done:  # What becomes known until the loop comes around is sent together.
+                    asyncio.get_running_loop().call_soon(self._send)
+                self._done.append((number, outcome))
             queue.put_nowait(None)
 
         await asyncio.gather(*(work() for _ in range(self._settings.requests)))
+        if self._done:
+            self._send()
+
+    def _send(self) -> None:
+        if self._done:
+            self._emit(self._done)
+            self._done = []
 
     async def outcome_of(self, item: Item) -> Outcome:
         """Return what became of an item, after as many attempts as it takes or is worth."""
@@ -130,6 +146,12 @@ class Reader:
 
     async def _read(self, item: Item) -> Outcome | Failure:
         texts = await asyncio.wait_for(self._texts(item), self._settings.timeout)
+        if not is_same_build(item, texts.get(INDEX)):
+            size = await asyncio.to_thread(size_at, item.url)
+            if size is not None and item.size is not None and size != item.size:
+                raise _Retry(
+                    f"the file was replaced by another build: it has {size} bytes, and the index lists {item.size}"
+                )
         feedstock = feedstock_of(texts.pop(ABOUT, None))
         try:
             result = judge_texts(item, texts, self._settings.options, self._settings.limits)
@@ -235,11 +257,16 @@ def client() -> Client:
     )
 
 
-def _listen(tasks: BinaryIO, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any]) -> None:
-    """Pass batches of items on to the event loop; end the process when its parent has gone."""
+def _listen(
+    tasks: BinaryIO, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any], pause: Callable[[Pause], None]
+) -> None:
+    """Pass batches of items and pauses on to the event loop; end the process when its parent has gone."""
     with suppress(Exception):
         while True:
             batch = pickle.load(tasks)
+            if isinstance(batch, Pause):
+                loop.call_soon_threadsafe(pause, batch)
+                continue
             for entry in (None,) if batch == END else batch:
                 loop.call_soon_threadsafe(queue.put_nowait, entry)
     os._exit(1)
@@ -264,7 +291,7 @@ async def _main(tasks: BinaryIO, emit: Emit) -> None:
     if memory.KNOWN:
         threading.Thread(target=_watch_memory, args=(settings.memory,), daemon=True).start()
     queue: asyncio.Queue[tuple[int, Item] | None] = asyncio.Queue()
-    threading.Thread(target=_listen, args=(tasks, asyncio.get_running_loop(), queue), daemon=True).start()
+    threading.Thread(target=_listen, args=(tasks, asyncio.get_running_loop(), queue, reader.pause), daemon=True).start()
     await reader.serve(queue)
 
 

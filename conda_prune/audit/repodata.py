@@ -176,5 +176,10 @@ def _item_of(record: RepoDataRecord, base_url: str, subdir: str) -> Item:
         record.file_name,
         record.sha256.hex() if record.sha256 is not None else None,
         record.size,
-        int(uploaded.timestamp() * 1000) if uploaded is not None else None,
+        _milliseconds(uploaded),
+        built=_milliseconds(record.timestamp),
     )
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return round(moment.timestamp() * 1000) if moment is not None else None

@@ -55,7 +55,7 @@ def show(packages: tuple[str, ...], deep: bool, only: tuple[str, ...], format_: 
 
 
 _SHOWN = ("clean", "findings")
-"""What is no failure: `show` does not demand a repair."""
+"""Statuses that are not failures: `show` does not demand a repair."""
 
 
 def _show(path: str, options: Any, deep: bool, only: tuple[str, ...], format_: str) -> Result:

@@ -133,7 +133,7 @@ class OverallProgress:
         interruption.unregister(self._restore_terminal)
 
     def receive(self, message: Working | Finished) -> None:
-        """Take note of what happened to a package, and draw the bar if it is due."""
+        """Record what happened to a package, and draw the bar if it is due."""
         with self._lock:
             if not self.shown:
                 return
@@ -167,7 +167,8 @@ class OverallProgress:
                     self._draw()
 
     def _draw(self) -> None:
-        if self._live is not None or self._is_hidden or not self.shown:
+        is_done = len(self._finished) >= len(self._sizes)
+        if self._live is not None or self._is_hidden or is_done or not self.shown:
             return
         from rich.console import Console
         from rich.live import Live

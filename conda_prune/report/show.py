@@ -30,8 +30,6 @@ from .text import variant_text
 KEEP, EDIT, ABSENT = "keep", "edit", "absent"
 """Outcomes that no finding causes: kept; edited because other files are dropped; listed, but not in the package."""
 
-_REASON_INDENT = 24
-
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
@@ -103,7 +101,7 @@ def show_lines(
 ) -> Iterator[str]:
     """Yield the lines of the text output. `only` are the groups of files to be listed; empty for all.
 
-    If a line would be wider than `width` columns, the reason gets a line of its own. 0 is for unlimited lines.
+    If a line would be wider than `width` columns, the path gets a line of its own. 0 is for unlimited lines.
     """
     yield escaped(os.path.basename(result.path))
     for label, value in _facts(result):
@@ -113,12 +111,13 @@ def show_lines(
         if outcome.file is not None:
             size = size_text(outcome.file.size) if outcome.file.size is not None else outcome.file.kind.value
         why = ": ".join(part for part in (outcome.kind or "", escaped(outcome.reason)) if part)
-        line = f"  {outcome.action:<8}{size:>11} {escaped(outcome.path)}"
-        if why and width and len(line) + 3 + len(why) > width:
-            yield line
-            yield f"{' ' * _REASON_INDENT}{why}"
+        head, path = f"  {outcome.action:<8}{size:>11} ", escaped(outcome.path)
+        line = f"{head}{path}   {why}".rstrip()
+        if width and len(line) > width:
+            yield f"{head}{why}".rstrip()
+            yield f"    {path}"
         else:
-            yield f"{line}   {why}" if why else line
+            yield line
 
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:

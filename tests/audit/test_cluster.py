@@ -79,6 +79,40 @@ def test_a_killed_worker_changes_no_result(channel: Path) -> None:
 
 
 @answers
+def test_a_refusal_pauses_the_whole_cluster(channel: Path) -> None:
+    """One worker is refused once; the server would answer the other three."""
+    from conda_prune.audit.cluster import read_on_cluster
+
+    refused: list[float] = []
+
+    def fault(request: Request) -> str:
+        time.sleep(0.1)
+        if server.total > 30 and not refused:
+            refused.append(time.monotonic())
+            return "429 after 6"
+        # The request that asks how long to wait is answered in the same way.
+        return "429 after 6" if refused and time.monotonic() - refused[0] < 0.15 and request.before else ""
+
+    messages: list[str] = []
+    server = FaultyServer(channel, fault)
+    with (
+        server.running(),
+        distributed.LocalCluster(4, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+    ):
+        items = items_of(server, channel)
+        found = by_name(
+            read_on_cluster(items, Settings(requests=8), cluster.scheduler_address, messages.append, batch=6)
+        )
+    assert len(found) == len(items)
+    assert {result["status"] for result in found.values()} <= {"clean", "findings", "skipped"}
+    assert any("429" in message for message in messages)
+    # What was in flight, and what began until all workers knew: then nobody asks until six seconds have passed.
+    during = [moment for moment in server.times if refused[0] + 3 <= moment < refused[0] + 5.8]
+    assert during == []
+    assert server.times[-1] > refused[0] + 6
+
+
+@answers
 def test_the_command_reads_on_a_cluster(channel: Path, tmp_path: Path) -> None:
     with FaultyServer(channel).running() as server:
         done = audit(tmp_path / "dask.jsonl", f"{server.url}/{SUBDIR}", "--dask", "local")

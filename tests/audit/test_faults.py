@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from conda_prune.audit.item import item_at
 from conda_prune.audit.process import read_all
+from conda_prune.audit.replaced import is_same_build
 from conda_prune.audit.settings import Settings
 
-from ..channels import SUBDIR
+from ..channels import SUBDIR, index_with_rattler
 from ..corpus.entries import PackageSpec
 from ..corpus.packages import write_package
 from .conftest import audit, judgement, names, results
@@ -229,3 +231,87 @@ def test_a_package_that_lists_no_files_is_read_whole_or_skipped(tmp_path: Path) 
     assert skip.status == "skipped"
     assert "it does not list its files" in skip.reason
     assert whole.status == "clean"
+
+
+def rebuilt(directory: Path, many: int, built: int, name: str = "many") -> Path:
+    """Write a package whose metadata takes two requests: its listing is longer than what the first one asks for."""
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {f"share/{name}/{number * 7919 % 10007:05}-{number:x}": str(number).encode() for number in range(many)}
+    files["share/random"] = random.Random(0).randbytes(300_000)
+    return write_package(PackageSpec("many", files=files, index_extra={"timestamp": built}), directory)
+
+
+@pytest.mark.parametrize(("many", "name"), [(3000, "mano"), (4000, "many"), (2000, "many")])
+def test_a_file_replaced_between_two_requests_is_read_again(many: int, name: str, tmp_path: Path) -> None:
+    """The result is that of the new file, as if it had been there from the beginning."""
+    old = rebuilt(tmp_path / "channel" / SUBDIR, 3000, 1_700_000_000_000)
+    new = rebuilt(tmp_path / "new", many, 1_700_000_000_000, name)
+
+    def fault(request: Request) -> str:
+        return "other" if request.before else ""
+
+    with FaultyServer(tmp_path / "channel", fault, new.read_bytes()).running() as server:
+        (found,) = read(server, tmp_path / "channel").values()
+    with FaultyServer(tmp_path).running() as plain:
+        (expected,) = read_all([item_at(f"{plain.url}/new/{new.name}")], QUICK)
+    assert judgement(json.loads(found.line)) == judgement(json.loads(expected.line))
+    assert json.loads(found.line)["summary"]["members"] == many + 1
+    assert server.requests[f"/{SUBDIR}/{old.name}"] >= 3
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_another_build_than_the_index_lists_is_noticed(comes_back: bool, tmp_path: Path) -> None:
+    """The file has the same name, version and build string, and was built at another time."""
+    channel = tmp_path / "channel"
+    old = rebuilt(channel / SUBDIR, 10, 1_700_000_000_000)
+    index_with_rattler(channel)
+    new = rebuilt(tmp_path / "new", 20, 1_710_000_000_000)
+
+    def fault(request: Request) -> str:
+        package = request.path.endswith(".conda")
+        return "other" if package and not (comes_back and request.before >= 2) else ""
+
+    with FaultyServer(channel, fault, new.read_bytes()).running() as server:
+        done = audit(tmp_path / "out.jsonl", f"{server.url}/{SUBDIR}", "--retries", 2)
+    (result,) = results(tmp_path / "out.jsonl").values()
+    if comes_back:
+        assert (done.returncode, result["status"], result["summary"]["members"]) == (0, "clean", 11)
+    else:
+        assert (done.returncode, result["status"]) == (3, "error")
+        sizes = f"it has {new.stat().st_size} bytes, and the index lists {old.stat().st_size}"
+        assert result["error"] == f"the file was replaced by another build: {sizes} (3 attempts)"
+
+
+def test_a_corrected_build_time_in_the_index_changes_nothing(tmp_path: Path) -> None:
+    channel = tmp_path / "channel"
+    rebuilt(channel / SUBDIR, 10, 1_700_000_000_000)
+    index_with_rattler(channel)
+    repodata = channel / SUBDIR / "repodata.json"
+    repodata.write_text(repodata.read_text().replace("1700000000000", "1710000000000"))
+    for other in (channel / SUBDIR).glob("repodata*.zst"):
+        other.unlink()
+    with FaultyServer(channel).running() as server:
+        audit(tmp_path / "out.jsonl", f"{server.url}/{SUBDIR}")
+    (result,) = results(tmp_path / "out.jsonl").values()
+    assert result["status"] == "clean"
+    assert server.total == 2
+
+
+@pytest.mark.parametrize(
+    ("built", "stated", "same"),
+    [
+        (1_700_000_000_000, b'{"timestamp": 1700000000000}', True),
+        (1_700_000_000_000, b'{"timestamp": 1700000000}', True),
+        (1_700_000_000_000, b'{"timestamp": 1700000000999}', True),
+        (1_700_000_000_000, b'{"timestamp": 1700000005000}', False),
+        (1_700_000_000_000, b'{"timestamp": "x"}', True),
+        (1_700_000_000_000, b'{"timestamp": 1e400}', True),
+        (1_700_000_000_000, b"{}", True),
+        (1_700_000_000_000, b"[", True),
+        (1_700_000_000_000, None, True),
+        (None, b'{"timestamp": 1700000005000}', True),
+    ],
+)
+def test_build_times_are_compared_if_both_are_known(built: int | None, stated: bytes | None, same: bool) -> None:
+    item = item_at("https://example.org/linux-64/a-1-0.conda")._replace(built=built)
+    assert is_same_build(item, stated) is same

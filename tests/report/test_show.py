@@ -174,10 +174,12 @@ def test_json_of_several_packages_is_refused_with_the_other_format() -> None:
     assert done.stderr == "error: --format json shows one package; use --format jsonl for several\n"
 
 
-def test_a_reason_that_does_not_fit_gets_its_own_line() -> None:
+def test_a_path_that_does_not_fit_gets_its_own_line() -> None:
     options = Options(None, frozenset({"foreign-path"}), frozenset(), ())
     shown = show_package(str(STRAY[0].path), options, deep=False)
     wide, narrow = (list(show_lines(*shown, width=width)) for width in (0, 80))
     assert len(narrow) > len(wide)
-    assert [word for line in narrow for word in line.split()] == [word for line in wide for word in line.split()]
-    assert all(len(line) <= 80 for line in narrow if line.startswith(" " * 24))
+    assert sorted(word for line in narrow for word in line.split()) == sorted(
+        word for line in wide for word in line.split()
+    )
+    assert all(len(line) <= 80 for line in narrow if line.startswith(("  drop", "  keep", "  edit")))

@@ -31,7 +31,7 @@ def foreign_path(contents: Contents, variant: Variant) -> Findings:
     with `conda-prune prefix --fix`.
 
         rattler-build   build: {files: {exclude: ["lib/python3.10/**"]}}
-        pixi            use pixi 0.60 or later; after an older version, run once: pixi publish --clean
+        pixi            pixi 0.60 or later; when you upgrade, run pixi publish --clean
         conda-build     build: {script: [..., conda-prune prefix --fix]}
     """
     for path, tree, is_imported in below_foreign_trees(

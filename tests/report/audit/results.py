@@ -21,10 +21,10 @@ def result(number: int, choose: random.Random) -> dict[str, Any]:
     findings: list[dict[str, Any]] = []
     for index in range(choose.randrange(1, 40) if choose.random() < 0.01 else 0):
         path = f"lib/python{python}/site-packages/{name}/__pycache__/m{index}.cpython-38.pyc"
-        about = {"kind": "wrong-python", "path": path, "size": choose.randrange(200, 40_000)}
-        findings.append(about | {"detail": "bytecode of Python 3.8", "action": "drop", "fixed": False})
+        about = {"kind": "foreign-tag", "path": path, "size": choose.randrange(200, 40_000)}
+        findings.append(about | {"detail": "cpython-38", "action": "drop", "fixed": False})
     size = sum(finding["size"] for finding in findings)
-    kinds = {"wrong-python": {"files": len(findings), "bytes": size}} if findings else {}
+    kinds = {"foreign-tag": {"files": len(findings), "bytes": size}} if findings else {}
     package = {"name": name, "version": f"1.{number % 50}.0", "build": build, "subdir": subdir, "format": ".conda"}
     variant = {
         "python": python, "kind": "exact", "tags": [f"cpython-{tag}"], "trees": [f"python{python}"],
