@@ -15,6 +15,7 @@ needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in directories")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 needs_limits = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no setrlimit")
+replaces_open_files = pytest.mark.skipif(os.name == "nt", reason="Windows does not replace a file that is open")
 needs_names_in_bytes = pytest.mark.skipif(os.name == "nt", reason="names of files are Unicode on Windows")
 
 
@@ -27,9 +28,14 @@ def skip_impossible_names(paths: Iterable[str]) -> None:
         return
     paths = list(paths)
     for path in paths:
-        for part in path.split("/"):
-            if re.search(r'[\x00-\x1f<>:"|?*\\\udc80-\udcff]|[. ]$', part) and part not in (".", ".."):
-                pytest.skip(f"Windows has no files with such names: {part!r}")
+        if not is_possible_name(path):
+            pytest.skip(f"Windows has no files with such names: {path!r}")
     parents = {path[:at] for path in paths for at, letter in enumerate(f"{path}/") if letter == "/"}
     if len({path.lower() for path in parents}) < len(parents):
         pytest.skip("names differ only in case, which Windows ignores")
+
+
+def is_possible_name(path: str) -> bool:
+    """Return whether a file can have this path on Windows."""
+    parts = [part for part in path.split("/") if part not in (".", "..")]
+    return not any(re.search(r'[\x00-\x1f<>:"|?*\\\udc80-\udcff]|[. ]$', part) for part in parts)

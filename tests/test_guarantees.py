@@ -76,6 +76,9 @@ ABOUT_LOSS = (
     "judgement/variant/test_detect",
     "rewrite/test_verify",
     "archive/test_zip",
+    "test_windows",
+    "test_windows_examples",
+    "laws/test_other_clients",
 )
 
 

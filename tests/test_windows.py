@@ -16,6 +16,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,6 +195,22 @@ def test_libarchive_reads_a_result_without_its_descriptor(
     assert check(package).status == "clean"
 
 
+@pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
+def test_names_that_libarchive_decodes_by_the_code_page_are_compared(
+    tmp_path: Path, format_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, ffi = pytest.importorskip("libarchive.entry"), pytest.importorskip("libarchive.ffi")
+
+    def decoded(entry: Any) -> str:
+        return str(ffi.entry_pathname(entry._entry_p).decode("cp1252", "replace"))
+
+    if os.name != "nt":
+        monkeypatch.setattr(entry.ArchiveEntry, "pathname", property(decoded))
+    files = {**BASE.files, "share/\u00f1and\u00fa/e\u0301": b"x"}
+    package = write_package(replace(BASE, files=files), tmp_path, format=format_)  # type: ignore[arg-type]
+    assert fix(package, in_place=True).status == "fixed"
+
+
 # Paths
 
 LONG = "d" * 200
@@ -331,9 +348,16 @@ def test_output_has_the_same_line_ends_on_every_system() -> None:
 # Ctrl-C and Ctrl-Break
 
 INTERRUPTED = """
-import signal, sys, threading
-number = getattr(signal, sys.argv[1])
-threading.Timer(1.5, signal.raise_signal, [number]).start()
+import os, signal, sys, threading, time
+number, directory = getattr(signal, sys.argv[1]), os.path.dirname(sys.argv[2])
+
+def interrupt():
+    while len(os.listdir(directory)) == 1:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    signal.raise_signal(number)
+
+threading.Thread(target=interrupt, daemon=True).start()
 sys.argv = ["conda-prune", "fix", "--in-place", "--threads", "1", "--level", "22", sys.argv[2]]
 from conda_prune.cli import main
 main()

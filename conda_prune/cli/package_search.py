@@ -102,12 +102,13 @@ class _Search:
 
     def _add_matches(self, pattern: str) -> None:
         """Add the packages that a glob matches, and those in the directories that it matches."""
-        parts = pattern.replace(os.sep, "/").split("/")
+        drive, rest = os.path.splitdrive(pattern)
+        parts = rest.replace(os.sep, "/").split("/")
         if "**" in parts:
             # glob.glob follows links that lead back up. With two of them in a directory, that takes 2**40 steps.
             fixed = next(number for number, part in enumerate(parts) if is_glob(part))
             # With a separator at the end, since `C:` is not the root of a drive, but its current directory.
-            directory = "".join(f"{part}{os.sep}" for part in parts[:fixed]) or "."
+            directory = drive + "".join(f"{part}{os.sep}" for part in parts[:fixed]) or "."
             wanted = _Glob([part for part in parts[fixed:] if part])
             matched = os.path.isdir(directory) and self._walk(directory, wanted)
         else:

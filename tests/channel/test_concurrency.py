@@ -33,7 +33,7 @@ from ..corpus.entries import PackageSpec
 from ..corpus.packages import write_package
 from ..executable import EXECUTABLE, run
 from ..seed import SEEDS
-from ..systems import needs_fork, needs_links
+from ..systems import needs_fork, needs_links, replaces_open_files
 
 OURS, THEIRS = "ours-1.0-h123abc4_0.conda", "theirs-1.2.3-h123abc4_0.conda"
 FORMS = {
@@ -151,6 +151,7 @@ def interleave(
 ACTS = [replace_files, write_in_place]
 
 
+@replaces_open_files
 @pytest.mark.parametrize("act", ACTS)
 def test_nothing_is_lost_wherever_another_indexer_writes(
     repaired: Path, theirs: Path, tmp_path: Path, act: Callable[[Path, Path], None]
@@ -158,6 +159,7 @@ def test_nothing_is_lost_wherever_another_indexer_writes(
     assert interleave(repaired, theirs, tmp_path, act, step=3) > 100
 
 
+@replaces_open_files
 @pytest.mark.long
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("swaps", [True, False], ids=["swaps", "cannot swap"])
@@ -202,6 +204,7 @@ def test_form_that_is_half_written_is_read_again(repaired: Path, tmp_path: Path)
     assert_true(subdir)
 
 
+@replaces_open_files
 def test_package_that_is_replaced_meanwhile_is_hashed_again(repaired: Path, tmp_path: Path) -> None:
     subdir = shutil.copytree(repaired, tmp_path / "count" / SUBDIR)
     with before_call(0, lambda: None) as undisturbed:
@@ -242,7 +245,9 @@ def test_two_runs_at_once_leave_a_true_index(tmp_path: Path) -> None:
     assert not [name for name in os.listdir(subdir) if name.startswith(".")]
 
 
-@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+@pytest.mark.parametrize(
+    "link", [pytest.param(os.symlink, id="symbolic", marks=needs_links), pytest.param(os.link, id="hard")]
+)
 @pytest.mark.parametrize("form", ["current_repodata.json", "repodata_from_packages.json"])
 def test_form_that_is_a_link_to_another_does_not_wait(
     repaired: Path, tmp_path: Path, link: Callable[[Path, Path], None], form: str

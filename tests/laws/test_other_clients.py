@@ -22,6 +22,7 @@ from ..audit.servers import FaultyServer
 from ..corpus.packages import FORMATS, write_package
 from ..corpus.scenarios import SCENARIOS
 from ..seed import STRAY
+from ..systems import is_possible_name
 from .test_readers import by_conda_package_handling, by_conda_package_streaming
 
 VERSIONS = {"conda-package-handling": "2.0.1", "python3-conda-package-streaming": "0.7.0"}
@@ -33,6 +34,8 @@ def package_paths(directory: Path) -> Iterator[Path]:
     for seed in STRAY:
         yield seed.copy(directory)
     fitting = [scenario for scenario in SCENARIOS if scenario.drops and scenario.stem is None]
+    if os.name == "nt":
+        fitting = [scenario for scenario in fitting if all(map(is_possible_name, scenario.spec.entries))]
     noise = random.Random(7).randbytes(3_000_000)
     large = replace(fitting[0].spec, files={**fitting[0].spec.files, "share/noise": noise, "share/zeros": bytes(10**7)})
     for number, spec in enumerate([large, *(scenario.spec for scenario in fitting[::6])]):
@@ -131,7 +134,8 @@ async def read(url, names):
     index, listing = await archive.index_json(), await archive.paths_json()
     files = await archive.read_files(names)
     texts = {name: base64.b64encode(content).decode() for name, content in files.items() if content is not None}
-    return [index.name.normalized, sorted(str(entry.relative_path) for entry in listing.paths), texts]
+    listed = sorted(str(entry.relative_path).replace(os.sep, "/") for entry in listing.paths)
+    return [index.name.normalized, listed, texts]
 
 async def main():
     return {url: await read(url, names) for url, names in json.loads(sys.stdin.read()).items()}
