@@ -178,7 +178,8 @@ def _short(number: float) -> float:
 
 
 def _text(text: str) -> str:
-    return html.escape(escaped(text))
+    """Return a text as HTML in ASCII: standard output may have another encoding than the page says."""
+    return html.escape(escaped(text)).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _asset(name: str) -> str:
