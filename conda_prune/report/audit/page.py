@@ -1,9 +1,9 @@
 """The report of an audit as one HTML page that loads nothing else: tables to sort and filter, and plots.
 
 The page works without a network, in light and dark, on a phone, with the keyboard and with a screen reader. Its script
-and its style are ours, 13 KB together. The libraries for tables and plots that were considered are four to forty times
-as large; those that draw on a canvas do not follow the colors of the page, and are silent to a screen reader. The plots
-are SVG and HTML, so they need no script.
+and its style are ours, 13 KB together; libraries for tables and plots would be many times as large. Plots on a canvas
+would not follow the colors of the page, and a screen reader could not read them. These are SVG and HTML, and need no
+script.
 
 Names from packages are text in the page, never markup, and its policy allows no script but this one.
 """
