@@ -1,7 +1,7 @@
 """The report of an audit as one HTML page that loads nothing else: tables to sort and filter, and plots.
 
 The page works without a network, in light and dark, on a phone, with the keyboard and with a screen reader. Its script
-and its style are ours, 13 KB together; libraries for tables and plots would be many times as large. Plots on a canvas
+and its style are ours, 12 KB together; libraries for tables and plots would be many times as large. Plots on a canvas
 would not follow the colors of the page, and a screen reader could not read them. These are SVG and HTML, and need no
 script.
 
