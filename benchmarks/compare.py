@@ -1,10 +1,11 @@
 """Times conda-prune against what one would use instead, in one run, on real payloads, and prints ratios.
 
-    python benchmarks/compare.py DIR [--runs N] [--level 19] [--only NAME …] [--plot]
+    python benchmarks/compare.py DIR [--runs N] [--only TEXT …] [--plot]
 
-DIR is filled by benchmarks/payloads.py where it is empty. Every comparison alternates the two commands and quotes the
-median of the ratios, so that a machine whose speed drifts does not decide; peak memory is the largest process's, MiB.
-Ratios, not seconds, are what is worth keeping: the seconds belong to the machine of the run.
+Payloads that are missing in DIR are built with benchmarks/payloads.py. Every comparison alternates the two commands and
+takes the median of the ratios, so a machine whose speed changes does not affect the result. Besides the seconds that
+pass, the CPU seconds of both commands are compared: they hardly depend on what else the machine does, but say nothing
+about how well the cores are used. Peak memory is that of the largest process.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -38,28 +39,30 @@ Command = list[str]
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of a command: seconds, and the peak memory of its largest process in MiB."""
+    """One run of a command: seconds that passed, CPU seconds, and the peak memory of its largest process in MiB."""
 
     seconds: float
+    cpu: float
     memory: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours against theirs. `scale` multiplies the ratio; `limit` is what it is to stay below.
+    """Ours against theirs. `scale` multiplies the ratio; `limit` is the largest ratio that is accepted.
 
-    `title` is for the plot: the package, and what one would do instead. A comparison without it is not drawn.
+    `package` returns the package, and builds it if it is missing. `title` returns what the plot says of it: what the package
+    is, and what one would do instead. A comparison without it is not drawn.
     """
 
     name: str
     ours: Callable[[Path], Command]
     theirs: Callable[[Path], Command]
-    package: Path
+    package: Callable[[], Path]
     limit: float
     runs: int
     scale: float = 1.0
     exits: tuple[int, ...] = (0,)
-    title: tuple[str, str] | None = None
+    title: Callable[[Path], tuple[str, str]] | None = None
 
 
 @dataclass
@@ -69,10 +72,10 @@ class Row:
     name: str
     ratio: float
     limit: float
+    cpu: float | None
     ours: float
     theirs: float
     memory: float
-    notes: list[str] = field(default_factory=list)
 
 
 def measure(command: Command, exits: Sequence[int] = (0,)) -> Measured:
@@ -84,7 +87,7 @@ def measure(command: Command, exits: Sequence[int] = (0,)) -> Measured:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in exits:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    return Measured(seconds, usage.ru_maxrss / 1024)
+    return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 @cache
@@ -108,25 +111,29 @@ def instead(*arguments: str | Path) -> Command:
 
 def compare(comparison: Comparison) -> Row:
     """Alternate the two commands, each on a copy of its own, and return medians."""
-    ratios, ours, theirs, memory = [], [], [], []
-    for turn in range(comparison.runs + 1):
+    package = comparison.package()
+    pairs: list[tuple[Measured, Measured]] = []
+    for _ in range(comparison.runs + 1):
         pair = []
         for command in (comparison.ours, comparison.theirs):
-            with tempfile.TemporaryDirectory(dir=comparison.package.parent) as folder:
-                package = copied(comparison.package, Path(folder))
-                exits = comparison.exits if command is comparison.ours else (0,)
-                pair.append(measure(command(package), exits))
-        if turn:  # The first pair warms the caches up.
-            ours.append(pair[0].seconds)
-            theirs.append(pair[1].seconds)
-            memory.append(pair[0].memory)
-            ratios.append(pair[0].seconds / pair[1].seconds * comparison.scale)
-    median = statistics.median
-    return Row(comparison.name, median(ratios), comparison.limit, median(ours), median(theirs), max(memory))
+            with tempfile.TemporaryDirectory(dir=package.parent) as folder:
+                copy = copied(package, Path(folder))
+                pair.append(measure(command(copy), comparison.exits if command is comparison.ours else (0,)))
+        pairs.append((pair[0], pair[1]))
+    del pairs[0]  # It fills the caches.
+    return Row(
+        comparison.name,
+        statistics.median(ours.seconds / theirs.seconds * comparison.scale for ours, theirs in pairs),
+        comparison.limit,
+        statistics.median(ours.cpu / theirs.cpu for ours, theirs in pairs) if comparison.scale == 1 else None,
+        statistics.median(ours.seconds for ours, _ in pairs),
+        statistics.median(theirs.seconds for _, theirs in pairs),
+        max(ours.memory for ours, _ in pairs),
+    )
 
 
 def copied(package: Path, folder: Path) -> Path:
-    """Copy a package, or a folder of them, with the facts next to it."""
+    """Copy a package with its facts, or a folder of packages."""
     if package.is_dir():
         return Path(shutil.copytree(package, folder / package.name))
     facts = package.with_name(package.name + ".json")
@@ -135,17 +142,18 @@ def copied(package: Path, folder: Path) -> Path:
     return Path(shutil.copy(package, folder))
 
 
-def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
-    """Return every comparison, its packages built."""
-    numba = sorted(payloads.build_numba_cuda(folder / "numba-cuda"))
-    last_conda = next(path for path in reversed(numba) if path.suffix == ".conda")
-    last_bz2 = next(path for path in reversed(numba) if path.suffix == ".bz2")
-    torch = payloads.build_torch(folder / "torch", level)
-    small = next(iter(sorted(SEED.glob("*.conda"))))
-    kept = fixed(last_conda, folder / "kept")
-    many = multiplied(small, folder / "many", 10_000)
-    four = gathered(numba, folder / "four")
-    slow = max(1, runs // 3)
+def comparisons(folder: Path, runs: int) -> list[Comparison]:
+    """Return every comparison. Those that take minutes are measured a third as often."""
+
+    @cache
+    def numba() -> list[Path]:
+        return sorted(payloads.build_numba_cuda(folder / "numba-cuda"))
+
+    def last(suffix: str) -> Path:
+        return next(path for path in reversed(numba()) if path.suffix == suffix)
+
+    def torch(level: int) -> Path:
+        return payloads.build_torch(folder / "torch", level)
 
     def fix(package: Path) -> Command:
         return prune("fix", package, "--in-place")
@@ -153,54 +161,72 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
     def check(package: Path) -> Command:
         return prune("check", package)
 
+    def small() -> Path:
+        return next(iter(sorted(SEED.glob("*.conda"))))
+
+    def kept() -> Path:
+        return fixed(last(".conda"), folder / "kept")
+
+    def many() -> Path:
+        return multiplied(small(), folder / "many", 10_000)
+
+    def four() -> Path:
+        return gathered(numba(), folder / "four")
+
+    slow = max(1, runs // 3)
     return [
         Comparison(
-            f"fix torch ({level}) / decompressing its payload", fix, lambda p: instead("decompress", p), torch, 4, runs
+            "fix torch (15) / decompressing its payload",
+            fix,
+            lambda p: instead("decompress", p),
+            lambda: torch(15),
+            4,
+            runs,
         ),
         Comparison(
-            f"fix torch ({level}) / the same with cph",
+            "fix torch (15) / the same with cph",
             fix,
-            lambda p: instead("repair-with-cph", p, str(level)),
-            torch,
-            1 / 20,
+            lambda p: instead("repair-with-cph", p, "15"),
+            lambda: torch(15),
+            1 / 40,
             slow,
-            title=(
-                f"torch, .conda with {unpacked(torch) / 1e6:.0f} MB of files",
+            title=lambda p: (
+                f"torch, .conda with {unpacked(p) / 1e6:.0f} MB of files",
                 "unpack, delete and pack again with cph",
             ),
         ),
         Comparison(
-            f"fix torch ({level}) / compressing it again, two threads",
+            "fix torch (19) / compressing it again, two threads",
             fix,
-            lambda p: instead("compress-again", p, str(level), "2"),
-            torch,
-            1 / 15 if level == 19 else 1,
+            lambda p: instead("compress-again", p, "19", "2"),
+            lambda: torch(19),
+            1 / 30,
             slow,
         ),
         Comparison(
             "fix numba-cuda .conda / compressing its kept bytes again",
             fix,
-            lambda _: instead("compress-again", kept, "15", "2"),
-            last_conda,
-            1.3,
+            lambda _: instead("compress-again", kept(), "15", "2"),
+            lambda: last(".conda"),
+            0.9,
             runs,
-            title=(f"numba-cuda, .conda of {last_conda.stat().st_size / 1e6:.1f} MB", "compress what is kept again"),
+            title=lambda p: (f"numba-cuda, .conda of {p.stat().st_size / 1e6:.1f} MB", "compress what is kept again"),
         ),
         Comparison(
             "fix numba-cuda .tar.bz2 / bzip2 -dc | bzip2 -9",
             fix,
             lambda p: ["sh", "-c", 'bzip2 -dc "$0" | bzip2 -9 > "$0.again"', str(p)],
-            last_bz2,
-            0.5,
+            lambda: last(".bz2"),
+            0.4,
             runs,
-            title=(f"numba-cuda, .tar.bz2 of {last_bz2.stat().st_size / 1e6:.1f} MB", "bzip2 -dc | bzip2 -9"),
+            title=lambda p: (f"numba-cuda, .tar.bz2 of {p.stat().st_size / 1e6:.1f} MB", "bzip2 -dc | bzip2 -9"),
         ),
         Comparison(
             "check torch / reading its paths.json with py-rattler",
             check,
             lambda p: instead("read-paths", p),
-            torch,
-            1.3,
+            lambda: torch(15),
+            1,
             3 * runs,
             exits=(1,),
         ),
@@ -209,12 +235,12 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
             check,
             lambda _: [sys.executable, "-c", "import click"],
             small,
-            2,
+            1.8,
             5 * runs,
         ),
         Comparison(
             "seconds for 200 of 10 000 packages and core / one second",
-            lambda _: prune("check", many, "-j", "1"),
+            lambda _: prune("check", many(), "-j", "1"),
             lambda _: ["sleep", "1"],
             small,
             1,
@@ -241,7 +267,7 @@ def comparisons(folder: Path, level: int, runs: int) -> list[Comparison]:
             "check --deep torch / extracting it with py-rattler",
             lambda p: prune("check", "--deep", p),
             lambda p: instead("extract", p),
-            torch,
+            lambda: torch(15),
             1,
             runs,
             exits=(1,),
@@ -255,6 +281,11 @@ def unpacked(package: Path) -> int:
         (name,) = [name for name in archive.namelist() if name.startswith("pkg-")]
         with archive.open(name) as stream:
             return zstandard.frame_content_size(stream.read(18))
+
+
+def memory_row(row: Row) -> Row:
+    """Return a row for the peak memory of a repair of torch, compared with the largest that is accepted."""
+    return Row("peak memory of fix torch (15) / 200 MiB", row.memory / 200, 1, None, row.ours, row.theirs, row.memory)
 
 
 def fixed(package: Path, folder: Path) -> Path:
@@ -296,14 +327,15 @@ def reused(package: Path) -> str:
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        "| comparison | ratio | to stay below | ours, s | theirs, s | our peak, MiB |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| comparison | ratio | at most | ratio of CPU seconds | ours, s | theirs, s | our peak, MiB |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
         cells = (
             row.name,
             f"{row.ratio:.3g}",
             f"{row.limit:.3g}",
+            "" if row.cpu is None else f"{row.cpu:.3g}",
             f"{row.ours:.2f}",
             f"{row.theirs:.2f}",
             f"{row.memory:.0f}",
@@ -314,32 +346,36 @@ def table(rows: Sequence[Row]) -> str:
 
 def recorded(rows: Sequence[Row], comparisons_: Sequence[Comparison]) -> list[dict[str, object]]:
     """Return what the plot shows of the rows: those of comparisons that have a title for it."""
-    titles = {comparison.name: comparison.title for comparison in comparisons_ if comparison.title}
-    return [
-        {"title": title, "instead": instead_of, "ours": round(row.ours, 1), "theirs": round(row.theirs, 1)}
-        for row in rows
-        if row.name in titles
-        for title, instead_of in [titles[row.name]]
-    ]
+    by_name = {comparison.name: comparison for comparison in comparisons_}
+    numbers: list[dict[str, object]] = []
+    for row in rows:
+        comparison = by_name.get(row.name)
+        if comparison is not None and comparison.title is not None:
+            title, instead_of = comparison.title(comparison.package())
+            numbers.append(
+                {"title": title, "instead": instead_of, "ours": round(row.ours, 1), "theirs": round(row.theirs, 1)}
+            )
+    return numbers
 
 
 def main() -> None:
     """Build, measure, print."""
     parser = argparse.ArgumentParser(description="conda-prune against what one would use instead")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--runs", type=int, default=3, help="pairs that count, of the longer comparisons")
-    parser.add_argument("--level", type=int, default=15, choices=(9, 15, 19), help="the torch package's level")
+    parser.add_argument("--runs", type=int, default=3, help="pairs that are measured")
     parser.add_argument("--only", nargs="*", default=[], help="comparisons whose names hold one of these texts")
     parser.add_argument("--plot", action="store_true", help="record the numbers in comparison.json, and draw them")
     arguments = parser.parse_args()
     rows = []
-    all_comparisons = comparisons(arguments.folder, arguments.level, arguments.runs)
+    all_comparisons = comparisons(arguments.folder, arguments.runs)
     for comparison in all_comparisons:
         if not arguments.only or any(text in comparison.name for text in arguments.only):
             rows.append(compare(comparison))
             print(table(rows).splitlines()[-1], file=sys.stderr, flush=True)
+            if comparison.name == "fix torch (15) / decompressing its payload":
+                rows.append(memory_row(rows[-1]))
+                print(f"{reused(comparison.package())} (torch at 15)", file=sys.stderr)
     print(table(rows))
-    print(f"\n{reused(payloads.build_torch(arguments.folder / 'torch', arguments.level))} (torch at {arguments.level})")
     if arguments.plot:
         plot.NUMBERS.write_text(json.dumps(recorded(rows, all_comparisons), indent=2) + "\n", encoding="utf-8")
         plot.main()

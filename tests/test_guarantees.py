@@ -44,6 +44,7 @@ ABOUT_LOSS = (
     "rewrite/test_concurrency",
     "archive/test_container",
     "operations/test_fix",
+    "operations/test_one_pass",
     "judgement/test_hard_links",
     "judgement/test_healthy",
     "laws/test_hostile",

@@ -49,7 +49,12 @@ def read_package(
     components: list[Component] = []
     for packed in archive.components:
         if packed.name != "pkg" or payload:
-            components.append(_read_component(archive, packed, keep, progress, threads, hashed=complete))
+            components.append(read_component(archive, packed, keep, progress, threads, hashed=complete))
+    return package_of(archive, components, complete)
+
+
+def package_of(archive: Archive, components: list[Component], complete: bool) -> Package:
+    """Return the facts of a package from its components, in the order of the file; raise what `read_package` raises."""
     limits = archive.limits.within(sum(_packed_size(archive, packed) for packed in archive.components))
     _check_names(components, limits)
     info = archive.component("info")
@@ -64,9 +69,10 @@ def read_package(
     )
 
 
-def _read_component(
+def read_component(
     archive: Archive, packed: PackedComponent, keep: Keep, progress: Progress, threads: int, *, hashed: bool
 ) -> Component:
+    """Return the facts of one component. Raises Damaged, Unsupported or LimitExceeded."""
     archive.check_window(packed)
     if archive.has_huge_window(packed):
         archive.notes.append(f"the {packed.name} component's zstd window is larger than conda clients accept")
@@ -80,7 +86,7 @@ def _read_component(
         closing(CODECS[packed.codec].read(packed.byte_range, threads)) as pieces,
         _hashing(threaded) as (defer, flush),
     ):
-        reader = TarReader(keep, archive.limits.within(_packed_size(archive, packed)), defer if hashed else None)
+        reader = tar_reader(archive, packed, keep, defer if hashed else None)
         for piece, block in pieces:
             size += len(piece)
             if block is not None:
@@ -92,6 +98,11 @@ def _read_component(
             flush()
             progress(len(piece))
     return reader.finish(packed.name)._replace(blocks=tuple(blocks))
+
+
+def tar_reader(archive: Archive, packed: PackedComponent, keep: Keep, defer: Deferred | None) -> TarReader:
+    """Return a reader for the tar of a component, with the limits that its compressed size allows."""
+    return TarReader(keep, archive.limits.within(_packed_size(archive, packed)), defer)
 
 
 def _packed_size(archive: Archive, packed: PackedComponent) -> int:

@@ -95,6 +95,11 @@ class TarReader:
         self._held = bytearray()
         self._ended = False
 
+    @property
+    def spans(self) -> Spans:
+        """The members that have ended so far."""
+        return self._spans
+
     def feed(self, piece: bytes | memoryview) -> None:
         """Take the next piece of the stream."""
         view = memoryview(piece)
@@ -254,6 +259,10 @@ class Spans(Sequence[Span]):
     def __init__(self) -> None:
         self._names: list[str] = []
         self._bounds = array("Q")
+
+    def same_bounds(self, other: Spans, start: int) -> bool:
+        """Return whether the spans from the index `start` on are where those of `other` are, whatever their names."""
+        return self._bounds[3 * start :] == other._bounds[3 * start : 3 * len(self)]
 
     def append(self, name: str, start: int, content: int, stop: int) -> None:
         """Add a span at the end."""

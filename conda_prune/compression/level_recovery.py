@@ -170,7 +170,7 @@ def _agreement(sample: _Sample, settings: CompressionSettings, size: int | None 
     if whole:
         return float(packed == sample.packed)
     same = len(os.path.commonprefix([packed, sample.packed[: len(packed)]]))  # noqa: RUF071 - bytes, not paths
-    return same / len(packed)
+    return same / len(packed) if packed else 0.0  # A frame that is cut off before its first block has no content.
 
 
 def _cheapest_level(source: ByteRange, frame: zstd.FrameHeader) -> int:

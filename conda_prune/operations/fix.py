@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from ..archive.container import Archive
 from ..channel.published import NO_INDEXES, IndexSurvey
@@ -28,12 +29,14 @@ from ..rewrite.libarchive import INSTALL_HINT, has_libarchive
 from ..rewrite.rewriter import (
     CompressionRequest,
     RewriteJob,
+    Written,
     recover_compression,
     rewrite_package,
 )
 from ..rewrite.staging import Staging, remove_leftover
 from ..rewrite.target import check_suffix
 from ..system import cores
+from .one_pass import OnePass, forecast_of
 from .planning import JudgedPackage, plan_from_metadata, read_and_plan, result_of
 from .progress import NULL_PROGRESS, Progress
 from .retry import retry_if_changed
@@ -97,6 +100,10 @@ def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limi
         progress.expect(3 * archive.content_size)
         archive.hold = _HOLD if archive.format is Format.TAR_BZ2 and not fix_options.dry_run else 0
         forecast = _forecast(archive, target, options, fix_options, progress, submit)
+        fix = _Fix(archive, target, fix_options, progress, started)
+        if forecast is not None and forecast.one_pass is not None:
+            if done := fix.in_one_pass(forecast.one_pass, forecast.settings):
+                return done
 
         # 1. Read and 2. plan.
         judged = read_and_plan(archive, options, fix_options.threads, deep=True, progress=progress)
@@ -104,39 +111,85 @@ def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limi
         if plan.status != "findings" or plan.edits is None or fix_options.dry_run:
             return _leave_unchanged(archive, target, judged, fix_options, started)
         check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, indexes=fix_options.indexes)
-
-        published = publication_warning(target, fix_options.indexes) if fix_options.in_place else ""
-        if published:
-            progress.warn(published)
-
-        # At the package's own level, the result is about as large as the package.
-        space = archive.whole.size if fix_options.level is None else archive.content_size
-        with Staging(target, archive.descriptor, space, replace_link=not fix_options.in_place) as staging:
+        fix.warn_if_published()
+        with fix.staging() as staging:
             # 3. Recover the settings.
-            request, settings = forecast or _recover(archive, contents, fix_options)
+            request = _request(contents, fix_options)
+            settings = forecast.settings() if forecast else recover_compression(archive, request)
             # 4. Write, and read the result back.
-            job = RewriteJob(archive, package, plan.edits, settings(), request, progress, submit)
-            written = rewrite_package(job, staging)
-            # 5. Commit.
-            archive.check_unwritten()
-            archive.close()
-            identity, backup = (package.identity, fix_options.backup) if fix_options.in_place else (None, None)
-            warnings = (
-                *filter(None, [published]),
-                *staging.commit(identity, backup),
-                *sidecar_warnings(target, attestations=not fix_options.in_place),
+            written = rewrite_package(
+                RewriteJob(archive, package, plan.edits, settings, request, progress, submit), staging
             )
-    return replace(
-        result_of(judged, "fixed", deep=True, seconds=time.perf_counter() - started),
-        before=written.before,
-        after=written.after,
-        output=target,
-        compression=written.compression,
-        warnings=warnings if has_libarchive() else (*warnings, INSTALL_HINT),
-    )
+            # 5. Commit.
+            return fix.commit(staging, judged, written)
 
 
-_Recovery = tuple[CompressionRequest, Callable[[], Mapping[str, CompressionSettings]]]
+class _Fix:
+    """One repair: where its result goes, and what is done before and after it is written."""
+
+    def __init__(
+        self, archive: Archive, target: str, fix_options: FixOptions, progress: Progress, started: float
+    ) -> None:
+        self._archive = archive
+        self._target = target
+        self._options = fix_options
+        self._progress = progress
+        self._started = started
+        self._published: str | None = None
+
+    def warn_if_published(self) -> str:
+        """Warn if the package that is about to be replaced seems to be published, and return the warning, or ""."""
+        if self._published is None:
+            indexes = self._options.indexes
+            self._published = publication_warning(self._target, indexes) if self._options.in_place else ""
+            if self._published:
+                self._progress.warn(self._published)
+        return self._published
+
+    def staging(self) -> Staging:
+        """Return the file that the result is written to."""
+        # At the package's own level, the result is about as large as the package.
+        space = self._archive.whole.size if self._options.level is None else self._archive.content_size
+        return Staging(self._target, self._archive.descriptor, space, replace_link=not self._options.in_place)
+
+    def in_one_pass(
+        self, one_pass: OnePass, settings: Callable[[], Mapping[str, CompressionSettings]]
+    ) -> Result | None:
+        """Repair the package in one pass, if that is possible. Otherwise, nothing has changed."""
+        with self.staging() as staging:
+            done = one_pass.run(settings, staging, self.warn_if_published)
+            return self.commit(staging, *done) if done else None
+
+    def commit(self, staging: Staging, judged: JudgedPackage, written: Written) -> Result:
+        """Replace the target, and return the result."""
+        self._archive.check_unwritten()
+        self._archive.close()
+        in_place = self._options.in_place
+        identity, backup = (judged.package.identity, self._options.backup) if in_place else (None, None)
+        warnings = (
+            *filter(None, [self.warn_if_published()]),
+            *staging.commit(identity, backup),
+            *sidecar_warnings(self._target, attestations=not in_place),
+        )
+        return replace(
+            result_of(judged, "fixed", deep=True, seconds=time.perf_counter() - self._started),
+            before=written.before,
+            after=written.after,
+            output=self._target,
+            compression=written.compression,
+            warnings=warnings if has_libarchive() else (*warnings, INSTALL_HINT),
+        )
+
+
+class _Forecast(NamedTuple):
+    """What follows from the info component of a package with findings.
+
+    `settings` waits for those that the package is compressed with, and returns them. `one_pass` is a repair that needs
+    no plan before it starts; None if the package has to be read first.
+    """
+
+    settings: Callable[[], Mapping[str, CompressionSettings]]
+    one_pass: OnePass | None
 
 
 def _forecast(
@@ -146,7 +199,7 @@ def _forecast(
     fix_options: FixOptions,
     progress: Progress,
     submit: Submit,
-) -> _Recovery | None:
+) -> _Forecast | None:
     """Plan from the info component of a `.conda` alone. If there are findings, start to recover the settings.
 
     This takes a fraction of a second and avoids two waits. A target that cannot be written is reported before the
@@ -155,19 +208,18 @@ def _forecast(
     """
     if fix_options.dry_run or archive.format is not Format.CONDA:
         return None
-    # Do not keep these: the facts about a million files take a gigabyte, and they will be read again.
+    # Keep only what is needed: the facts about a million files take a gigabyte, and they will be read again.
     _, contents, plan = plan_from_metadata(archive, options, fix_options.threads, progress=progress)
     if plan.status != "findings":
         return None
     if not plan.needs_payload:  # Otherwise the whole package may turn out to be clean.
         check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, indexes=fix_options.indexes)
     request = _request(contents, fix_options)
-    return request, submit(partial(recover_compression, archive, request))
-
-
-def _recover(archive: Archive, contents: Contents, fix_options: FixOptions) -> _Recovery:
-    request = _request(contents, fix_options)
-    return request, partial(recover_compression, archive, request)
+    settings = submit(partial(recover_compression, archive, request))
+    one_pass = None
+    if fix_options.threads > 1 and fix_options.level is None and (payload := forecast_of(archive, contents, plan)):
+        one_pass = OnePass(archive, payload, request, options, progress, submit)
+    return _Forecast(settings, one_pass)
 
 
 def _request(contents: Contents, fix_options: FixOptions) -> CompressionRequest:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
-from ..archive.container import Archive, PackedComponent
+from ..archive.container import Archive
 from ..archive.zip_write import NewContent
 from ..compression import level_recovery as stream_settings
 from ..compression.byte_range import ByteRange
@@ -77,30 +77,42 @@ def rewrite_package(job: RewriteJob, staging: Staging) -> Written:
     If reused blocks turn out not to fit, write it again without reuse. Raises NotVerified if the result still does not
     read back as planned.
     """
-    archive = job.archive
-    before = job.submit(partial(digest, archive.whole))
+    before = job.submit(partial(digest, job.archive.whole))
     done: dict[str, Rewritten] = {}
-    for plain in (False, True):
-        done.clear()
-        progress = _ResettableProgress(job.progress)
-        try:
-            archive.write(staging.file, _contents(replace(job, progress=progress), done, plain))
-            staging.finish()
-            after = job.submit(partial(digest, staging.content))
-            expected = ExpectedPackage(
-                archive.format,
-                {component.name: expected_members(component, job.edits) for component in job.package.components},
-                {name: rewritten.crc for name, rewritten in done.items()},
-                archive.entry_names,
-            )
-            verify(staging.path, archive.path, expected, progress)
-            break
-        except (NotVerified, CannotReuse) as error:
-            # Reused blocks may be the reason, so try once more without reuse.
-            if plain or (isinstance(error, NotVerified) and not any(rewritten.reused for rewritten in done.values())):
-                raise
-            progress.reset()
-            staging.restart()
+    progress = ResettableProgress(job.progress)
+    try:
+        return _write(replace(job, progress=progress), done, staging, before, plain=False)
+    except (NotVerified, CannotReuse) as error:
+        # Reused blocks may be the reason, so try once more without reuse.
+        if isinstance(error, NotVerified) and not any(rewritten.reused for rewritten in done.values()):
+            raise
+    progress.reset()
+    staging.restart()
+    return _write(job, {}, staging, before, plain=True)
+
+
+def _write(
+    job: RewriteJob, done: dict[str, Rewritten], staging: Staging, before: Callable[[], Size], *, plain: bool
+) -> Written:
+    job.archive.write(staging.file, _contents(job, done, plain))
+    return read_back(job, done, staging, before)
+
+
+def read_back(job: RewriteJob, done: Mapping[str, Rewritten], staging: Staging, before: Callable[[], Size]) -> Written:
+    """Finish and verify the staged file, which was written for a job; `done` are the components that were rewritten.
+
+    `before` returns the size and SHA-256 of the original. Raises NotVerified if the result does not read back as
+    planned.
+    """
+    staging.finish()
+    after = job.submit(partial(digest, staging.content))
+    expected = ExpectedPackage(
+        job.archive.format,
+        {component.name: expected_members(component, job.edits) for component in job.package.components},
+        {name: rewritten.crc for name, rewritten in done.items()},
+        job.archive.entry_names,
+    )
+    verify(staging.path, job.archive.path, expected, job.progress)
     payload = job.compression["pkg" if "pkg" in job.compression else "tar"]
     compression = Compression(
         payload.codec,
@@ -112,7 +124,7 @@ def rewrite_package(job: RewriteJob, staging: Staging) -> Written:
     return Written(before(), after(), compression)
 
 
-class _ResettableProgress:
+class ResettableProgress:
     """Passes progress on, and takes it back if the work starts again."""
 
     def __init__(self, progress: Progress) -> None:
@@ -133,14 +145,11 @@ def _contents(job: RewriteJob, done: dict[str, Rewritten], plain: bool) -> dict[
     Small components are compressed in memory, on another thread while the first large one is written.
     """
 
-    def rewrite(component: Component, packed: PackedComponent, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
-        settings, held = job.compression[component.name], job.archive.held
-        stream = Stream(packed.byte_range, settings, component.size, component.blocks, held)
-        whole = plain or is_small(settings, new_size(stream.size, splices))
-        done[component.name] = recompress(stream, splices, out, budget, job.progress, whole)
+    def rewrite(component: Component, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
+        done[component.name] = rewrite_component(job, component, splices, out, budget, plain)
 
-    def in_memory(component: Component, packed: PackedComponent, splices: tuple[Splice, ...]) -> bytes:
-        rewrite(component, packed, splices, out := io.BytesIO())
+    def in_memory(component: Component, splices: tuple[Splice, ...]) -> bytes:
+        rewrite(component, splices, out := io.BytesIO())
         return out.getvalue()
 
     budget = ThreadBudget(job.settings.threads)
@@ -151,11 +160,31 @@ def _contents(job: RewriteJob, done: dict[str, Rewritten], plain: bool) -> dict[
         if packed is None or not (splices or job.settings.level is not None or job.archive.has_huge_window(packed)):
             continue
         if component.size <= _SMALL:
-            write = partial(_write_result, job.submit(partial(in_memory, component, packed, splices)))
+            write = partial(_write_result, job.submit(partial(in_memory, component, splices)))
         else:
-            write = partial(rewrite, component, packed, splices)
+            write = partial(rewrite, component, splices)
         contents[component.name] = NewContent(write, component.size + sum(len(splice.new) for splice in splices))
     return contents
+
+
+def rewrite_component(
+    job: RewriteJob,
+    component: Component,
+    splices: tuple[Splice, ...],
+    out: IO[bytes],
+    budget: ThreadBudget,
+    plain: bool = False,
+) -> Rewritten:
+    """Write a component to `out` with the splices applied. With `plain`, nothing is reused.
+
+    It takes six parameters because it passes four of them on to `recompress`.
+    """
+    packed = job.archive.component(component.name)
+    assert packed is not None  # noqa: S101 (for mypy: it was read)
+    settings = job.compression[component.name]
+    stream = Stream(packed.byte_range, settings, component.size, component.blocks, job.archive.held)
+    whole = plain or is_small(settings, new_size(stream.size, splices))
+    return recompress(stream, splices, out, budget, job.progress, whole)
 
 
 def _write_result(result: Callable[[], bytes], out: IO[bytes]) -> None:

@@ -36,15 +36,15 @@ class BlockRun:
 
 
 class FrameReader:
-    """Reads the blocks of one frame, once. `progress` is called with the bytes of content that were decompressed.
+    """Reads the blocks of one frame, once. `watch` is called with all content, in order, as it is decompressed.
 
     Raises Damaged where libzstd cannot decompress, or if the file changed since it was measured.
     """
 
-    def __init__(self, source: ByteRange, frame: zstd.FrameHeader, progress: Callable[[int], None]) -> None:
+    def __init__(self, source: ByteRange, frame: zstd.FrameHeader, watch: Callable[[bytes], object]) -> None:
         self._source = source
         self._checksum = frame.checksum
-        self._progress = progress
+        self._watch = watch
         self._blocks = zstd.walk_blocks(source, frame)
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=zstd.MAX_WINDOW).decompressobj()
         self._decompress(source.read(0, frame.header_size))
@@ -100,7 +100,7 @@ class FrameReader:
                 raise Damaged("the zstd frame holds less than it did before", "try again when nothing writes to it")
             start, stop = blocks[0].start, blocks[-1].stop
             content = self._decompress(self._source.read(start, stop - start))
-        self._progress(len(content))
+        self._watch(content)
         return BlockRun(start, stop, blocks[-1].start, len(content)), content
 
     def _decompress(self, packed: bytes) -> bytes:

@@ -56,13 +56,21 @@ def rewrite(
     out: IO[bytes],
     budget: ThreadBudget,
     progress: Callable[[int], None],
+    watch: Callable[[bytes], object] = lambda content: None,
 ) -> Reused:
     """Write the frame with the splices applied to `out`. Copied blocks are not checked.
+
+    `watch` is called with all old content, in pieces and in order. What it raises ends the work.
 
     Raises NothingToReuse, before anything is written, if everything must be compressed again. Raises CannotReuse if
     this turns out later: discard what was written. After an exception, threads may still be busy, because libzstd
     finishes the jobs that it has begun.
     """
+
+    def read(content: bytes) -> None:
+        progress(len(content))
+        watch(content)
+
     frame = zstd.read_frame(stream.source)
     size = new_size(stream.size, splices)
     layout = job_layout(frame, stream.settings, stream.size)
@@ -79,7 +87,7 @@ def rewrite(
     compressor = RangeCompressor(pool, stream.settings, frame, stream.size, budget)
     writing = pool.submit(writer.write, parts)
     try:
-        rewriter = FrameRewriter(stream, frame, splices, compressor, parts, progress)
+        rewriter = FrameRewriter(stream, frame, splices, compressor, parts, read)
         reused = rewriter.run(ranges, layout)
         parts.close()
     except BaseException as error:
@@ -112,10 +120,10 @@ class FrameRewriter:
         splices: Sequence[Splice],
         compressor: RangeCompressor,
         parts: Pipe[FramePart],
-        progress: Callable[[int], None],
+        watch: Callable[[bytes], object],
     ) -> None:
         self.content = WrittenContent(frame.window, frame.checksum)
-        self._reader = FrameReader(stream.source, frame, progress)
+        self._reader = FrameReader(stream.source, frame, watch)
         self._splicer = Splicer(splices)
         self._compressor = compressor
         self._parts = parts

@@ -1,0 +1,194 @@
+"""Reads the payload of a `.conda` and writes it again while it is decompressed once, on a forecast of the splices.
+
+Normally, a package is decompressed twice: to plan, and to carry the plan out. But often the listing in the info
+component says which files are dropped, and, in the layout of rattler's tars, where they are. The forecast is what the
+splices will be in that case. It decides nothing:
+
+1. The payload is written with the splices of the forecast. At the same time, its tar is parsed and hashed, as it is
+   when a package is read. The first member that is not where it was predicted to be ends the attempt.
+2. After the last byte, the package is judged by everything that was read. The plan gives the splices.
+3. If these are not exactly those of the forecast, what was written is discarded. It is never patched.
+
+The payload is written by the same code with the same arguments as in two passes, so the bytes are the same. Measured
+with 865 MB: see `benchmarks/README.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import IO
+
+from ..archive.container import Archive, PackedComponent
+from ..archive.layout import UnexpectedLayout, predict
+from ..archive.reader import Keep, tar_reader
+from ..archive.tar import Spans, immediately
+from ..archive.zip_write import NewContent
+from ..compression.recompress import Rewritten, is_small
+from ..compression.splicer import new_size
+from ..compression.stream import CannotReuse, Stream
+from ..compression.threads import Submit, ThreadBudget, sink
+from ..compression.zstd import reuse
+from ..errors import CannotWrite, PruneError
+from ..model import Component, CompressionSettings, Drop, File, Splice
+from .rewriter import (
+    ResettableProgress,
+    RewriteJob,
+    Written,
+    digest,
+    read_back,
+    rewrite_component,
+)
+from .splices import splices_of
+from .staging import Staging
+
+_DEPTH = 8
+"""Pieces of content, of at most 1 MiB each, that wait to be parsed and hashed."""
+
+_LARGEST_INFO = 1 << 29
+"""Bytes of content of an info component that certainly needs no 64-bit sizes in the zip, whatever its edits are."""
+
+Judge = Callable[[Component], "RewriteJob | None"]
+"""judge(payload): judge the package by all of its components, and return what to write; None if nothing is written."""
+
+
+class WrongForecast(Exception):
+    """The package is not what its listing suggests, so what was written on this assumption must be discarded."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the payload is expected to be: where its members are, which splices it gets, and its size in bytes."""
+
+    spans: Spans
+    splices: tuple[Splice, ...]
+    size: int
+
+
+def forecast_payload(archive: Archive, files: Iterable[File], dropped: Iterable[str]) -> Forecast | None:
+    """Return the forecast for a `.conda` whose listing names `files`; None if it has to be read before it is written.
+
+    The info component describes what is kept, so it must be written after the payload.
+    """
+    info, payload = archive.component("info"), archive.component("pkg")
+    if info is None or payload is None or info.byte_range.start < payload.byte_range.start:
+        return None
+    size, info_size = archive.stated_size(payload), archive.stated_size(info)
+    if size is None or size > archive.limits.unpacked:
+        return None
+    if archive.has_huge_window(payload) or archive.has_huge_window(info):
+        return None
+    if info_size is None or info_size > _LARGEST_INFO:
+        return None
+    predicted = predict("pkg", files, size)
+    if predicted is None:
+        return None
+    expected, spans = predicted
+    splices = splices_of(expected, dict.fromkeys(dropped, Drop()))
+    return Forecast(spans, splices, size) if splices else None
+
+
+def can_be_reused(forecast: Forecast, settings: CompressionSettings) -> bool:
+    """Return whether a payload with these settings is written by copying blocks, which one pass is made for."""
+    return settings.source != "asked" and not is_small(settings, new_size(forecast.size, forecast.splices))
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass over a package needs: the forecast, the settings to compress each component with, and the judge.
+
+    `keep` is how much of each file the judge needs, as in `read_package`.
+    """
+
+    archive: Archive
+    forecast: Forecast
+    settings: Mapping[str, CompressionSettings]
+    keep: Keep
+    judge: Judge
+    threads: int
+    progress: Callable[[int], None]
+    submit: Submit
+
+
+def rewrite_in_one_pass(work: Pass, staging: Staging) -> Written | None:
+    """Write the edited package to the staged file while its payload is read, and verify it.
+
+    Returns None if the forecast turns out to be wrong, if blocks cannot be copied, or if anything is wrong with the
+    package: then what was written is discarded, and reading the package says what is wrong. Raises CannotWrite.
+    """
+    progress = ResettableProgress(work.progress)
+    attempt = _Attempt(work, progress)
+    before = work.submit(partial(digest, work.archive.whole))
+    try:
+        work.archive.write(staging.file, attempt.contents())
+        if attempt.job is not None:
+            return read_back(replace(attempt.job, progress=progress), attempt.done, staging, before)
+    except CannotWrite:
+        raise
+    except (UnexpectedLayout, WrongForecast, CannotReuse, PruneError):
+        pass
+    progress.reset()
+    staging.restart()
+    return None
+
+
+class _Attempt:
+    """Writes the components. `job` is what is written, as soon as the payload was read; `done` are its components."""
+
+    def __init__(self, work: Pass, progress: Callable[[int], None]) -> None:
+        self.job: RewriteJob | None = None
+        self.done: dict[str, Rewritten] = {}
+        self._work = work
+        self._progress = progress
+        self._budget = ThreadBudget(work.threads)
+
+    def contents(self) -> dict[str, NewContent]:
+        """Return the new content of both components. The payload is written first."""
+        size = 2 * (self._work.archive.stated_size(component(self._work.archive, "info")) or 0)
+        return {
+            "pkg": NewContent(self._write_payload, self._work.forecast.size),
+            "info": NewContent(self._write_info, size),
+        }
+
+    def _write_payload(self, out: IO[bytes]) -> None:
+        payload, self.done["pkg"] = self._read_and_write(out)
+        self.job = self._work.judge(payload)
+        if self.job is None or splices_of(payload, self.job.edits) != self._work.forecast.splices:
+            raise WrongForecast
+
+    def _read_and_write(self, out: IO[bytes]) -> tuple[Component, Rewritten]:
+        archive, forecast = self._work.archive, self._work.forecast
+        packed = component(archive, "pkg")
+        reader = tar_reader(archive, packed, self._work.keep, immediately)
+        seen = 0
+
+        def read(content: bytes) -> None:
+            nonlocal seen
+            reader.feed(content)
+            if not reader.spans.same_bounds(forecast.spans, seen):
+                raise UnexpectedLayout
+            seen = len(reader.spans)
+
+        def progress(done: int) -> None:
+            self._progress(2 * done)  # Reading and writing are one.
+
+        stream = Stream(packed.byte_range, self._work.settings["pkg"], forecast.size)
+        with sink(read, _DEPTH) as put:
+            written = reuse.rewrite(stream, forecast.splices, out, self._budget, progress, put)
+        size = new_size(forecast.size, forecast.splices)
+        return reader.finish("pkg"), Rewritten(size, written.crc, written.reused, size - written.reused)
+
+    def _write_info(self, out: IO[bytes]) -> None:
+        assert self.job is not None  # noqa: S101 (for mypy: the payload was written first)
+        info = next(found for found in self.job.package.components if found.name == "info")
+        splices = splices_of(info, self.job.edits)
+        if not splices:
+            raise WrongForecast
+        job = replace(self.job, progress=self._progress)
+        self.done["info"] = rewrite_component(job, info, splices, out, self._budget)
+
+
+def component(archive: Archive, name: str) -> PackedComponent:
+    """Return a component that exists in every `.conda`."""
+    return next(packed for packed in archive.components if packed.name == name)
