@@ -101,6 +101,7 @@ def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limi
         archive.hold = _HOLD if archive.format is Format.TAR_BZ2 and not fix_options.dry_run else 0
         forecast = _forecast(archive, target, options, fix_options, progress, submit)
         fix = _Fix(archive, target, fix_options, progress, started)
+        # If the info component says enough, all five steps are done in one pass over the payload.
         if forecast is not None and forecast.one_pass is not None:
             if done := fix.in_one_pass(forecast.one_pass, forecast.settings):
                 return done
