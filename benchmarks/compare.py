@@ -50,8 +50,8 @@ class Measured:
 class Comparison:
     """Ours against theirs. `scale` multiplies the ratio; `limit` is the largest ratio that is accepted.
 
-    `package` returns the package, and builds it if it is missing. `title` returns what the plot says: what the package is,
-    and what one would do instead. A comparison without it is not drawn.
+    `package` returns the package, and builds it if it is missing. `title` returns what the plot says: what the package
+    is, and what one would do instead. A comparison without it is not drawn.
     """
 
     name: str
