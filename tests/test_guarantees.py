@@ -23,6 +23,7 @@ ABOUT_LOSS = (
     "cli/test_config_file",
     "operations/test_arguments",
     "channel/test_published",
+    "report/audit/test_report",
     "channel/test_sidecars",
     "report/test_files",
     "test_scaling",

@@ -27,7 +27,7 @@ from ..errors import (
     PruneError,
     Unsupported,
 )
-from ..model import Format, Identity, Limits
+from ..model import BlockInfo, Format, Identity, Limits
 from . import zip as zips
 
 if TYPE_CHECKING:
@@ -56,13 +56,17 @@ class Archive:
     """A package's file, opened for reading. Use it in a `with` statement.
 
     Opening raises NotAPackage, Damaged, Unsupported or BadMetadata, before any payload is read. `notes` describe
-    oddities that do not stop the work.
+    oddities that do not stop the work. `held` is the content of the bz2 blocks that were read first, by their bit
+    offset, up to `hold` bytes in total: for a caller that is going to need them again.
     """
 
     def __init__(self, path: str, limits: Limits) -> None:
         self.path = path
         self.limits = limits
         self.notes: list[str] = []
+        self.hold = 0
+        self.held: dict[int, bytes] = {}
+        self._block: list[bytes] = []
         self._zip: zips.Zip | None = None
         self._file = _open_regular(path)
         self._open = ExitStack()
@@ -162,6 +166,24 @@ class Archive:
             crc = zlib.crc32(piece, crc)
         if crc != packed.crc:
             raise Damaged(f"the CRC-32 of {packed.entry} is wrong: the file is damaged", "download or build it again")
+
+    def hold_block(self, piece: bytes, block: BlockInfo | None) -> None:
+        """Take the next piece of a component that is being read. `block` describes the block that ends with it, if any.
+
+        Its content is added to `held`. This ends with the first block that finds no room.
+        """
+        if not self.hold:
+            return
+        self._block.append(piece)
+        if block is not None and block.start in self.held:
+            self._block.clear()
+        elif sum(map(len, self._block)) > self.hold:
+            self._block.clear()
+            self.hold = 0
+        elif block is not None:
+            self.held[block.start] = piece if len(piece) == block.size else b"".join(self._block)
+            self.hold -= block.size
+            self._block.clear()
 
     def write(self, out: BinaryIO, contents: Mapping[str, NewContent]) -> None:
         """Write the package to `out`, from the start: the components in `contents` get new content, the rest is copied.

@@ -85,6 +85,7 @@ def _read_component(
             size += len(piece)
             if block is not None:
                 blocks.append(block)
+            archive.hold_block(piece, block)
             if size > archive.limits.unpacked:
                 raise _too_large(archive)
             reader.feed(piece)

@@ -62,7 +62,7 @@ def parse_header(block: bytes) -> Header:
     return Header(name, type_, _number(size), text(link), _number(mtime, signed=True), ustar)
 
 
-def checksum_of(block: bytes) -> int:
+def checksum_of(block: bytes | bytearray) -> int:
     """Return the checksum of a header according to POSIX: the sum of its bytes, with spaces in place of the checksum.
 
     Old writers summed signed bytes, which rattler does not accept.
@@ -71,21 +71,26 @@ def checksum_of(block: bytes) -> int:
     return sum(block.translate(None, b"\0")) - sum(block[_CHECKSUM]) + 8 * ord(" ")
 
 
+def _with_checksum(block: bytearray) -> bytes:
+    """Return the header with its checksum, in the form of its writer: rattler's has a seventh digit and no space."""
+    form = b"%07o\0" if block[154] and not block[155] else b"%06o\0 "
+    block[_CHECKSUM] = form % checksum_of(block)
+    return bytes(block)
+
+
 def with_size(raw: bytes, size: int, *, regular: bool) -> bytes:
     """Return a member's headers for new content of `size` bytes; everything else in them is kept.
 
     `raw` is the headers as stored; the last block is the one to patch. With `regular`, a hard link becomes a regular
     file without a target. Raises Unsupported if a PAX record states the size.
     """
-    extended, block = raw[:-BLOCK], bytearray(raw[-BLOCK:])
-    if extended:
-        extended = b"".join(_patched_extensions(extended, without_link=regular))
+    extended = b"".join(_patched_extensions(raw[:-BLOCK], without_link=regular))
+    block = bytearray(raw[-BLOCK:])
     block[124:136] = b"%011o\0" % size if size < 8**11 else _base256(size)
     if regular:
         block[156:157] = b"0"
         block[157:257] = bytes(100)
-    block[_CHECKSUM] = b"%06o\0 " % checksum_of(bytes(block))
-    return extended + bytes(block)
+    return extended + _with_checksum(block)
 
 
 def with_link(raw: bytes, target: str) -> bytes:
@@ -126,8 +131,7 @@ def with_link(raw: bytes, target: str) -> bytes:
     elif not placed:
         made.append(_with_body(_new_header(b"././@LongLink", b"K", b"ustar  \0"), name + b"\0"))
     block[157:257] = name[:_LINK_FIELD].ljust(_LINK_FIELD, b"\0")
-    block[_CHECKSUM] = b"%06o\0 " % checksum_of(bytes(block))
-    return b"".join(made) + bytes(block)
+    return b"".join(made) + _with_checksum(block)
 
 
 def _stored_link(extensions: Sequence[tuple[Header, bytes, bytes]], block: bytes) -> str:

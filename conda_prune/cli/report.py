@@ -64,15 +64,19 @@ def _complete_formats(context: click.Context, parameter: click.Parameter, text: 
     multiple=True,
     default=("text",),
     shell_complete=_complete_formats,
-    help="text, markdown (for comments), html (one page), or, of audits, parquet; to a file with =FILE (repeatable).",
+    help="text, markdown (for comments), html (one page), or parquet (audits only); to FILE if given (repeatable).",
 )
 def report(results: tuple[str, ...], formats: tuple[str, ...]) -> None:
     """Merge the results of many runs into one table, or report what an audit found.
 
-    RESULTS are files written by `--format jsonl` or `--format json`, or all by `audit`; - is standard input.
-    Of check and fix, failures come first, and if runs have different results for a package, each gets a row. Of
-    audits, the last result of each package counts: totals by kind, subdir, Python, month, package name and
-    feedstock, and the packages with most waste. The HTML page of an audit has tables to sort and filter.
+    RESULTS are files written by `--format jsonl` or `--format json`, or by `audit`; - is standard input.
+
+    Results of check and fix become one table, failures first. If runs have different results for a package, each
+    of these gets a row.
+
+    Results of audits are added up by kind, subdir, Python, month of upload, feedstock and package name, and the
+    packages that waste most are listed. For each package, the last result counts. The HTML page has plots, and
+    tables to sort and filter.
 
     \b
     Examples:
@@ -198,7 +202,8 @@ def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
                 # The files are read backwards: the first one comes last.
                 bad = [entry._replace(others=bad[0].others + 1 if bad else 0)]
                 continue
-            totals.add(entry.row)
+            if formats != {"parquet"}:
+                totals.add(entry.row)
             for writer in writers:
                 writer.add(entry.value, entry.row)
         for writer in writers:

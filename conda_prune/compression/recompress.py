@@ -1,10 +1,6 @@
 """Writes a compressed stream with splices applied: reuses blocks if possible, or compresses everything again.
 
 The result is one zstd frame or one bz2 stream. It is written from front to back, so `out` may be an entry of a zip.
-
-Reuse pays for large streams. A small one is compressed as a whole, which takes a third of a second at most, since reuse
-would make it larger: every range of new blocks starts without the tables of the blocks before it. The stream is then
-what the package's own writer would have made of the new content, byte for byte if its settings were reproduced.
 """
 
 from __future__ import annotations
@@ -20,10 +16,11 @@ from .splicer import new_size, spliced
 from .stream import NothingToReuse, Stream
 from .threads import ThreadBudget
 
-_SMALL_SLOW, _SMALL_FAST = 1 << 20, 1 << 22
-"""Bytes of content up to which a stream is compressed as a whole, at slow and at fast levels."""
-_SLOW_ZSTD = 13
-"""The first of libzstd's slow levels. 1 MiB takes 0.1 to 0.4 s there, and 4 MiB at most 0.25 s below (measured)."""
+_SMALL_ZSTD = 1 << 22
+"""Bytes of content, which take one thread 0.8 s at level 16. At higher levels, the window is larger than this, and no
+block of content that fits in the window is copied anyway."""
+_SMALL_BZIP2 = 500_000
+"""Bytes of content per level, which is five blocks. At level 9, they take one thread 0.2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +37,15 @@ class Rewritten:
 
 
 def is_small(settings: CompressionSettings, size: int) -> bool:
-    """Return whether a stream with `size` bytes of new content should be compressed as a whole.
+    """Return whether `size` bytes of new content should be compressed as a whole, although blocks could be copied.
 
-    This depends on numbers only, never on time, so the result is the same on every machine. If the original's settings
-    are not known for certain, another level might make the result larger, so blocks are reused.
+    Then the stream has the bytes that the original writer would have given this content, and is as small. With copied
+    blocks, it is a little larger. This pays only if the settings are known to be the writer's. The answer depends on
+    nothing but the arguments, so a package gives the same bytes on every machine.
     """
     if settings.codec == "bzip2":
-        return size <= _SMALL_FAST
-    return settings.source == "reproduced" and size <= (_SMALL_SLOW if settings.level >= _SLOW_ZSTD else _SMALL_FAST)
+        return size <= _SMALL_BZIP2 * settings.level
+    return settings.source == "reproduced" and size <= _SMALL_ZSTD
 
 
 def recompress(
@@ -88,9 +86,9 @@ def _compress_all(
     crc = 0
 
     def old() -> Iterator[bytes]:
-        for piece in codec.read(stream.source, budget.count):
-            progress(len(piece.content))
-            yield piece.content
+        for content in _old_content(stream, budget.count):
+            progress(len(content))
+            yield content
 
     def new() -> Iterator[bytes]:
         nonlocal crc
@@ -101,3 +99,13 @@ def _compress_all(
     size = new_size(stream.size, splices)
     codec.write(new(), size, stream.settings, budget, out)
     return Rewritten(size, crc, 0, size)
+
+
+def _old_content(stream: Stream, threads: int) -> Iterator[bytes]:
+    """Yield the content of a stream, without decompressing it again if all of it is held."""
+    if stream.known and all(block.start in stream.held for block in stream.blocks):
+        for block in stream.blocks:
+            yield stream.held[block.start]
+    else:
+        for piece in CODECS[stream.settings.codec].read(stream.source, threads):
+            yield piece.content

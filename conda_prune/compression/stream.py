@@ -6,7 +6,7 @@ which are not checked while writing. So the result is always decompressed and co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..model import BlockInfo, CompressionSettings
@@ -34,13 +34,20 @@ class Piece(NamedTuple):
 class Stream(NamedTuple):
     """A compressed stream: its bytes, how it was compressed, and how many bytes of content it has.
 
-    `blocks` describes all blocks of a bz2 stream, if they are known. An incomplete list is ignored.
+    `blocks` describes all blocks of a bz2 stream, if they are known. An incomplete list is ignored. `held` is the
+    content of some of these blocks, by their bit offset.
     """
 
     source: ByteRange
     settings: CompressionSettings
     size: int
     blocks: Sequence[BlockInfo] = ()
+    held: Mapping[int, bytes] = {}
+
+    @property
+    def known(self) -> bool:
+        """Whether the list of blocks is complete."""
+        return bool(self.blocks) and sum(block.size for block in self.blocks) == self.size
 
 
 class Reused(NamedTuple):

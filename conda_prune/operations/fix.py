@@ -39,6 +39,10 @@ from .progress import NULL_PROGRESS, Progress
 from .retry import retry_if_changed
 from .target import check_target, publication_warning, result_path
 
+_HOLD = 1 << 26
+"""Bytes of a bz2 stream's content that are held from reading until writing. Decompressing them again would take as long
+as the rest of a repair."""
+
 
 @dataclass(frozen=True, slots=True)
 class FixOptions:
@@ -91,6 +95,7 @@ def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limi
     fix_options = replace(fix_options, threads=fix_options.threads or cores())
     with Archive(path, limits) as archive, worker_pool(fix_options.threads) as submit:
         progress.expect(3 * archive.content_size)
+        archive.hold = _HOLD if archive.format is Format.TAR_BZ2 and not fix_options.dry_run else 0
         forecast = _forecast(archive, target, options, fix_options, progress, submit)
 
         # 1. Read and 2. plan.

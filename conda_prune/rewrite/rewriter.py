@@ -134,9 +134,9 @@ def _contents(job: RewriteJob, done: dict[str, Rewritten], plain: bool) -> dict[
     """
 
     def rewrite(component: Component, packed: PackedComponent, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
-        settings = job.compression[component.name]
-        stream = Stream(packed.byte_range, settings, component.size, component.blocks)
-        whole = plain or is_small(settings, new_size(component.size, splices))
+        settings, held = job.compression[component.name], job.archive.held
+        stream = Stream(packed.byte_range, settings, component.size, component.blocks, held)
+        whole = plain or is_small(settings, new_size(stream.size, splices))
         done[component.name] = recompress(stream, splices, out, budget, job.progress, whole)
 
     def in_memory(component: Component, packed: PackedComponent, splices: tuple[Splice, ...]) -> bytes:

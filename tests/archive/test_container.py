@@ -30,7 +30,7 @@ from conda_prune.errors import (
     Damaged,
     NotAPackage,
 )
-from conda_prune.model import Format, Limits
+from conda_prune.model import BlockInfo, Format, Limits
 
 from ..corpus.crafted import BASE, from_zip
 from ..corpus.packages import FORMATS, write_package
@@ -65,6 +65,41 @@ def test_a_missing_file_is_reported(tmp_path: Path, ending: str) -> None:
 def test_a_directory_is_not_a_package(tmp_path: Path) -> None:
     (tmp_path / "a.conda").mkdir()
     refused(tmp_path / "a.conda", "not a regular file")
+
+
+def block(start: int, size: int) -> BlockInfo:
+    return BlockInfo(start, start + 100, 0, size, 0)
+
+
+def test_blocks_are_held_while_there_is_room(tmp_path: Path) -> None:
+    with Archive(str(write_package(BASE, tmp_path, format=".tar.bz2")), Limits()) as archive:
+        archive.hold_block(b"not held by default", block(32, 19))
+        assert archive.held == {}
+        archive.hold = 10
+        archive.hold_block(b"one", None)
+        archive.hold_block(b"two", block(32, 6))
+        archive.hold_block(b"four", block(200, 4))
+        assert archive.held == {32: b"onetwo", 200: b"four"}
+        archive.hold_block(b"a", block(400, 1))
+        assert len(archive.held) == 2
+
+
+def test_a_block_too_large_to_hold_is_not_collected(tmp_path: Path) -> None:
+    with Archive(str(write_package(BASE, tmp_path, format=".tar.bz2")), Limits()) as archive:
+        archive.hold = 10
+        for _ in range(3):
+            archive.hold_block(b"piece", None)
+        assert archive.hold == 0
+        archive.hold_block(b"end", block(32, 18))
+        assert archive.held == {}
+
+
+def test_a_block_that_is_read_twice_is_held_once(tmp_path: Path) -> None:
+    with Archive(str(write_package(BASE, tmp_path, format=".tar.bz2")), Limits()) as archive:
+        archive.hold = 10
+        for _ in range(3):
+            archive.hold_block(b"four", block(32, 4))
+        assert (archive.held, archive.hold) == ({32: b"four"}, 6)
 
 
 @posix

@@ -16,7 +16,7 @@ from ..corpus.entries import PackageSpec
 from ..corpus.packages import write_package
 from ..executable import EXECUTABLE, run
 from ..report.test_schema import VALIDATOR
-from .conftest import audit, judgement, names, results
+from .conftest import STRAYS, audit, judgement, names, results
 from .servers import NGINX, FaultyServer, Request, nginx
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
@@ -129,8 +129,14 @@ def test_a_killed_run_loses_only_what_was_in_flight(channel: Path, tmp_path: Pat
         process.communicate()
         assert len(results(output)) == expected
         done = audit(output, f"{server.url}/{SUBDIR}", "--resume")
+        audit(tmp_path / "undisturbed.jsonl", f"{server.url}/{SUBDIR}")
     assert done.returncode == 0
     assert results(output).keys() == names(channel)
+    for format in ("text", "markdown", "html"):
+        report = run("report", output, "--format", format).stdout
+        assert report == run("report", tmp_path / "undisturbed.jsonl", "--format", format).stdout
+        assert "pyproject" in report
+        assert f"stray-{STRAYS - 1}" in report or format != "html"
 
 
 @needs_signals

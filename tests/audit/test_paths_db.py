@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 import tarfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,20 @@ def test_packages_far_apart_are_judged_once_each(tmp_path: Path) -> None:
         found = [json.loads(outcome.line) for outcome in buckets.outcomes(Settings())]
     assert sorted(result["package"]["build"] for result in found) == sorted(map(str, numbers))
     assert {(result["summary"]["members"], result["summary"]["dropped"]) for result in found} == {(1, 1), (2, 1)}
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_given_up_leaves_no_process(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with Buckets(str(tmp_path)) as buckets:
+        for number in range(3 * PACKAGES):
+            name = f"a-1-{number}.conda"
+            record = json.dumps({"name": "a", "version": "1", "build": str(number)})
+            buckets.add_record(number, Item(f"https://x/{name}", "https://x", "linux-64", name), record)
+        outcomes = buckets.outcomes(Settings())
+        next(outcomes)
+        outcomes.close()
+    assert threading.active_count() == before
     assert not list(tmp_path.iterdir())
 
 

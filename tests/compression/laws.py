@@ -6,9 +6,10 @@ import io
 import shutil
 import subprocess
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from hypothesis import strategies as st
 
@@ -85,13 +86,14 @@ def rewrite(
     read: Callable[[bytes], bytes | None],
     threads: int = 2,
     blocks: Sequence[BlockInfo] = (),
+    held: Mapping[int, bytes] = MappingProxyType({}),
 ) -> tuple[Rewritten, bytes]:
     """Rewrite a stream as `rewrite_package` does, and check what holds for every result.
 
     If copied blocks do not fit, which `read` or the CRC-32 detects, everything is compressed again.
     """
     content = expected(old.content, splices)
-    stream = Stream(source, old.settings, len(old.content), blocks)
+    stream = Stream(source, old.settings, len(old.content), blocks, held)
     for plain in (False, True):
         done_so_far: list[int] = []
         out = io.BytesIO()

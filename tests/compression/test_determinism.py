@@ -64,8 +64,8 @@ LARGE = [
 
 @pytest.mark.parametrize(("format_", "writer", "level"), LARGE)
 def test_threads_do_not_change_a_large_package(tmp_path: Path, format_: Format, writer: Writer, level: int) -> None:
-    # Large enough for ranges of several jobs, and for two threads to read a .tar.bz2.
-    spec = replace(BASE, files={**BASE.files, **large_files((9 if level < 15 and format_ == ".conda" else 4) * MIB)})
+    # Large enough for blocks to be reused, for ranges of several jobs, and for two threads to read a .tar.bz2.
+    spec = replace(BASE, files={**BASE.files, **large_files((5 if level >= 15 else 9) * MIB)})
     package = write_package(spec, tmp_path, format=format_, writer=writer, level=level)
     assert len(fixed_with_each_number_of_threads(package)) == 1
 

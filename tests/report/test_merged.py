@@ -154,3 +154,13 @@ def test_an_invalid_file_is_reported_and_the_others_are_merged(content: str, mes
 
 def test_no_file_is_wrong_usage() -> None:
     assert run("report").returncode == 2
+
+
+def test_formats_are_written_to_files(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(dumps(as_object(Result("x.conda", "error", error="é"))) + "\n", "utf-8")
+    pages = {name: tmp_path / f"report.{name}" for name in ("html", "markdown")}
+    done = run("report", path, "--format", "text", *(f"--format={name}={page}" for name, page in pages.items()))
+    assert done.stdout == run("report", path).stdout
+    for name, page in pages.items():
+        assert page.read_text("utf-8") == run("report", path, "--format", name).stdout

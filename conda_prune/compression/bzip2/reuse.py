@@ -48,14 +48,13 @@ def rewrite(
     if everything must be compressed again: discard what was written.
     """
     level = bzip2.read_level(stream.source)
-    known = bool(stream.blocks) and sum(block.size for block in stream.blocks) == stream.size
     ahead = 2 * budget.count
     with ThreadPoolExecutor(budget.count, thread_name_prefix="conda-prune bz2") as pool:
         writer = StreamWriter(out, level, pool, 4 * budget.count)
         try:
             blocks: Iterator[_Block] = (
                 _needed(stream, splices, level, pool, ahead)
-                if known
+                if stream.known
                 else read_blocks(stream.source, level, pool, ahead)
             )
             at = 0
@@ -91,12 +90,15 @@ def _write(block: _Block, start: int, splices: Sequence[Splice], writer: StreamW
 def _needed(
     stream: Stream, splices: Sequence[Splice], level: int, pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[_Block]:
-    """Yield every block, but read and decompress only what is needed, up to `ahead` blocks at a time."""
-    working: deque[tuple[Bits | None, BlockInfo, Future[BlockContent] | None]] = deque()
+    """Yield every block, but read and decompress only what is needed, up to `ahead` blocks at a time.
+
+    Content that is held is not decompressed again.
+    """
+    working: deque[tuple[Bits | None, BlockInfo, Future[BlockContent] | bytes | None]] = deque()
 
     def finish_oldest() -> _Block:
-        bits, info, decompressing = working.popleft()
-        return bits, info, decompressing.result().all() if decompressing else None
+        bits, info, content = working.popleft()
+        return bits, info, content.result().all() if isinstance(content, Future) else content
 
     at = 0
     for info in stream.blocks:
@@ -104,11 +106,14 @@ def _needed(
         at += info.size
         compress = any(isinstance(range_, Compress) for range_ in ranges)
         bits = None
-        if compress or Copy() in ranges:
+        content: Future[BlockContent] | bytes | None = stream.held.get(info.start) if compress else None
+        if Copy() in ranges or (compress and content is None):
             bits = read_block(stream.source, info.start, info.stop)
             if bits.crc != info.block_crc:
                 raise CannotReuse("a block changed after it was read")
-        working.append((bits, info, pool.submit(decompress_block, bits, level) if bits and compress else None))
+        if compress and content is None and bits is not None:
+            content = pool.submit(decompress_block, bits, level)
+        working.append((bits, info, content))
         if len(working) > ahead:
             yield finish_oldest()
     while working:

@@ -1,9 +1,9 @@
 """The report of an audit as one HTML page that loads nothing else: tables to sort and filter, and plots.
 
 The page works without a network, in light and dark, on a phone, with the keyboard and with a screen reader. Its script
-and its style are ours, 13 KB together. The libraries for tables and plots that were considered are four to forty times
-as large; those that draw on a canvas do not follow the colors of the page, and are silent to a screen reader. The plots
-are SVG and HTML, so they need no script.
+and its style are ours, 12 KB together; libraries for tables and plots would be many times as large. Plots on a canvas
+would not follow the colors of the page, and a screen reader could not read them. These are SVG and HTML, and need no
+script.
 
 Names from packages are text in the page, never markup, and its policy allows no script but this one.
 """
@@ -68,7 +68,7 @@ def _header(totals: Totals, shown: Sequence[Table]) -> Iterator[str]:
         ("with stray files", f"{every.affected:,}", share),
         ("stray files", f"{every.files:,}", ""),
         ("wasted, unpacked", size_text(every.size), "not all sizes are known" if totals.files_of_unknown_size else ""),
-        ("wasted, packed", size_text(packed(every.size)), f"an estimate: {100 * PACKED_SHARE:.0f} % of it"),
+        ("wasted, packed", size_text(packed(every.size)), f"an estimate: {100 * PACKED_SHARE:.0f} % of unpacked"),
         ("skipped", f"{totals.statuses['skipped']:,}", ""),
         ("failed", f"{failed:,}", ""),
     ]  # fmt: skip
@@ -94,6 +94,7 @@ def _plots(totals: Totals, shown: Mapping[str, Table]) -> Iterator[str]:
     measure = "unpacked" if totals.all.size else "stray files"
     if "months" in shown:
         yield _months(shown["months"], measure)
+        yield _months(shown["months"], "share")
     for id in ("kinds", "pythons", "feedstocks", "names"):
         if id in shown and (plot := _bars(shown[id], measure)):
             yield plot
@@ -129,8 +130,9 @@ def _months(table: Table, measure: str) -> str:
     peak = max(months, key=lambda month: float(found.get(month, 0)))
     text = f"{_number(found[peak], kind)} in {peak}"
     label = f"From {months[0]} to {months[-1]}; most: {text}. The table By month of upload has the numbers."
+    what = "share of packages with stray files" if measure == "share" else measure
     return (
-        f'<section class="months"><h2>By month of upload: {measure}</h2>\n<p class="soft">most: {text}</p>\n'
+        f'<section class="months"><h2>By month of upload: {what}</h2>\n<p class="soft">most: {text}</p>\n'
         f'<svg viewBox="0 0 {10 * len(months)} 100" preserveAspectRatio="none" role="img" aria-label="{label}">{bars}'
         f'</svg>\n<div class="axis" aria-hidden="true"><span>{months[0]}</span><span>{months[-1]}</span></div>\n'
         "</section>\n"
@@ -154,6 +156,8 @@ def _count(month: str) -> int:
 
 
 def _number(cell: Cell, measure: Measure) -> str:
+    if measure is Measure.SHARE:
+        return f"{100 * float(cell):.2f} %"
     return size_text(int(cell)) if measure is Measure.SIZE else f"{cell:,}"
 
 
@@ -178,7 +182,8 @@ def _short(number: float) -> float:
 
 
 def _text(text: str) -> str:
-    return html.escape(escaped(text))
+    """Return a text as HTML in ASCII: standard output may have another encoding than the page says."""
+    return html.escape(escaped(text)).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _asset(name: str) -> str:

@@ -33,7 +33,7 @@ class ParquetWriter:
         self._schema = _schema(pa)
         self._arrow: Any = pa
         self._writer: Any = parquet.ParquetWriter(_Sink(stream), self._schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[tuple[Any, ...]] = []
         self._findings = 0
 
     def add(self, value: dict[str, Any], row: Row) -> None:
@@ -50,7 +50,11 @@ class ParquetWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(self._arrow.Table.from_pylist(self._rows, self._schema))
+            columns = [
+                self._arrow.array(column, field.type)
+                for column, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+            ]
+            self._writer.write_table(self._arrow.Table.from_arrays(columns, schema=self._schema))
         self._rows.clear()
         self._findings = 0
 
@@ -102,41 +106,22 @@ def _schema(arrow: Any) -> pa.Schema:
     )  # fmt: skip
 
 
-def _record(value: dict[str, Any], row: Row) -> dict[str, Any]:
+def _record(value: dict[str, Any], row: Row) -> tuple[Any, ...]:
+    """Return a row of the schema, in its order."""
     package, variant = value["package"] or {}, value["variant"] or {}
     before = value["before"]
-    return {
-        "channel": _text(row.channel or None),
-        "subdir": _text(row.subdir or None),
-        "file_name": _text(row.file_name or None),
-        "sha256": row.sha256,
-        "path": _text(row.path),
-        "uploaded": _moment(value["uploaded"]),
-        "status": row.status,
-        "name": _text(row.name),
-        "version": _text(package.get("version")),
-        "build": _text(package.get("build")),
-        "feedstock": _text(row.feedstock),
-        "python": _text(variant.get("python") or None),
-        "variant": _text(variant.get("kind")),
-        "judged_from": row.judged_from,
-        "rules_version": _text(value.get("rules_version")),
-        "packed_size": before["size"] if before else None,
-        "files": value["summary"]["members"],
-        "stray_files": row.stray,
-        "stray_bytes": row.size,
-        "stray_packed_bytes_estimate": packed(row.size),
-        "findings": [
-            {
-                "kind": finding["kind"],
-                "path": _text(finding["path"]),
-                "size": finding["size"],
-                "action": finding["action"],
-            }
-            for finding in value["findings"]
-        ],
-        "error": _text(row.reason or None),
-    }
+    findings = [
+        {"kind": finding["kind"], "path": _text(finding["path"]), "size": finding["size"], "action": finding["action"]}
+        for finding in value["findings"]
+    ]
+    return (
+        _text(row.channel or None), _text(row.subdir or None), _text(row.file_name or None), row.sha256,
+        _text(row.path), _moment(value["uploaded"]), row.status, _text(row.name), _text(package.get("version")),
+        _text(package.get("build")), _text(row.feedstock), _text(variant.get("python") or None),
+        _text(variant.get("kind")), row.judged_from, _text(value.get("rules_version")),
+        before["size"] if before else None, value["summary"]["members"], row.stray, row.size, packed(row.size),
+        findings, _text(row.reason or None),
+    )  # fmt: skip
 
 
 def _text(text: str | None) -> str | None:

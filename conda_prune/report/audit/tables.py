@@ -55,6 +55,7 @@ _SUMS = (
     Column("unpacked", Measure.SIZE),
     Column("packed (estimate)", Measure.SIZE),
 )
+_WORDS = {"skipped": "skipped", "error": "failed", "refused": "refused"}
 _UNREAD = Column("not judged", Measure.COUNT)
 
 
@@ -93,9 +94,9 @@ def reasons(totals: Totals, most: int) -> Iterator[str]:
     for status, counts in totals.reasons.items():
         found = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         for reason, count in found[:most]:
-            yield f"{count:,} {status}: {reason}"
+            yield f"{count:,} {_WORDS[status]}: {reason}"
         if len(found) > most:
-            yield f"{sum(count for _, count in found[most:]):,} {status} for other reasons"
+            yield f"{sum(count for _, count in found[most:]):,} {_WORDS[status]} for other reasons"
 
 
 def tables(totals: Totals, most: int, *, clean: bool) -> Iterator[Table]:

@@ -17,7 +17,7 @@ from conda_prune import fix
 from conda_prune.compression.byte_range import ByteRange
 from conda_prune.compression.bzip2 import reader, reuse
 from conda_prune.compression.bzip2.find_blocks import find_magic
-from conda_prune.compression.recompress import Rewritten
+from conda_prune.compression.recompress import Rewritten, recompress
 from conda_prune.compression.stream import CannotReuse, Stream
 from conda_prune.compression.threads import ThreadBudget
 from conda_prune.judgement.options import Options
@@ -73,14 +73,26 @@ def known_blocks(source: ByteRange, threads: int) -> tuple[BlockInfo, ...]:
     return tuple(piece.block for piece in reader.decompress(source, threads) if piece.block is not None)
 
 
+def held_blocks(old: Original, blocks: tuple[BlockInfo, ...], every: int) -> dict[int, bytes]:
+    """The content of every `every`th block, by bit offset."""
+    held, at = {}, 0
+    for number, block in enumerate(blocks):
+        if number % every == 0:
+            held[block.start] = old.content[at : at + block.size]
+        at += block.size
+    return held
+
+
 def rewrite(directory: Path, old: Original, splices: list[Splice], threads: int = 2) -> tuple[Rewritten, bytes]:
-    """Rewrite with known and with unknown blocks, and check the laws and that both results are the same."""
+    """Rewrite with unknown, known and held blocks, and check the laws and that all results are the same."""
     source = open_range(directory, old.packed)
     with source.file:
+        blocks = known_blocks(source, threads)
         results = [
-            laws.rewrite(source, old, splices, read, threads, blocks) for blocks in ((), known_blocks(source, threads))
+            laws.rewrite(source, old, splices, read, threads, *known)
+            for known in ((), (blocks,), (blocks, held_blocks(old, blocks, 1)), (blocks, held_blocks(old, blocks, 2)))
         ]
-    assert results[0] == results[1]
+    assert all(result == results[0] for result in results)
     done, packed = results[0]
     assert packed[:4] == old.packed[:4]
     return done, packed
@@ -240,6 +252,30 @@ def test_a_block_changed_since_reading_is_not_copied(tmp_path: Path) -> None:
         stream = Stream(source, old.settings, len(old.content), changed)
         with pytest.raises(CannotReuse, match="a block changed"):
             reuse.rewrite(stream, [Splice(0, 1)], io.BytesIO(), ThreadBudget(1), lambda done: None)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_held_blocks_are_not_decompressed_again(tmp_path: Path, plain: bool) -> None:
+    old = originals()["noise"]
+    source = open_range(tmp_path, old.packed)
+    with source.file:
+        blocks = known_blocks(source, 2)
+        stream = Stream(source, old.settings, len(old.content), blocks, held_blocks(old, blocks, 1))
+        unreadable = stream._replace(source=Unreadable(source))
+        out = io.BytesIO()
+        recompress(unreadable, [Splice(5, len(old.content))], out, ThreadBudget(1), lambda done: None, plain)
+    assert bz2.decompress(out.getvalue()) == old.content[:5]
+
+
+class Unreadable(ByteRange):
+    """A file of which only the header can be read."""
+
+    def __init__(self, byte_range: ByteRange) -> None:
+        super().__init__(byte_range.file, byte_range.start, byte_range.size)
+
+    def read(self, offset: int, length: int) -> bytes:
+        assert offset + length <= 4
+        return super().read(offset, length)
 
 
 @pytest.mark.parametrize("name", ["text", "noise"])

@@ -199,6 +199,6 @@ def test_markup_in_names_stays_text(browser: Any, tmp_path: Path) -> None:
 
 def test_the_plots_need_no_script(browser: Any, path: Path) -> None:
     opened = Opened(browser, path, java_script_enabled=False)
-    assert opened.page.get_by_role("img").count() == 1
+    assert opened.page.get_by_role("img").count() == 2
     assert opened.page.locator(".bars dt").count() > 10
     assert "The tables need JavaScript" in path.read_text("utf-8")

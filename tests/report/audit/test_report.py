@@ -195,6 +195,15 @@ def test_names_from_packages_are_harmless(tmp_path: Path) -> None:
         assert format == "html" or not any(line.startswith("::") for line in page.splitlines())
 
 
+def test_the_page_is_the_same_in_every_encoding(tmp_path: Path) -> None:
+    entry = with_findings(1)[0] | {"channel": "https://example.org/é→"}
+    path = write(tmp_path / "a.jsonl", [entry])
+    done = run("report", path, "--format", "html", PYTHONIOENCODING="ascii")
+    assert done.stdout == report(path, format="html")
+    assert done.stdout.isascii()
+    assert "&#233;" in done.stdout
+
+
 def test_sizes_that_are_not_known_are_said_to_be(tmp_path: Path) -> None:
     entry = with_findings(1)[0]
     findings = [finding | {"size": 0} for finding in entry["findings"]]
