@@ -70,9 +70,10 @@ def link_of(entry: Any) -> str:
     return _decoded(entry.linkpath, (ffi.entry_symlink if entry.issym else ffi.entry_hardlink)(entry._entry_p))
 
 
-def _decoded(text: str | bytes, stored: bytes) -> str:
+def _decoded(text: str | bytes, stored: bytes | None) -> str:
     # On Windows, libarchive decodes names by the code page, unless a PAX header says that they are UTF-8.
-    if os.name == "nt" and isinstance(text, str) and not text.isascii():
+    # The code page may lack the characters of such a header, and then libarchive has no bytes.
+    if os.name == "nt" and isinstance(text, str) and not text.isascii() and stored is not None:
         try:
             return stored.decode()
         except UnicodeDecodeError:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import select
 import shutil
@@ -12,7 +10,6 @@ import signal
 import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +45,10 @@ def on_terminal(
 
     `stop_after` is the number of seconds after which Ctrl-C is sent.
     """
+    pty = pytest.importorskip("pty", reason="Windows has no pseudoterminals with a file descriptor")
+    import fcntl
+    import termios
+
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     hidden = ("CI", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
