@@ -44,6 +44,9 @@ class _UsualRow(Mapping[str, Any]):
             raise KeyError(key)
         return getattr(self, key)
 
+    def get(self, key: str, default: Any = None) -> Any:  # Mapping's own takes three times as long.
+        return getattr(self, key) if key in self._USUAL_KEYS else default
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._USUAL_KEYS)
 
@@ -129,10 +132,10 @@ def parse_listing(raw: bytes) -> Listing:
         raise _fault("'paths' is not a list", text, _position_of_value(text, "paths"))
     rows: dict[str, Row] = {}
     for number, row in enumerate(listed):
-        wrong = _wrong_with_entry(row) or (f"{row['_path']!r} is listed twice" if row["_path"] in rows else "")
-        if wrong:
-            raise _fault(wrong, text, _position_of_entry(text, number))
-        rows[row["_path"]] = row
+        path, wrong = _path_of_entry(row)
+        if wrong or path in rows:
+            raise _fault(wrong or f"{path!r} is listed twice", text, _position_of_entry(text, number))
+        rows[path] = row
     return Listing(raw, document, rows)
 
 
@@ -166,17 +169,21 @@ def _check_nesting(raw: bytes) -> None:
         raise _fault(f"it holds {nested} lists and objects for {entries} entries")
 
 
-def _wrong_with_entry(row: Any) -> str:
-    """Return what is wrong with an entry, or an empty string."""
-    if not isinstance(row, (dict, _UsualRow)) or not isinstance(row.get("_path"), str):
-        return "an entry has no _path"
-    kind = row.get("path_type", "hardlink")
+def _path_of_entry(row: Any) -> tuple[str, str]:
+    """Return the path of an entry, and what is wrong with the entry, or an empty string."""
+    if type(row) is _UsualRow:  # Nearly all are, and a listing may have a million.
+        path, kind = row["_path"], row.path_type
+    elif isinstance(row, dict):
+        path, kind = row.get("_path"), row.get("path_type", "hardlink")
+    else:
+        path, kind = None, None
+    if not isinstance(path, str):
+        return "", "an entry has no _path"
     if not isinstance(kind, str) or kind not in KINDS:
-        return f"an entry has the unknown path_type {reprlib.repr(kind)}"
-    path: str = row["_path"]
+        return path, f"an entry has the unknown path_type {reprlib.repr(kind)}"
     if not path or path.startswith("/") or "\0" in path or (".." in path and ".." in path.split("/")):
-        return f"the path {path!r} is outside the package"
-    return ""
+        return path, f"the path {path!r} is outside the package"
+    return path, ""
 
 
 class _Unusable(ValueError):
