@@ -27,7 +27,7 @@ class OutputFiles:
     """The report files of one run. `inputs` are the files that the run reads."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
-        # Whoever writes `> results.txt` expects a single report in it.
+        # A user who writes `> results.txt` expects a single report in it.
         self._taken = dict(_standard_stream_files())
         for path in inputs:
             if (identity := _identity_of(path)) is not None:
