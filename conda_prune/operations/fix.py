@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -101,26 +102,30 @@ def _fix_once(path: str, options: Options, fix_options: FixOptions, limits: Limi
         archive.hold = _HOLD if archive.format is Format.TAR_BZ2 and not fix_options.dry_run else 0
         forecast = _forecast(archive, target, options, fix_options, progress, submit)
         fix = _Fix(archive, target, fix_options, progress, started)
-        # If the info component says enough, all five steps are done in one pass over the payload.
-        if forecast is not None and forecast.one_pass is not None:
-            if done := fix.in_one_pass(forecast.one_pass, forecast.settings):
-                return done
+        with ExitStack() as opened:
+            # If the info component says enough, all five steps are done in one pass over the payload.
+            staging: Staging | None = None
+            if forecast and forecast.one_pass and (known := forecast.one_pass.usable_settings(forecast.settings)):
+                # If this fails, the same temporary file is used again, in the directory that is open already.
+                staging = opened.enter_context(fix.staging())
+                if done := forecast.one_pass.run(known, staging, fix.warn_if_published):
+                    return fix.commit(staging, *done)
 
-        # 1. Read and 2. plan.
-        judged = read_and_plan(archive, options, fix_options.threads, deep=True, progress=progress)
-        package, contents, plan = judged
-        if plan.status != "findings" or plan.edits is None or fix_options.dry_run:
-            return _leave_unchanged(archive, target, judged, fix_options, started)
-        check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, indexes=fix_options.indexes)
-        fix.warn_if_published()
-        with fix.staging() as staging:
+            # 1. Read and 2. plan.
+            judged = read_and_plan(archive, options, fix_options.threads, deep=True, progress=progress)
+            package, contents, plan = judged
+            if plan.status != "findings" or plan.edits is None or fix_options.dry_run:
+                opened.close()
+                return _leave_unchanged(archive, target, judged, fix_options, started)
+            check_target(target, in_place=fix_options.in_place, backup=fix_options.backup, indexes=fix_options.indexes)
+            fix.warn_if_published()
+            staging = staging or opened.enter_context(fix.staging())
             # 3. Recover the settings.
             request = _request(contents, fix_options)
             settings = forecast.settings() if forecast else recover_compression(archive, request)
             # 4. Write, and read the result back.
-            written = rewrite_package(
-                RewriteJob(archive, package, plan.edits, settings, request, progress, submit), staging
-            )
+            job = RewriteJob(archive, package, plan.edits, settings, request, progress, submit)
+            written = rewrite_package(job, staging)
             # 5. Commit.
             return fix.commit(staging, judged, written)
 
@@ -152,14 +157,6 @@ class _Fix:
         # At the package's own level, the result is about as large as the package.
         space = self._archive.whole.size if self._options.level is None else self._archive.content_size
         return Staging(self._target, self._archive.descriptor, space, replace_link=not self._options.in_place)
-
-    def in_one_pass(
-        self, one_pass: OnePass, settings: Callable[[], Mapping[str, CompressionSettings]]
-    ) -> Result | None:
-        """Repair the package in one pass, if that is possible. Otherwise, nothing has changed."""
-        with self.staging() as staging:
-            done = one_pass.run(settings, staging, self.warn_if_published)
-            return self.commit(staging, *done) if done else None
 
     def commit(self, staging: Staging, judged: JudgedPackage, written: Written) -> Result:
         """Replace the target, and return the result."""

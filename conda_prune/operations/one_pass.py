@@ -62,16 +62,23 @@ class OnePass:
     progress: Progress
     submit: Submit
 
+    def usable_settings(
+        self, settings: Callable[[], Mapping[str, CompressionSettings]]
+    ) -> Mapping[str, CompressionSettings] | None:
+        """Return the settings that the package is compressed with; None if it has to be read first."""
+        try:
+            self.archive.check_crc(next(packed for packed in self.archive.components if packed.name == "pkg"))
+            known = settings()
+        except PruneError:  # Reading the package says what is wrong with it.
+            return None
+        return known if can_be_reused(self.forecast, known["pkg"]) else None
+
     def run(
-        self,
-        settings: Callable[[], Mapping[str, CompressionSettings]],
-        staging: Staging,
-        accepted: Callable[[], object],
+        self, settings: Mapping[str, CompressionSettings], staging: Staging, accepted: Callable[[], object]
     ) -> tuple[JudgedPackage, Written] | None:
         """Write the repaired package and verify it; return None if the package has to be read first.
 
-        `settings` are those of the package; `accepted` is called when it is certain that it will be repaired. Raises
-        CannotWrite.
+        `accepted` is called when it is certain that the package will be repaired. Raises CannotWrite.
         """
         judged: list[JudgedPackage] = []
 
@@ -82,17 +89,10 @@ class OnePass:
                 return None
             judged.append(one)
             accepted()
-            return RewriteJob(self.archive, package, plan.edits, known, self.request, self.progress, self.submit)
+            return RewriteJob(self.archive, package, plan.edits, settings, self.request, self.progress, self.submit)
 
-        try:
-            self.archive.check_crc(next(packed for packed in self.archive.components if packed.name == "pkg"))
-            known = settings()
-        except PruneError:
-            return None
-        if not can_be_reused(self.forecast, known["pkg"]):
-            return None
         threads = self.request.threads
-        work = Pass(self.archive, self.forecast, known, content_wanted, judge, threads, self.progress, self.submit)
+        work = Pass(self.archive, self.forecast, settings, content_wanted, judge, threads, self.progress, self.submit)
         written = rewrite_in_one_pass(work, staging)
         return (judged[0], written) if written else None
 

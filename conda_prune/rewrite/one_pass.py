@@ -9,6 +9,8 @@ splices will be in that case. It decides nothing:
 2. After the last byte, the package is judged by everything that was read. The plan gives the splices.
 3. If these are not exactly those of the forecast, what was written is discarded. It is never patched.
 
+The payload is read back as soon as it is complete, while the package is judged and the info component is compressed.
+
 The payload is written by the same code with the same arguments as in two passes, so the bytes are the same. Measured
 with 865 MB: see `benchmarks/README.md`.
 """
@@ -30,6 +32,7 @@ from ..compression.splicer import new_size
 from ..compression.stream import CannotReuse, Stream
 from ..compression.threads import Submit, ThreadBudget, sink
 from ..compression.zstd import reuse
+from ..compression.zstd.frame import read_frame
 from ..errors import CannotWrite, PruneError
 from ..model import Component, CompressionSettings, Drop, File, Splice
 from .rewriter import (
@@ -40,8 +43,9 @@ from .rewriter import (
     read_back,
     rewrite_component,
 )
-from .splices import splices_of
+from .splices import expected_members, splices_of
 from .staging import Staging
+from .verify import ExpectedTar, Verification, Verified, verify_stream
 
 _DEPTH = 8
 """Pieces of content, of at most 1 MiB each, that wait to be parsed and hashed."""
@@ -59,9 +63,10 @@ class WrongForecast(Exception):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the payload is expected to be: where its members are, which splices it gets, and its size in bytes."""
+    """What the payload is expected to be: where its members are, which of them are dropped, and its size in bytes."""
 
     spans: Spans
+    edits: Mapping[str, Drop]
     splices: tuple[Splice, ...]
     size: int
 
@@ -79,14 +84,17 @@ def forecast_payload(archive: Archive, files: Iterable[File], dropped: Iterable[
         return None
     if archive.has_huge_window(payload) or archive.has_huge_window(info):
         return None
+    if read_frame(payload.byte_range).single_segment:
+        return None
     if info_size is None or info_size > _LARGEST_INFO:
         return None
     predicted = predict("pkg", files, size)
     if predicted is None:
         return None
     expected, spans = predicted
-    splices = splices_of(expected, dict.fromkeys(dropped, Drop()))
-    return Forecast(spans, splices, size) if splices else None
+    edits = dict.fromkeys(dropped, Drop())
+    splices = splices_of(expected, edits)
+    return Forecast(spans, edits, splices, size) if splices else None
 
 
 def can_be_reused(forecast: Forecast, settings: CompressionSettings) -> bool:
@@ -118,16 +126,19 @@ def rewrite_in_one_pass(work: Pass, staging: Staging) -> Written | None:
     package: then what was written is discarded, and reading the package says what is wrong. Raises CannotWrite.
     """
     progress = ResettableProgress(work.progress)
-    attempt = _Attempt(work, progress)
+    attempt = _Attempt(work, progress, staging)
     before = work.submit(partial(digest, work.archive.whole))
     try:
         work.archive.write(staging.file, attempt.contents())
         if attempt.job is not None:
-            return read_back(replace(attempt.job, progress=progress), attempt.done, staging, before)
+            job = replace(attempt.job, progress=progress)
+            return read_back(job, attempt.done, staging, before, attempt.verified)
     except CannotWrite:
         raise
     except (UnexpectedLayout, WrongForecast, CannotReuse, PruneError):
         pass
+    finally:
+        attempt.cancel()
     progress.reset()
     staging.restart()
     return None
@@ -136,12 +147,14 @@ def rewrite_in_one_pass(work: Pass, staging: Staging) -> Written | None:
 class _Attempt:
     """Writes the components. `job` is what is written, as soon as the payload was read; `done` are its components."""
 
-    def __init__(self, work: Pass, progress: Callable[[int], None]) -> None:
+    def __init__(self, work: Pass, progress: Callable[[int], None], staging: Staging) -> None:
         self.job: RewriteJob | None = None
         self.done: dict[str, Rewritten] = {}
         self._work = work
         self._progress = progress
+        self._staging = staging
         self._budget = ThreadBudget(work.threads)
+        self._verification: Verification[Verified] | None = None
 
     def contents(self) -> dict[str, NewContent]:
         """Return the new content of both components. The payload is written first."""
@@ -151,11 +164,34 @@ class _Attempt:
             "info": NewContent(self._write_info, size),
         }
 
+    def verified(self) -> dict[str, Verified]:
+        """Wait until the payload is read back; raise NotVerified if it is not as expected."""
+        assert self._verification is not None  # noqa: S101 (for mypy: the payload was written first)
+        return {"pkg": self._verification.result()}
+
+    def cancel(self) -> None:
+        """End what still runs."""
+        if self._verification is not None:
+            self._verification.cancel()
+
     def _write_payload(self, out: IO[bytes]) -> None:
-        payload, self.done["pkg"] = self._read_and_write(out)
-        self.job = self._work.judge(payload)
-        if self.job is None or splices_of(payload, self.job.edits) != self._work.forecast.splices:
+        start = self._staging.file.tell()
+        payload, rewritten = self._read_and_write(out)
+        self._staging.file.flush()
+        self._read_back(payload, start, self._staging.file.tell(), rewritten.crc)
+        self.done["pkg"] = rewritten
+        self.job = job = self._work.judge(payload)
+        if job is None or splices_of(payload, job.edits) != self._work.forecast.splices:
             raise WrongForecast
+        edits = {file.path: job.edits[file.path] for file in payload.files if file.path in job.edits}
+        if edits != self._work.forecast.edits:
+            raise WrongForecast
+
+    def _read_back(self, payload: Component, start: int, stop: int, crc: int) -> None:
+        """Start to read the payload back. It must have the members that the forecast leaves."""
+        expected = ExpectedTar(payload.name, expected_members(payload, self._work.forecast.edits), crc)
+        work = partial(verify_stream, self._staging.path, start, stop, expected)
+        self._verification = Verification(work, self._progress)
 
     def _read_and_write(self, out: IO[bytes]) -> tuple[Component, Rewritten]:
         archive, forecast = self._work.archive, self._work.forecast

@@ -32,7 +32,7 @@ from ..model import (
 )
 from .splices import expected_members, splices_of
 from .staging import Staging
-from .verify import ExpectedPackage, verify
+from .verify import NOTHING, ExpectedPackage, Verified, verify
 
 Progress = Callable[[int], None]
 
@@ -98,11 +98,17 @@ def _write(
     return read_back(job, done, staging, before)
 
 
-def read_back(job: RewriteJob, done: Mapping[str, Rewritten], staging: Staging, before: Callable[[], Size]) -> Written:
+def read_back(
+    job: RewriteJob,
+    done: Mapping[str, Rewritten],
+    staging: Staging,
+    before: Callable[[], Size],
+    verified: Callable[[], Mapping[str, Verified]] = lambda: NOTHING,
+) -> Written:
     """Finish and verify the staged file, which was written for a job; `done` are the components that were rewritten.
 
-    `before` returns the size and SHA-256 of the original. Raises NotVerified if the result does not read back as
-    planned.
+    `before` returns the size and SHA-256 of the original, `verified` the components that were read back already. Raises
+    NotVerified if the result does not read back as planned.
     """
     staging.finish()
     after = job.submit(partial(digest, staging.content))
@@ -112,7 +118,7 @@ def read_back(job: RewriteJob, done: Mapping[str, Rewritten], staging: Staging, 
         {name: rewritten.crc for name, rewritten in done.items()},
         job.archive.entry_names,
     )
-    verify(staging.path, job.archive.path, expected, job.progress)
+    verify(staging.path, job.archive.path, expected, job.progress, verified())
     payload = job.compression["pkg" if "pkg" in job.compression else "tar"]
     compression = Compression(
         payload.codec,

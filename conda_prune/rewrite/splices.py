@@ -19,7 +19,7 @@ from ..model import (
     Rewrite,
     Splice,
 )
-from .verify import Expected
+from .readers import Expected
 
 
 def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice, ...]:

@@ -197,13 +197,13 @@ def test_an_interruption_while_libarchive_reads_is_not_swallowed(
 ) -> None:
     """An exception that a signal handler raises inside a C callback is lost, so handlers must not run there."""
     from conda_prune import fix
-    from conda_prune.rewrite import verify
+    from conda_prune.rewrite import readers
 
     package = write_package(BASE, tmp_path)
     before = package.read_bytes()
-    real = verify._Blocks.readinto
+    real = readers.Blocks.readinto
 
-    def interrupted(blocks: verify._Blocks, buffer: object) -> int:
+    def interrupted(blocks: readers.Blocks, buffer: object) -> int:
         os.kill(os.getpid(), number)
         time.sleep(0.05)
         return real(blocks, buffer)
@@ -215,7 +215,7 @@ def test_an_interruption_while_libarchive_reads_is_not_swallowed(
         signal.signal(number, signal.SIG_IGN)
         raise Arrived
 
-    monkeypatch.setattr(verify._Blocks, "readinto", interrupted)
+    monkeypatch.setattr(readers.Blocks, "readinto", interrupted)
     previous = signal.signal(number, arrives)
     try:
         with pytest.raises(Arrived):

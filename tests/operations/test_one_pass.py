@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from conda_prune import PruneError, Result, fix
+from conda_prune.compression.zstd import frame as zstd
 from conda_prune.operations import one_pass
 from conda_prune.rewrite import one_pass as rewriting
+from conda_prune.rewrite import rewriter, verify
+from conda_prune.rewrite.staging import Staging
 
 from ..compression.zstd.frames import MIB, mixed
 from ..corpus.bytecode import pyc
@@ -241,3 +244,54 @@ def test_a_failure_at_the_end_is_repeated_in_two_passes(
     assert fix(package, output_dir=tmp_path / "two", threads=1).status == "fixed"
     assert attempts == [False]
     assert (tmp_path / "one" / package.name).read_bytes() == (tmp_path / "two" / package.name).read_bytes()
+
+
+@pytest.mark.parametrize("has_libarchive", [True, False])
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.999])
+def test_a_payload_changed_after_it_was_read_back_is_detected(
+    tmp_path: Path, attempts: Attempts, monkeypatch: pytest.MonkeyPatch, part: float, has_libarchive: bool
+) -> None:
+    package = write_package(spec(), tmp_path, level=1)
+    real, reasons = rewriter.read_back, []
+
+    def sabotaged(job: Any, done: Any, staging: Staging, before: Any, verified: Any) -> Any:
+        def changed() -> Any:
+            result = verified()
+            with open(staging.path, "r+b") as file:
+                content = file.read()
+                start = content.index(zstd.MAGIC)
+                at = start + 9 + int(part * (content.index(b"PK\x03\x04", start) - start - 20))
+                file.seek(at)
+                file.write(bytes([content[at] ^ 1]))
+            return result
+
+        try:
+            return real(job, done, staging, before, changed)
+        except PruneError as error:
+            reasons.append(str(error))
+            raise
+
+    monkeypatch.setattr(verify, "has_libarchive", lambda: has_libarchive)
+    monkeypatch.setattr(rewriting, "read_back", sabotaged)
+    assert fix(package, in_place=True, threads=2).status == "fixed"
+    assert attempts == [False]
+    assert len(reasons) == 1
+    assert fix(package, in_place=True).status == "clean"
+
+
+@pytest.mark.parametrize("has_libarchive", [True, False])
+def test_a_wrong_payload_is_detected_when_it_is_read_back(
+    tmp_path: Path, attempts: Attempts, monkeypatch: pytest.MonkeyPatch, has_libarchive: bool
+) -> None:
+    package = write_package(spec(), tmp_path, level=1)
+    real, tars = verify.ExpectedTar, []
+
+    def other_bytes(component: str, members: Any, crc: int) -> Any:
+        tars.append(component)
+        return real(component, members, crc ^ 1)
+
+    monkeypatch.setattr(verify, "has_libarchive", lambda: has_libarchive)
+    monkeypatch.setattr(rewriting, "ExpectedTar", other_bytes)
+    assert fix(package, in_place=True, threads=2).status == "fixed"
+    assert (attempts, tars) == ([False], ["pkg"])
+    assert fix(package, in_place=True).status == "clean"

@@ -20,7 +20,7 @@ from conda_prune.archive.reader import read_package
 from conda_prune.compression.recompress import recompress
 from conda_prune.errors import NotVerified
 from conda_prune.model import Limits
-from conda_prune.rewrite import rewriter, verify
+from conda_prune.rewrite import readers, rewriter, verify
 from conda_prune.rewrite.libarchive import INSTALL_HINT, has_libarchive
 from conda_prune.rewrite.splices import expected_members, splices_of
 from conda_prune.rewrite.verify import ExpectedPackage
@@ -224,8 +224,8 @@ def test_too_little_memory_is_not_a_wrong_result(tmp_path: Path, monkeypatch: py
         raise MemoryError
 
     package = write_package(BASE, tmp_path)
-    monkeypatch.setattr(verify, "_libarchive_members", exhausted)
-    monkeypatch.setattr(verify, "_stdlib_members", exhausted)
+    monkeypatch.setattr(verify, "libarchive_members", exhausted)
+    monkeypatch.setattr(verify, "stdlib_members", exhausted)
     with pytest.raises(PruneError, match="not enough memory"):
         fix(package, in_place=True)
     assert os.listdir(tmp_path) == [package.name]
@@ -246,7 +246,7 @@ def test_a_swallowed_exception_is_raised_at_the_end() -> None:
         yield b"some"
         raise NotVerified("the reason")
 
-    stream = verify._Blocks(blocks())
+    stream = readers.Blocks(blocks())
     assert stream.readinto(bytearray(9)) == 4
     assert stream.readinto(bytearray(9)) == -1
     with pytest.raises(NotVerified, match="the reason"):
@@ -255,7 +255,7 @@ def test_a_swallowed_exception_is_raised_at_the_end() -> None:
 
 def test_data_after_the_end_of_a_tar_is_read() -> None:
     blocks = iter([b"one", b"two"])
-    verify._Blocks(blocks).drain()
+    readers.Blocks(blocks).drain()
     assert next(blocks, None) is None
 
 
