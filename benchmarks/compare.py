@@ -3,9 +3,9 @@
     python benchmarks/compare.py DIR [--runs N] [--only TEXT …] [--plot]
 
 Payloads that are missing in DIR are built with benchmarks/payloads.py. Every comparison alternates the two commands and
-takes the median of the ratios, so a machine whose speed changes does not affect the result. Besides the seconds that
-pass, the CPU seconds of both commands are compared: they hardly depend on what else the machine does, but say nothing
-about how well the cores are used. Peak memory is that of the largest process.
+takes the median of the ratios, so a machine whose speed changes does not affect the result. CPU seconds are also
+compared: they hardly depend on what else the machine does, but say nothing about how well the cores are used. Peak
+memory is that of the largest process.
 """
 
 from __future__ import annotations

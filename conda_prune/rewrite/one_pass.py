@@ -12,7 +12,7 @@ splices will be in that case. It decides nothing:
 The payload is read back as soon as it is complete, while the package is judged and the info component is compressed.
 
 The payload is written by the same code with the same arguments as in two passes, so the bytes are the same. Measured
-with 865 MB: see `benchmarks/README.md`.
+with 865 MB at level 15: 5.1 CPU seconds instead of 6.2.
 """
 
 from __future__ import annotations
