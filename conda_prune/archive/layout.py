@@ -25,8 +25,8 @@ class UnexpectedLayout(Exception):
 def predict(name: str, files: Iterable[File], size: int) -> tuple[Component, Spans] | None:
     """Return the component of `size` bytes with these files, and where they are.
 
-    Returns None if rattler's tar of these files would not have this size. Directories and hard links are not predicted:
-    rattler writes none of them to a payload.
+    The spans have no names, which would be kept in memory with them. Returns None if rattler's tar of these files would
+    not have this size. Directories and hard links are not predicted: rattler writes none of them to a payload.
     """
     spans = Spans()
     known: list[File] = []
@@ -37,7 +37,7 @@ def predict(name: str, files: Iterable[File], size: int) -> tuple[Component, Spa
         length = len(file.path.encode("utf-8", "surrogateescape"))
         content = at + BLOCK + (BLOCK + padded(length + 1) if length > _NAME_FIELD else 0)
         stop = content + (padded(file.size or 0) if file.kind is FileKind.FILE else 0)
-        spans.append(file.path, at, content, stop)
+        spans.append("", at, content, stop)
         known.append(file)
         at = stop
     return (Component(name, tuple(known), spans, size), spans) if at + _END == size else None

@@ -32,7 +32,7 @@ def check(payload: Component) -> None:
     predicted = predict("pkg", payload.files, payload.size)
     assert predicted is not None
     component, spans = predicted
-    assert list(spans) == list(payload.spans)
+    assert list(spans) == [span._replace(name="") for span in payload.spans]
     assert component.size == payload.size
     assert spans.same_bounds(spans, 0)
 
