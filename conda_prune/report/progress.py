@@ -115,7 +115,10 @@ class OverallProgress:
         self._finished: set[str] = set()
         self._finished_bytes = 0
         self._started = time.monotonic()
-        self._lock = threading.RLock()
+        # rich draws in a thread of its own, which holds rich's lock while it asks for the picture. So the picture needs
+        # only the lock of the numbers, and no call of rich is made while that one is held.
+        self._numbers_lock = threading.Lock()
+        self._drawing_lock = threading.RLock()
         self._live: Any = None
         self._is_hidden = 0
         self._height = 0
@@ -127,26 +130,27 @@ class OverallProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._lock:
+        with self._drawing_lock:
             self.shown = False
             self._erase()
         interruption.unregister(self._restore_terminal)
 
     def receive(self, message: Working | Finished) -> None:
         """Record what happened to a package, and draw the bar if it is due."""
-        with self._lock:
-            if not self.shown:
-                return
-            if isinstance(message, Working):
+        if not self.shown:
+            return
+        if isinstance(message, Working):
+            with self._numbers_lock:
                 self._parts[message.path] = message.part
-            else:
-                self.finish(message.path)
-            if time.monotonic() - self._started > _DELAY:
+        else:
+            self.finish(message.path)
+        if time.monotonic() - self._started > _DELAY:
+            with self._drawing_lock:
                 self._draw()
 
     def finish(self, path: str) -> None:
         """Count a package as done, also if no message about its end arrived, because its process died."""
-        with self._lock:
+        with self._numbers_lock:
             self._parts.pop(path, None)
             if path not in self._finished:
                 self._finished.add(path)
@@ -155,7 +159,7 @@ class OverallProgress:
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Erase the bar during the `with` block, so that something can be printed where it was."""
-        with self._lock:
+        with self._drawing_lock:
             self._is_hidden += 1
             was_drawn = self._live is not None
             self._erase()
@@ -195,10 +199,10 @@ class OverallProgress:
         from rich.table import Table
         from rich.text import Text
 
-        with self._lock:
+        with self._numbers_lock:
             part = self._part()
             working = sorted(self._parts)
-        numbers = f"[{len(self._finished)}/{len(self._sizes)}]"
+            numbers = f"[{len(self._finished)}/{len(self._sizes)}]"
         rest = f"{part:.0%}{self._time_left(part)}"
         bar_width = min(_LONGEST_BAR, width - len(numbers) - len(rest) - 3)
         line = Table.grid(padding=(0, 1))

@@ -10,11 +10,14 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from conda_prune.report.progress import OverallProgress
 
 from ..executable import EXECUTABLE
 from ..seed import CLEAN, STRAY
@@ -149,6 +152,20 @@ def test_the_bar_does_not_change_what_is_printed(tmp_path: Path) -> None:
     assert b"/31]" in with_bar
     drawn = re.compile(rb"\[\d+/31\][^\n]*\n?|(?<=\n)  \S*\.conda\s*|\033\[[0-9;?]*[A-Za-z]|\r")
     assert drawn.sub(b"", with_bar).split() == drawn.sub(b"", without).split()
+
+
+def test_the_picture_can_be_made_while_the_bar_is_erased() -> None:
+    """rich's own thread makes it while it holds a lock that erasing needs: they must not wait for each other."""
+    overall = OverallProgress({"a.conda": 1}, shown=True)
+    made = threading.Event()
+
+    def make() -> None:
+        overall._picture(80)
+        made.set()
+
+    with overall, overall.hidden():
+        threading.Thread(target=make, daemon=True).start()
+        assert made.wait(30)
 
 
 def test_ctrl_c_erases_the_bar_and_shows_the_cursor(tmp_path: Path) -> None:
