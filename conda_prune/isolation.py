@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import BinaryIO
 
 _START = """\
 import sys
@@ -47,6 +48,20 @@ def command(module: str, *arguments: str) -> list[str]:
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     start = _START.format(path=_search_path(), package=__package__, root=root, module=module)
     return [sys.executable, *options, "-c", start, *arguments]
+
+
+def take_over_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return this process's standard input and output, and redirect descriptors 0 and 1 to the null device.
+
+    A child that answers on its standard output calls this first. Otherwise, what a library prints could get between
+    its answers.
+    """
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+    return requests, answers
 
 
 def _search_path() -> list[str]:

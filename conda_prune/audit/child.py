@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, TypeAlias
 
 from ..errors import PruneError
-from ..isolation import command
+from ..isolation import command, take_over_streams
 from .settings import Settings
 
 TOO_MUCH_MEMORY = 77
@@ -99,7 +99,7 @@ def serve(work: Callable[[BinaryIO, Emit], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = 1
     try:
-        tasks, results = _take_over_streams()
+        tasks, results = take_over_streams()
 
         def emit(thing: object) -> None:
             pickle.dump(thing, results)
@@ -116,13 +116,3 @@ def serve(work: Callable[[BinaryIO, Emit], None]) -> None:
     finally:
         sys.stderr.flush()
         os._exit(code)
-
-
-def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Return standard input and output, and take them away from everything else in this process."""
-    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.close(nothing)
-    return tasks, results

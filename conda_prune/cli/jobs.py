@@ -222,19 +222,6 @@ def _serve(tasks: BinaryIO, results: BinaryIO) -> None:
         _send((True, work(waiting.get(), send)), results)
 
 
-def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Return standard input and output, and redirect descriptors 0 and 1 to the null device.
-
-    Otherwise, what a library prints could get between the outcomes.
-    """
-    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.close(null)
-    return tasks, results
-
-
 def _listen(tasks: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
     """Pass tasks on to the main thread. When standard input is closed, end the process, even during a task."""
     try:
@@ -247,7 +234,7 @@ def _listen(tasks: BinaryIO, waiting: queue.SimpleQueue[Any]) -> None:
 if __name__ == "__main__":
     code = 1
     try:
-        streams = _take_over_streams()
+        streams = isolation.take_over_streams()
         _serve(*streams)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
