@@ -22,10 +22,10 @@ class UnexpectedLayout(Exception):
     """A member is not where it was predicted to be."""
 
 
-def predict(name: str, files: Iterable[File], size: int) -> tuple[Component, Spans] | None:
-    """Return the component of `size` bytes with these files, and where they are.
+def predict(name: str, files: Iterable[File], size: int) -> Component | None:
+    """Return the component of `size` bytes with these files.
 
-    The spans have no names, which would be kept in memory with them. Returns None if rattler's tar of these files would
+    Its spans have no names, which would be kept in memory with them. Returns None if rattler's tar of these files would
     not have this size. Directories and hard links are not predicted: rattler writes none of them to a payload.
     """
     spans = Spans()
@@ -40,4 +40,4 @@ def predict(name: str, files: Iterable[File], size: int) -> tuple[Component, Spa
         spans.append("", at, content, stop)
         known.append(file)
         at = stop
-    return (Component(name, tuple(known), spans, size), spans) if at + _END == size else None
+    return Component(name, tuple(known), spans, size) if at + _END == size else None

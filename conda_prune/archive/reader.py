@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from ..model import (
     FileKind,
     Limits,
     Package,
+    Span,
 )
 from .container import Archive, PackedComponent
 from .tar import Deferred, TarReader, immediately
@@ -98,6 +100,31 @@ def read_component(
             flush()
             progress(len(piece))
     return reader.finish(packed.name)._replace(blocks=tuple(blocks))
+
+
+def read_stored(archive: Archive, packed: PackedComponent, spans: Sequence[Span]) -> list[bytes]:
+    """Return what a component has at each span, in order: a member with its headers and padding, if spans are right.
+
+    Nothing after the last span is decompressed. At the end of the component, bytes may be missing. Raises Damaged.
+    """
+    waiting = deque(spans)
+    found: list[bytes] = []
+    held = bytearray()
+    at = 0
+    with closing(CODECS[packed.codec].read(packed.byte_range, 1)) as pieces:
+        for piece, _ in pieces:
+            while waiting and waiting[0].start < at + len(piece):
+                span = waiting[0]
+                held += piece[max(0, span.start - at) : span.stop - at]
+                if span.stop > at + len(piece):
+                    break
+                found.append(bytes(held))
+                held.clear()
+                waiting.popleft()
+            at += len(piece)
+            if not waiting:
+                break
+    return found
 
 
 def tar_reader(archive: Archive, packed: PackedComponent, keep: Keep, defer: Deferred | None) -> TarReader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..archive.container import Archive
 from ..archive.reader import package_of, read_component
@@ -11,15 +11,18 @@ from ..compression.threads import Submit
 from ..errors import PruneError
 from ..judgement.contents import Contents, content_wanted, contents_of
 from ..judgement.links import each_directory
+from ..judgement.listings.edits import installed_list_edits
 from ..judgement.listings.line_lists import is_installed_list
 from ..judgement.options import Options
 from ..judgement.plan import make_plan
-from ..model import Action, Component, CompressionSettings, Plan
+from ..model import Action, Component, CompressionSettings, Drop, Edit, Plan
 from ..rewrite.one_pass import (
     Forecast,
     Pass,
     can_be_reused,
-    forecast_payload,
+    forecast,
+    predict_payload,
+    read_predicted,
     rewrite_in_one_pass,
 )
 from ..rewrite.rewriter import CompressionRequest, RewriteJob, Written
@@ -34,21 +37,31 @@ LEAST = 1 << 24
 def forecast_of(archive: Archive, contents: Contents, plan: Plan) -> Forecast | None:
     """Return what the payload is expected to be, from the info component; None if it has to be read first.
 
-    A RECORD that lists dropped files is edited as well, and its content is in the payload. Then nothing is forecast.
+    A RECORD that lists dropped files is edited as well, and its content is in the payload. It is read in advance.
+    Guessing its new content would not do: its size decides how what comes before it is compressed.
     """
     if plan.needs_payload or plan.status != "findings" or archive.content_size < LEAST:
         return None
-    dropped = [finding.path for finding in plan.findings if finding.action is Action.DROP]
-    if _is_listed(contents, dropped):
+    predicted = predict_payload(archive, contents.files.values())
+    if predicted is None:
         return None
-    return forecast_payload(archive, contents.files.values(), dropped)
+    dropped = [finding.path for finding in plan.findings if finding.action is Action.DROP]
+    edits: dict[str, Edit] = dict.fromkeys(dropped, Drop())
+    if lists := _lists_of(contents, dropped):
+        predicted = read_predicted(archive, predicted, lists)
+        if predicted is None:
+            return None
+        read = {file.path: file for file in predicted.files if file.path in lists}
+        left = replace(contents, files=read, removed=frozenset(dropped))
+        edits |= installed_list_edits(left, edits)
+    return forecast(predicted, edits)
 
 
-def _is_listed(contents: Contents, dropped: Collection[str]) -> bool:
-    """Return whether an installed list of the package may name one of the files, since it is in the same directory."""
+def _lists_of(contents: Contents, dropped: Collection[str]) -> frozenset[str]:
+    """Return the installed lists that may name one of the files, since both are below the same directory."""
     directories = set(each_directory(dropped))
     lists = filter(is_installed_list, contents.files)
-    return any(path.rpartition("/")[0].rpartition("/")[0] in directories for path in lists)
+    return frozenset(path for path in lists if path.rpartition("/")[0].rpartition("/")[0] in directories)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ splices will be in that case. It decides nothing:
 2. After the last byte, the package is judged by everything that was read. The plan gives the splices.
 3. If these are not exactly those of the forecast, what was written is discarded. It is never patched.
 
+A `RECORD` that lists dropped files is edited as well. So, before the pass, the payload is decompressed as far as the
+last such file, and its new content is part of the forecast.
+
 The payload is read back as soon as it is complete, while the package is judged and the info component is compressed.
 
 The payload is written by the same code with the same arguments as in two passes, so the bytes are the same. Measured
@@ -17,14 +20,14 @@ with 865 MB at level 15: 5.1 CPU seconds instead of 6.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO
 
 from ..archive.container import Archive, PackedComponent
 from ..archive.layout import UnexpectedLayout, predict
-from ..archive.reader import Keep, tar_reader
+from ..archive.reader import Keep, read_stored, tar_reader
 from ..archive.tar import Spans, immediately
 from ..archive.zip_write import NewContent
 from ..compression.recompress import Rewritten, is_small
@@ -34,7 +37,7 @@ from ..compression.threads import Submit, ThreadBudget, sink
 from ..compression.zstd import reuse
 from ..compression.zstd.frame import read_frame
 from ..errors import CannotWrite, PruneError
-from ..model import Component, CompressionSettings, Drop, File, Splice
+from ..model import Component, CompressionSettings, Edit, File, Splice
 from .rewriter import (
     ResettableProgress,
     RewriteJob,
@@ -50,6 +53,9 @@ from .verify import ExpectedTar, Verification, Verified, verify_stream
 _DEPTH = 8
 """Pieces of content, of at most 1 MiB each, that wait to be parsed and hashed."""
 
+_MOST_READ = 1 << 26
+"""Bytes of files that are read in advance."""
+
 _LARGEST_INFO = 1 << 29
 """Bytes of content of an info component that certainly needs no 64-bit sizes in the zip, whatever its edits are."""
 
@@ -63,16 +69,16 @@ class WrongForecast(Exception):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the payload is expected to be: where its members are, which of them are dropped, and its size in bytes."""
+    """What the payload is expected to be: where its members are, how they are edited, and its size in bytes."""
 
     spans: Spans
-    edits: Mapping[str, Drop]
+    edits: Mapping[str, Edit]
     splices: tuple[Splice, ...]
     size: int
 
 
-def forecast_payload(archive: Archive, files: Iterable[File], dropped: Iterable[str]) -> Forecast | None:
-    """Return the forecast for a `.conda` whose listing names `files`; None if it has to be read before it is written.
+def predict_payload(archive: Archive, files: Iterable[File]) -> Component | None:
+    """Return the payload of a `.conda` whose listing names `files`; None if it has to be read before it is written.
 
     The info component describes what is kept, so it must be written after the payload.
     """
@@ -88,13 +94,40 @@ def forecast_payload(archive: Archive, files: Iterable[File], dropped: Iterable[
         return None
     if info_size is None or info_size > _LARGEST_INFO:
         return None
-    predicted = predict("pkg", files, size)
-    if predicted is None:
+    return predict("pkg", files, size)
+
+
+def read_predicted(archive: Archive, predicted: Component, paths: Collection[str]) -> Component | None:
+    """Return the predicted payload with the content of these files, for edits that depend on it; None without success.
+
+    This decompresses the payload as far as the last of the files, which takes a third of the time of reading it.
+    """
+    members = [(at, file) for at, file in enumerate(predicted.files) if file.path in paths]
+    spans = [predicted.spans[at] for at, _ in members]
+    if sum(span.stop - span.start for span in spans) > _MOST_READ:
         return None
-    expected, spans = predicted
-    edits = dict.fromkeys(dropped, Drop())
-    splices = splices_of(expected, edits)
-    return Forecast(spans, edits, splices, size) if splices else None
+    try:
+        stored = read_stored(archive, component(archive, "pkg"), spans)
+    except PruneError:  # Reading the package says what is wrong with it.
+        return None
+    if len(stored) < len(members):
+        return None
+    files, headers = list(predicted.files), {}
+    for (at, file), span, raw in zip(members, spans, stored, strict=True):
+        content = span.content - span.start
+        headers[file.path] = raw[:content]
+        files[at] = file._replace(content=raw[content : content + (file.size or 0)])
+    return predicted._replace(files=tuple(files), headers=headers)
+
+
+def forecast(predicted: Component, edits: Mapping[str, Edit]) -> Forecast | None:
+    """Return the forecast for a payload and its edits; None if it has to be read before it is written."""
+    try:
+        splices = splices_of(predicted, edits)
+    except PruneError:  # What was taken for the headers of a member is something else.
+        return None
+    assert isinstance(predicted.spans, Spans)  # noqa: S101 (for mypy: it was predicted)
+    return Forecast(predicted.spans, edits, splices, predicted.size) if splices else None
 
 
 def can_be_reused(forecast: Forecast, settings: CompressionSettings) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from conda_prune import PruneError, Result, fix
 from conda_prune.compression.zstd import frame as zstd
@@ -138,6 +142,11 @@ def swap_sizes(entries: dict[str, Any]) -> None:
     one["size_in_bytes"], other["size_in_bytes"] = other["size_in_bytes"], one["size_in_bytes"]
 
 
+def move_the_record(entries: dict[str, Any]) -> None:
+    """Swap the paths of two files of the same size, so that another file is read in advance."""
+    entries[RECORD]["_path"], entries["share/same"]["_path"] = "share/same", RECORD
+
+
 def lie_about_the_hash(entries: dict[str, Any]) -> None:
     entries["bin/a"]["sha256"] = "0" * 64
 
@@ -156,16 +165,17 @@ def spec(size: int = 9 * MIB, more: Mapping[str, AnyEntry] | None = None, **fiel
     return replace(BASE, files=files(size, more), **fields)
 
 
-def record(*paths: str) -> File:
-    return File("".join(f"{path},,\n" for path in paths).encode())
+def record(*paths: str, end: str = "\n") -> File:
+    return File("".join(f"{path},,{end}" for path in paths).encode())
+
+
+LISTED = "m/__pycache__/stray.cpython-310.pyc"
+RECORD = f"{OTHER}/m.dist-info/RECORD"
 
 
 NOT_TRIED = {
     "a file that is not listed": spec(paths_json=omit),
     "no listing": spec(paths_json=None, legacy_listings=True),
-    "a RECORD next to the dropped files": spec(
-        more={f"{OTHER}/m.dist-info/RECORD": record("m/__pycache__/stray.cpython-310.pyc")}
-    ),
     "a link": spec(more={"lib/link": Symlink("q")}),
     "a small payload": spec(3 * MIB),
 }  # fmt: skip
@@ -180,6 +190,10 @@ def test_one_pass_is_not_tried(tmp_path: Path, attempts: Attempts, name: str) ->
 WRONG = {
     "sizes that are swapped": spec(paths_json=edited(swap_sizes)),
     "a RECORD that lists files elsewhere": spec(more={"share/m.dist-info/RECORD": record(f"../{STRAY}", "m/a.py")}),
+    "a RECORD that is elsewhere": spec(
+        paths_json=edited(move_the_record),
+        more={RECORD: record(LISTED, "m/a.py"), "share/same": record(LISTED, "m/b.py")},
+    ),
 }
 
 
@@ -202,15 +216,63 @@ def test_other_errors_in_a_listing_do_not_matter(tmp_path: Path, attempts: Attem
     assert (result.status, attempts) == ("fixed", [True])
 
 
+RECORDS: dict[str, dict[str, File]] = {
+    "after all dropped files": {RECORD: record("m/a.py", LISTED, "m/b.py")},
+    "before and after them": {
+        f"{OTHER}/a.dist-info/RECORD": record(LISTED, end="\r\n"),
+        f"{OTHER}/{'long' * 30}.dist-info/RECORD": File(f'"{LISTED}","sha256=x",3\nm/a.py,,'.encode()),
+        RECORD: record(LISTED),
+    },
+    "with nothing to edit": {RECORD: record("m/a.py")},
+    "empty": {RECORD: File(b"")},
+    "of an egg": {f"{OTHER}/m.egg-info/installed-files.txt": File(f"../{LISTED}\n../m/a.py\n".encode())},
+    "with hashes": {RECORD: File(f"{LISTED},sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n".encode())},
+    "of a megabyte": {RECORD: record(*(f"m/{number}.py" for number in range(100_000)), LISTED)},
+}
+
+
+@pytest.mark.parametrize("level", [1, 9])
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_a_record_is_edited_in_one_pass(tmp_path: Path, attempts: Attempts, name: str, level: int) -> None:
+    package = write_package(spec(more=RECORDS[name]), tmp_path, level=level)
+    result = fixed_twice(package, attempts)
+    assert (result.status, attempts) == ("fixed", [True])
+    content = content_of(Path(str(result.output)))
+    for path, file in RECORDS[name].items():
+        lines = file.data.splitlines(keepends=True)
+        assert content[path] == b"".join(line for line in lines if LISTED.encode() not in line)
+
+
+def content_of(package: Path) -> dict[str, bytes]:
+    """Return the content of the files in a payload, by path."""
+    with zipfile.ZipFile(package) as archive:
+        (name,) = (name for name in archive.namelist() if name.startswith("pkg-"))
+        tar = zstandard.ZstdDecompressor().decompress(archive.read(name))
+    with tarfile.open(fileobj=io.BytesIO(tar)) as members:
+        opened = {member.name: members.extractfile(member) for member in members}
+        return {name: file.read() for name, file in opened.items() if file is not None}
+
+
+def test_a_record_that_is_too_large_is_not_read_in_advance(
+    tmp_path: Path, attempts: Attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "_MOST_READ", 1023)
+    package = write_package(spec(more={RECORD: record(LISTED)}), tmp_path, level=1)
+    assert (fixed_twice(package, attempts).status, attempts) == ("fixed", [])
+
+
 @pytest.mark.parametrize("writer", ["conda-build", "cph1"])
 def test_the_layout_of_other_writers_is_not_forecast(tmp_path: Path, attempts: Attempts, writer: Writer) -> None:
     assert fixed_twice(write_package(spec(), tmp_path, writer=writer, level=3), attempts).status == "fixed"
     assert True not in attempts
 
 
+@pytest.mark.parametrize("with_record", [False, True])
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
-def test_damage_is_reported_as_in_two_passes(tmp_path: Path, attempts: Attempts, where: float) -> None:
-    package = write_package(spec(), tmp_path, level=1)
+def test_damage_is_reported_as_in_two_passes(
+    tmp_path: Path, attempts: Attempts, where: float, with_record: bool
+) -> None:
+    package = write_package(spec(more={RECORD: record(LISTED)} if with_record else {}), tmp_path, level=1)
     damaged = bytearray(package.read_bytes())
     at = int(len(damaged) * where)
     damaged[at : at + 9] = bytes(9)

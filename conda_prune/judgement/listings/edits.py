@@ -48,7 +48,7 @@ def listing_edits(
     stale = {finding.path for finding in findings if finding.action is Action.CORRECT}
     if not (stale or edits or contents.removed):
         return {}, ()
-    listings = dict(_installed_lists(contents, edits))
+    listings = dict(installed_list_edits(contents, edits))
     absent = {path for path in stale if path not in contents.files}
     removed = contents.removed | absent
     for name in INFO_LISTS:
@@ -64,8 +64,12 @@ def listing_edits(
     return listings, (f"{PATHS_JSON} {_RESTYLED}",) if edited.restyled else ()
 
 
-def _installed_lists(contents: Contents, edits: Mapping[str, Edit]) -> Iterator[tuple[str, Edit]]:
-    """Yield the edits of RECORD and installed-files.txt: dropped files are removed, digests of patched ones updated."""
+def installed_list_edits(contents: Contents, edits: Mapping[str, Edit]) -> Iterator[tuple[str, Edit]]:
+    """Yield the edits of each RECORD and installed-files.txt that was read, by path.
+
+    Dropped files are removed from it, and the digests of files that `edits` patch are updated. `contents` is what is
+    left after the drops.
+    """
 
     def changed(path: str) -> bytes | None:
         edit = edits.get(path)
