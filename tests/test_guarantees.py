@@ -42,6 +42,7 @@ ABOUT_LOSS = (
     "channel/test_shards",
     "cli/test_cli",
     "rewrite/test_concurrency",
+    "rewrite/test_following",
     "archive/test_container",
     "operations/test_fix",
     "operations/test_one_pass",

@@ -83,7 +83,6 @@ class TarReader:
         self._limits = limits
         self._defer = defer
         self._files: list[File] = []
-        self._hashed: list[str] = []
         self._spans = Spans()
         self._headers: dict[str, bytes] = {}
         self._names: set[str] = set()
@@ -99,6 +98,10 @@ class TarReader:
     def spans(self) -> Spans:
         """The members that have ended so far."""
         return self._spans
+
+    def member(self, at: int) -> tuple[File, Span]:
+        """Return a member that has ended, and where it is. Its hash may be missing if hashing is deferred."""
+        return self._files[at], self._spans[at]
 
     def feed(self, piece: bytes | memoryview) -> None:
         """Take the next piece of the stream."""
@@ -124,10 +127,6 @@ class TarReader:
         """Return the component, whose name is `name`; raise Damaged if the stream ended too early."""
         if not self._ended or self._held.strip(b"\0"):
             raise Damaged(f"the tar stream ends early, after {self._position} bytes and {len(self._files)} members")
-        hashed = iter(self._hashed)
-        for at, file in enumerate(self._files):
-            if file.kind is FileKind.FILE and self._defer is not None:
-                self._files[at] = file._replace(sha256=next(hashed))
         files = tuple(self._files)
         return Component(name, files, self._spans, self._position + len(self._held), self._headers)
 
@@ -192,13 +191,15 @@ class TarReader:
             self._linked[target] = path
         self._hold(len(stored) + len(link))
         content_at = self._position
-        content = b""
+        content, digest = b"", None
         if kind is FileKind.FILE:
             keep = min(self._keep(path), size)
             self._hold(keep)
-            content = yield from self._content(size, keep)
+            content, digest = yield from self._content(size, keep)
         whole = size if kind is FileKind.FILE else None
         self._files.append(File(path, kind, whole, None, link, pax_mtime(member.pax, header), content))
+        if digest is not None and self._defer is not None:
+            self._defer(self._set_hash, (len(self._files) - 1, digest))
         # Headers of hard links may take a thousand times their compressed size, so only those are kept that are wanted.
         is_whole = len(content) == size if content else kind is FileKind.HARDLINK and self._wants_whole(path)
         if is_whole:
@@ -228,7 +229,7 @@ class TarReader:
                 f"raise {self._limits.text_option} if you trust it",
             )
 
-    def _content(self, size: int, keep: int) -> Generator[int, Piece, bytes]:
+    def _content(self, size: int, keep: int) -> Generator[int, Piece, tuple[bytes, _Hash | None]]:
         digest = None
         if self._defer is not None:
             import hashlib
@@ -245,12 +246,11 @@ class TarReader:
                 kept += piece[: keep - len(kept)]
         if size % BLOCK:
             yield BLOCK - size % BLOCK
-        if self._defer is not None and digest is not None:
-            self._defer(self._hash, digest)
-        return bytes(kept)
+        return bytes(kept), digest
 
-    def _hash(self, digest: _Hash) -> None:
-        self._hashed.append(digest.hexdigest())
+    def _set_hash(self, member: tuple[int, _Hash]) -> None:
+        at, digest = member
+        self._files[at] = self._files[at]._replace(sha256=digest.hexdigest())
 
 
 class Spans(Sequence[Span]):

@@ -7,13 +7,14 @@ Both readers yield the components of a package, and the members of a tar. They a
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, TypeAlias, cast
+from typing import Any, BinaryIO, Literal, TypeAlias, cast
 
 from .. import system
-from ..compression.byte_range import CHUNK
+from ..compression.byte_range import CHUNK, ByteRange
 from ..compression.zstd import frame as zstd
 from ..model import FileKind, Format
 from .libarchive import stored_names
@@ -44,11 +45,15 @@ Streams: TypeAlias = "Iterator[tuple[str, Iterator[bytes]]]"
 def libarchive_streams(
     file: BinaryIO, path: str, format_: Format, entries: list[str], packed: Collection[str]
 ) -> Streams:
-    """Yield the components of a package with their tars; those in `packed` as they are in the zip, compressed.
+    """Yield the components of a package with their tars; those in `packed` as they are in the file, compressed.
 
     The names of the zip's entries are added to `entries`.
     """
     import libarchive
+
+    if "tar" in packed:
+        yield "tar", _whole(file)
+        return
 
     # Read from the descriptor, because the name may lead to another file by now. Windows does not let a file be
     # replaced while it is open, and there, a descriptor belongs to one C runtime and libarchive may use another one.
@@ -74,12 +79,16 @@ def libarchive_streams(
             stream.drain()
 
 
-def libarchive_content(packed: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the content of a zstd stream."""
+def _whole(file: BinaryIO) -> Iterator[bytes]:
+    return ByteRange(file, 0, os.fstat(file.fileno()).st_size).chunks()
+
+
+def libarchive_content(packed: Iterator[bytes], codec: Literal["zstd", "bzip2"]) -> Iterator[bytes]:
+    """Yield the content of a compressed stream."""
     import libarchive
 
     stream = Blocks(packed)
-    with libarchive.stream_reader(stream, "raw", "zstd", block_size=BLOCK) as archive:
+    with libarchive.stream_reader(stream, "raw", codec, block_size=BLOCK) as archive:
         yield from _raw(archive)
     stream.drain()
 
@@ -174,6 +183,9 @@ def stdlib_streams(file: BinaryIO, path: str, format_: Format, entries: list[str
     import bz2
     import zipfile
 
+    if "tar" in packed:
+        yield "tar", _whole(file)
+        return
     if format_ is Format.TAR_BZ2:
         with bz2.open(file) as stream:
             yield "tar", _pieces(stream)
@@ -184,13 +196,16 @@ def stdlib_streams(file: BinaryIO, path: str, format_: Format, entries: list[str
             component = name.partition("-")[0]
             if name.endswith(".tar.zst") and component in ("info", "pkg"):
                 with outer.open(name) as stream:
-                    yield component, _pieces(stream) if component in packed else stdlib_content(_pieces(stream))
+                    yield component, _pieces(stream) if component in packed else stdlib_content(_pieces(stream), "zstd")
 
 
-def stdlib_content(packed: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the content of a zstd stream."""
+def stdlib_content(packed: Iterator[bytes], codec: Literal["zstd", "bzip2"]) -> Iterator[bytes]:
+    """Yield the content of a compressed stream."""
+    import bz2
+
     stream = Blocks(packed)
-    with zstd.decompressor().stream_reader(cast("BinaryIO", stream), closefd=False) as content:
+    file = cast("BinaryIO", stream)
+    with bz2.open(file) if codec == "bzip2" else zstd.decompressor().stream_reader(file, closefd=False) as content:
         yield from _pieces(content)
     stream.drain()
 

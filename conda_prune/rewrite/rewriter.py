@@ -30,9 +30,10 @@ from ..model import (
     Size,
     Splice,
 )
+from .following import Following
 from .splices import expected_members, splices_of
 from .staging import Staging
-from .verify import NOTHING, ExpectedPackage, Verified, verify
+from .verify import NOTHING, ExpectedPackage, ExpectedTar, Verified, verify
 
 Progress = Callable[[int], None]
 
@@ -94,8 +95,12 @@ def rewrite_package(job: RewriteJob, staging: Staging) -> Written:
 def _write(
     job: RewriteJob, done: dict[str, Rewritten], staging: Staging, before: Callable[[], Size], *, plain: bool
 ) -> Written:
-    job.archive.write(staging.file, _contents(job, done, plain))
-    return read_back(job, done, staging, before)
+    writing = _Writing(job, done, staging, plain=plain)
+    try:
+        job.archive.write(staging.file, writing.contents())
+        return read_back(job, done, staging, before, writing.verified)
+    finally:
+        writing.cancel()
 
 
 def read_back(
@@ -145,32 +150,64 @@ class ResettableProgress:
         self._progress(-self._done)
 
 
-def _contents(job: RewriteJob, done: dict[str, Rewritten], plain: bool) -> dict[str, NewContent]:
-    """Return the new content of every component that changes. Writing one puts its `Rewritten` into `done`.
+class _Writing:
+    """Writes the components that change. Writing one puts its `Rewritten` into `done`.
 
-    Small components are compressed in memory, on another thread while the first large one is written.
+    Small components are compressed in memory, on another thread while the first large one is written. Large ones are
+    read back while they are written, if there is more than one thread.
     """
 
-    def rewrite(component: Component, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
-        done[component.name] = rewrite_component(job, component, splices, out, budget, plain)
+    def __init__(self, job: RewriteJob, done: dict[str, Rewritten], staging: Staging, *, plain: bool) -> None:
+        self._job = job
+        self._done = done
+        self._staging = staging
+        self._plain = plain
+        self._budget = ThreadBudget(job.settings.threads)
+        self._following: dict[str, Following] = {}
 
-    def in_memory(component: Component, splices: tuple[Splice, ...]) -> bytes:
-        rewrite(component, splices, out := io.BytesIO())
+    def contents(self) -> dict[str, NewContent]:
+        """Return the new content of every component that changes."""
+        job = self._job
+        contents: dict[str, NewContent] = {}
+        for component in job.package.components:
+            splices = splices_of(component, job.edits)
+            packed = job.archive.component(component.name)
+            if packed is None or not (splices or job.settings.level is not None or job.archive.has_huge_window(packed)):
+                continue
+            if component.size <= _SMALL:
+                write = partial(_write_result, job.submit(partial(self._in_memory, component, splices)))
+            elif job.settings.threads > 1:
+                write = partial(self._follow, component, splices)
+            else:
+                write = partial(self._rewrite, component, splices)
+            contents[component.name] = NewContent(write, component.size + sum(len(splice.new) for splice in splices))
+        return contents
+
+    def verified(self) -> dict[str, Verified]:
+        """Wait until all components that are read back by now are as expected; raise NotVerified if one is not."""
+        return {name: following.result(self._done[name].crc) for name, following in self._following.items()}
+
+    def cancel(self) -> None:
+        """End what still runs."""
+        for following in self._following.values():
+            following.cancel()
+
+    def _rewrite(self, component: Component, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
+        done = rewrite_component(self._job, component, splices, out, self._budget, self._plain)
+        self._done[component.name] = done
+
+    def _in_memory(self, component: Component, splices: tuple[Splice, ...]) -> bytes:
+        self._rewrite(component, splices, out := io.BytesIO())
         return out.getvalue()
 
-    budget = ThreadBudget(job.settings.threads)
-    contents: dict[str, NewContent] = {}
-    for component in job.package.components:
-        splices = splices_of(component, job.edits)
-        packed = job.archive.component(component.name)
-        if packed is None or not (splices or job.settings.level is not None or job.archive.has_huge_window(packed)):
-            continue
-        if component.size <= _SMALL:
-            write = partial(_write_result, job.submit(partial(in_memory, component, splices)))
-        else:
-            write = partial(rewrite, component, splices)
-        contents[component.name] = NewContent(write, component.size + sum(len(splice.new) for splice in splices))
-    return contents
+    def _follow(self, component: Component, splices: tuple[Splice, ...], out: IO[bytes]) -> None:
+        job = self._job
+        expected = ExpectedTar(component.name, expected_members(component, job.edits))
+        codec = job.compression[component.name].codec
+        following = Following(self._staging, out, codec, expected, job.progress, at_once=True)
+        self._following[component.name] = following
+        self._rewrite(component, splices, following.out)
+        following.end()
 
 
 def rewrite_component(

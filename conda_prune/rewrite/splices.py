@@ -6,17 +6,19 @@ must find in the result is also derived from the edits, but independently of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..archive import tar_header
 from ..model import (
     Component,
     Drop,
     Edit,
+    File,
     FileKind,
     Patch,
     Relink,
     Rewrite,
+    Span,
     Splice,
 )
 from .readers import Expected
@@ -57,7 +59,17 @@ def splices_of(component: Component, edits: Mapping[str, Edit]) -> tuple[Splice,
 def expected_members(component: Component, edits: Mapping[str, Edit]) -> Iterator[Expected]:
     """Yield the members that an independent reader must find in the component after the edits."""
     names = _stored_names(component, edits)
-    for file, span in zip(component.files, component.spans, strict=True):
+    return expected_of(zip(component.files, component.spans, strict=True), edits, names)
+
+
+def expected_of(
+    members: Iterable[tuple[File, Span]], edits: Mapping[str, Edit], names: Mapping[str, str]
+) -> Iterator[Expected]:
+    """Yield what an independent reader must find of these members after the edits.
+
+    `names` are the stored names of the members that hard links are retargeted to, by path.
+    """
+    for file, span in members:
         edit = edits.get(file.path)
         name = span.name.rstrip("/")
         if isinstance(edit, Drop):

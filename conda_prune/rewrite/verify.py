@@ -5,8 +5,8 @@ it, Python's tarfile is used instead. Both are more tolerant than rattler, so ou
 container. The CRC-32 of each rewritten tar covers the bytes that are not in any member. One thread decompresses, and
 another one parses and hashes.
 
-A component may be read back as soon as it is complete, while the rest of the package is still written. When the package
-is finished, its entry in the zip must have the same compressed bytes: their number and CRC-32 are compared.
+A component may be read back while it is written (`following.py`). When the package is finished, it must still have the
+same compressed bytes: their number and CRC-32 are compared.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from functools import partial
 from itertools import zip_longest
 from threading import Event
 from types import MappingProxyType
-from typing import BinaryIO, Generic, NamedTuple, TypeVar
+from typing import BinaryIO, Generic, Literal, NamedTuple, TypeVar
 from unicodedata import normalize
 
 from .. import system
@@ -34,7 +34,6 @@ from ..errors import NotVerified
 from ..model import Format
 from .libarchive import has_libarchive
 from .readers import (
-    BLOCK,
     Blocks,
     Expected,
     libarchive_content,
@@ -128,24 +127,28 @@ class Verification(Generic[T]):
 
 
 class ExpectedTar(NamedTuple):
-    """What the tar of a component must be: its members, and its CRC-32 if that is known."""
+    """The members that the tar of a component must have."""
 
     component: str
     members: Iterable[Expected]
-    crc: int | None
 
 
-def verify_stream(path: str, start: int, stop: int, expected: ExpectedTar, progress: Callable[[int], None]) -> Verified:
-    """Read back the bytes `start` to `stop` of the file `path`: a zstd stream that is complete.
+def verify_stream(
+    pieces: Generator[bytes, None, None],
+    codec: Literal["zstd", "bzip2"],
+    expected: ExpectedTar,
+    progress: Callable[[int], None],
+) -> tuple[Verified, int]:
+    """Read back a compressed stream, and return what was read, and the CRC-32 of its content.
 
-    The rest of the file may still be written. Raises NotVerified unless the tar in the stream is as expected.
+    `pieces` may wait until they are written. Raises NotVerified unless the tar in the stream has the expected members.
     """
     content, found = (libarchive_content, libarchive_members) if has_libarchive() else (stdlib_content, stdlib_members)
+    packed = _Counted(pieces)
     try:
-        with system.open_regular(path, buffering=0) as file:
-            packed = _Counted(ByteRange(file, start, stop - start).chunks(length=BLOCK))
-            _verify_tar(content(packed.counted()), found, expected, progress)
-            return Verified(packed.size, packed.crc)
+        with closing(pieces):
+            crc = _verify_tar(content(packed.counted(), codec), found, expected, progress)
+            return Verified(packed.size, packed.crc), crc
     except (NotVerified, MemoryError):
         raise
     except Exception as error:
@@ -170,9 +173,10 @@ def _verify(
                 components.add(component)
                 if component in verified:
                     _check_same_stream(component, pieces, verified[component])
-                else:
-                    tar = ExpectedTar(component, expected.members[component], expected.crcs.get(component))
-                    _verify_tar(pieces, found, tar, progress)
+                    continue
+                crc = _verify_tar(pieces, found, ExpectedTar(component, expected.members[component]), progress)
+                if component in expected.crcs:
+                    check_crc(component, crc, expected.crcs[component])
     except (NotVerified, MemoryError):
         raise
     except Exception as error:
@@ -186,13 +190,18 @@ def _verify_tar(
     found: Callable[[Blocks], Iterator[Expected]],
     expected: ExpectedTar,
     progress: Callable[[int], None],
-) -> None:
-    """Raise NotVerified unless a tar is as expected; `found` finds its members."""
+) -> int:
+    """Return the CRC-32 of a tar; raise NotVerified unless its members, found by `found`, are as expected."""
     tar = _Counted(pieces)
     with closing(ahead(tar.counted(), _DEPTH)) as blocks:
         _compare(expected.component, found(Blocks(blocks)), expected.members, progress)
-    if expected.crc is not None and tar.crc != expected.crc:
-        raise NotVerified(f"the {expected.component} component of the result does not have the expected bytes")
+    return tar.crc
+
+
+def check_crc(component: str, found: int, expected: int) -> None:
+    """Raise NotVerified unless the content of a component has the expected CRC-32."""
+    if found != expected:
+        raise NotVerified(f"the {component} component of the result does not have the expected bytes")
 
 
 def _check_same_stream(component: str, packed: Iterator[bytes], verified: Verified) -> None:
