@@ -74,12 +74,13 @@ class Harness:
         most: int = 0,
         log: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        constants: Mapping[str, int] | None = None,
     ) -> Outcome:
         """Run the command line with a fault at the `point`-th system call for a path below `watched`.
 
         Reading calls are counted if `reads` is set, otherwise writing calls. `most` limits the bytes that one call may
-        read or write (0: no limit). `environment` is added to the variables of this process. There are many parameters
-        because each of them is one property of a fault.
+        read or write (0: no limit). `environment` is added to the variables of this process, and `constants` of
+        modules (`module.NAME`) get other values. There are many parameters because each is one property of a fault.
         """
         request = {
             "argv": argv,
@@ -92,6 +93,7 @@ class Harness:
             "log": str(log) if log else "",
             "scratch": str(self.scratch),
             "environment": dict(environment or {}),
+            "constants": dict(constants or {}),
         }
         assert self._server.stdin is not None
         assert self._server.stdout is not None

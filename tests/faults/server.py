@@ -53,6 +53,10 @@ def _work(shim: Any, request: dict[str, Any]) -> None:
     calls = os.open(os.path.join(request["scratch"], "calls"), os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     log = os.open(request["log"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC) if request["log"] else -1
     os.environ.update(request["environment"])
+    for constant, value in request["constants"].items():
+        module, _, name = constant.rpartition(".")
+        assert isinstance(getattr(sys.modules[module], name), int)
+        setattr(sys.modules[module], name, value)
     sys.argv = ["conda-prune", *request["argv"]]
     code = 0
     shim.arm(

@@ -12,6 +12,7 @@ from tests.corpus.crafted import BASE
 from tests.corpus.packages import FORMATS, Format, write_package
 
 from .harness import Harness, why_not
+from .large import ONE_PASS, package_for_one_pass
 from .replay import Event, after_power_failure, recorded
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -26,13 +27,15 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 class Recording:
     """The system calls of one fix, with the package before and after it."""
 
-    def __init__(self, harness: Harness, directory: Path, format_: Format, *options: str, most: int = 0) -> None:
+    def __init__(
+        self, harness: Harness, directory: Path, format_: Format, *options: str, most: int = 0, one_pass: bool = False
+    ) -> None:
         work = directory / "work"
         work.mkdir()
-        self.package = write_package(BASE, work, format=format_)
+        self.package = package_for_one_pass(work) if one_pass else write_package(BASE, work, format=format_)
         self.old = self.package.read_bytes()
-        log = directory / "log"
-        outcome = harness.run(["fix", "--in-place", str(self.package), *options], work, log=log, most=most)
+        log, argv = directory / "log", ["fix", "--in-place", str(self.package), *options]
+        outcome = harness.run(argv, work, log=log, most=most, constants=ONE_PASS if one_pass else {})
         assert outcome.code == 0
         self.new = self.package.read_bytes()
         self.events = recorded(log)
@@ -57,6 +60,13 @@ def test_the_package_is_old_or_new_after_a_power_failure(
     when_done = after_power_failure({str(recording.package): recording.old}, recording.events, when_done=True)
     assert all(state == {str(recording.package): recording.new} for state in when_done), "a completed fix is not lost"
     assert len(states) >= (1000 if most else 50)
+
+
+def test_the_package_is_old_or_new_after_a_power_failure_in_one_pass(harness: Harness, tmp_path: Path) -> None:
+    recording = Recording(harness, tmp_path, ".conda", "--backup", ".orig", most=64, one_pass=True)
+    states = list(recording.states())
+    assert recording.bad() == 0
+    assert len(states) >= 100
 
 
 @pytest.mark.parametrize("format_", FORMATS)

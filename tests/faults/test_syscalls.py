@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .harness import (
     Outcome,
     why_not,
 )
+from .large import ONE_PASS, package_for_one_pass
 from .replay import recorded
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -52,6 +53,7 @@ class Case:
     name: str
     argv: list[str]
     fixed: dict[str, bytes]
+    constants: dict[str, int]
 
     def run(self, **fault: Any) -> Outcome:
         """Restore the original package, and run the command line with a fault."""
@@ -61,7 +63,7 @@ class Case:
         return self.again(**fault)
 
     def again(self, **fault: Any) -> Outcome:
-        return self.harness.run(self.argv, self.directory, **fault)
+        return self.harness.run(self.argv, self.directory, constants=self.constants, **fault)
 
     def files(self) -> dict[str, bytes]:
         """Every file below the directory with its content, and every directory (with a final slash)."""
@@ -76,16 +78,16 @@ class Case:
         return {self.name: self.original}
 
 
-def case(harness: Harness, directory: Path, package: Path, mode: str) -> Case:
+def case(harness: Harness, directory: Path, package: Path, mode: str, constants: dict[str, int] | None = None) -> Case:
     directory.mkdir()
     argv = ["fix", str(directory / package.name), *(option.format(directory) for option in MODES[mode])]
-    made = Case(harness, directory, package.read_bytes(), package.name, argv, {})
+    made = Case(harness, directory, package.read_bytes(), package.name, argv, {}, constants or {})
     assert made.run().code == 0
     fixed = made.files()
     assert fixed != made.untouched
     assert made.run(most=1).code == 0
     assert made.files() == fixed, "short reads and writes change nothing"
-    return Case(harness, directory, made.original, package.name, argv, fixed)
+    return replace(made, fixed=fixed)
 
 
 def crafted(harness: Harness, directory: Path, format_: Format, mode: str) -> Case:
@@ -94,6 +96,10 @@ def crafted(harness: Harness, directory: Path, format_: Format, mode: str) -> Ca
 
 def real(harness: Harness, directory: Path, format_: Format, mode: str) -> Case:
     return case(harness, directory / "work", SEED / REAL[format_], mode)
+
+
+def in_one_pass(harness: Harness, directory: Path, mode: str) -> Case:
+    return case(harness, directory / "work", package_for_one_pass(directory), mode, ONE_PASS)
 
 
 def fails_cleanly(one: Case, outcome: Outcome, *, leftover: bool = False) -> None:
@@ -114,17 +120,17 @@ def fails_cleanly(one: Case, outcome: Outcome, *, leftover: bool = False) -> Non
         assert "internal error" not in line
 
 
-def every_failure(one: Case, action: int, error: int, *, reads: bool = False, most: int = 0) -> int:
-    """Make each call fail, one per run, until a run completes; return the number of calls."""
-    point = 0
+def every_failure(one: Case, action: int, error: int, *, reads: bool = False, most: int = 0, step: int = 1) -> int:
+    """Make each call fail (or each `step`th), one per run, until a run completes; return the number of calls."""
+    point = 1 - step
     while True:
-        point += 1
+        point += step
         outcome = one.run(action=action, point=point, error=error, reads=reads, most=most)
         # If all later calls fail as well, the temporary file and the backup cannot be deleted.
         fails_cleanly(one, outcome, leftover=action == FAIL_FROM)
         assert outcome.calls is not None
         if outcome.calls < point:
-            return point - 1
+            return outcome.calls
 
 
 def every_death(one: Case, action: int, most: int) -> int:
@@ -175,6 +181,20 @@ def test_a_killed_run_leaves_the_old_or_new_file(
 ) -> None:
     one = crafted(harness, tmp_path, format_, "backup")
     assert every_death(one, action, most=1024) >= 10
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+def test_a_failing_call_in_one_pass_changes_nothing(harness: Harness, tmp_path: Path, error: str) -> None:
+    assert every_failure(in_one_pass(harness, tmp_path, "backup"), FAIL, ERRORS[error]) >= 10
+
+
+def test_a_failing_read_in_one_pass_changes_nothing(harness: Harness, tmp_path: Path) -> None:
+    assert every_failure(in_one_pass(harness, tmp_path, "in-place"), FAIL, ERRORS["EIO"], reads=True, step=5) >= 100
+
+
+@pytest.mark.parametrize("action", [KILL_BEFORE, KILL_AFTER], ids=["before", "after"])
+def test_a_run_killed_in_one_pass_leaves_the_old_or_new_file(harness: Harness, tmp_path: Path, action: int) -> None:
+    assert every_death(in_one_pass(harness, tmp_path, "backup"), action, most=1024) >= 10
 
 
 def test_a_full_disk_is_reported_with_the_bytes_needed(harness: Harness, tmp_path: Path) -> None:
