@@ -83,7 +83,7 @@ function showTable(table) {
     lengthMenu: ROWS,
     searchDelay: DELAY,
     layout: {
-      topStart: [{ search: { text: "Filter", placeholder: "numpy linux-64" } }, ...choices(table, () => shown)],
+      topStart: [{ search: { text: "Filter", placeholder: table.id === "packages" ? "numpy linux-64" : "" } }, ...choices(table, () => shown)],
       topEnd: null,
       bottomStart: "info",
       bottomEnd: paged ? [{ pageLength: { text: "Rows per page _MENU_" } }, { paging: { buttons: 5, firstLast: false } }] : null,

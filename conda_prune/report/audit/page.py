@@ -2,9 +2,8 @@
 
 The page works without a network, in light and dark, on a phone, with the keyboard and with a screen reader. DataTables
 shows the tables, and keeps only the rows of one page in the document. Observable Plot draws the plots as SVG, which
-follows the colors of the page. Both are in the page as npm published them (tools/libraries.py), with d3, which Plot
-needs: 610 KB in every page, where a script of our own took 7 KB, but with more features, and maintained by others.
-page.js only configures them.
+follows the colors of the page. Both, and d3, which Plot needs, are in every page: 610 KB, for features that a script of
+our own would not have, and that others maintain. page.js only configures them; tools/libraries.py downloads them.
 
 Names from packages are text in the page, never markup, and its policy allows no script but these.
 """

@@ -1,7 +1,9 @@
-"""The page of an audit in a real browser: it sorts, filters and turns pages, without an error or a request."""
+"""The page of an audit in a real browser: it sorts, filters, turns pages and plots, without an error or a request."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import re
 import shutil
@@ -109,6 +111,26 @@ def test_rows_are_filtered_by_words_and_choices(opened: Opened) -> None:
     opened.table.get_by_role("searchbox").fill("no such package")
     opened.wait(lambda: opened.column(1) == ["nothing matches"])
     assert opened.status() == "nothing matches (of 20,000)"
+
+
+def test_a_filter_excludes_words(opened: Opened) -> None:
+    opened.table.get_by_role("searchbox").fill("findings !win-64 !py312")
+    opened.wait(lambda: "win-64" not in opened.column(2))
+    assert set(opened.column(3)) == {"findings"}
+    assert set(opened.column(4)) == {"3.9", "3.10", "3.11", "3.13"}
+
+
+def test_rows_are_sorted_by_two_columns(opened: Opened) -> None:
+    heads = [opened.table.get_by_role("columnheader", name=name) for name in ("status", "stray files")]
+    heads[0].get_by_role("button").click()
+    playwright.expect(heads[0]).to_have_attribute("aria-sort", "ascending")
+    heads[0].get_by_role("button").click()
+    playwright.expect(heads[0]).to_have_attribute("aria-sort", "descending")
+    heads[1].get_by_role("button").click(modifiers=["Shift"])
+    opened.wait(lambda: opened.column(5)[0] == "39")
+    assert set(opened.column(3)) == {"findings"}
+    files = [int(text) for text in opened.column(5)]
+    assert files == sorted(files, reverse=True)
 
 
 def test_pages_are_turned(opened: Opened) -> None:
@@ -262,6 +284,15 @@ def test_the_sums_need_no_script(browser: Any, path: Path) -> None:
     assert "20,000" in opened.page.locator(".cards").inner_text()
     assert '<noscript><p class="note">The tables and plots need JavaScript.</p></noscript>' in path.read_text("ascii")
     assert opened.complaints == []
+
+
+def test_the_policy_allows_only_the_scripts_of_the_page(path: Path) -> None:
+    page = path.read_text("ascii")
+    (allowed,) = re.findall(r"; script-src ([^;]*);", page)
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert allowed.split() == [f"'sha256-{text}'" for text in hashes]
+    assert len(hashes) == 4
 
 
 def test_only_the_rows_of_one_page_are_in_the_document(opened: Opened, path: Path) -> None:
