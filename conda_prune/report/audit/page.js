@@ -137,14 +137,14 @@ function drawMonths({ bars, measure }, width) {
 
 function drawMost({ bars, measure }, width) {
   const names = bars.map(([name]) => name);
-  const left = Math.min(0.4 * width, 12 + 0.6 * FONT * Math.max(...names.map((name) => name.length)));
+  const left = Math.min(0.4 * width, 20 + 0.6 * FONT * Math.max(...names.map((name) => name.length)));
   const y = (_, index) => index;
   return Plot.plot({
     width, height: 8 + 26 * bars.length, marginLeft: left, marginRight: 76, marginTop: 4, marginBottom: 4,
     x: { axis: null },
     y: { label: null, paddingInner: 0.35, paddingOuter: 0.1 },
     marks: [
-      Plot.axisY({ tickSize: 0, tickFormat: (index) => names[index], lineWidth: (left - 12) / FONT, textOverflow: "ellipsis-middle" }),
+      Plot.axisY({ tickSize: 0, tickFormat: (index) => names[index], lineWidth: (left - 20) / FONT, textOverflow: "ellipsis-middle" }),
       Plot.barX(bars, { y, x: ([, value]) => value, fill: "var(--bar)", rx2: 3 }),
       Plot.text(bars, { y, x: ([, value]) => value, text: ([, value]) => MEASURES[measure].show(value), textAnchor: "start", dx: 6 }),
     ],
