@@ -57,7 +57,8 @@ def test_the_conda_package_holds_the_wheels_code(conda_package: Path, tmp_path: 
     with zipfile.ZipFile(build_with_hatchling(REPOSITORY, "wheel", tmp_path / "wheel")) as archive:
         code = {name: archive.read(name) for name in archive.namelist() if name.startswith("conda_prune/")}
     below = tmp_path / "unpacked" / "site-packages"
-    packed = {path.relative_to(below).as_posix(): path.read_bytes() for path in (below / "conda_prune").rglob("*.*")}
+    files = [path for path in (below / "conda_prune").rglob("*") if path.is_file()]
+    packed = {path.relative_to(below).as_posix(): path.read_bytes() for path in files}
     assert packed == code
     assert "conda-prune = conda_prune.cli:main" in (tmp_path / "unpacked/info/link.json").read_text()
     assert (tmp_path / "unpacked/info/licenses/LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()

@@ -216,7 +216,7 @@ def wheel_commands(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Pat
     options = ["--no-deps", "--no-index", "--quiet", "--disable-pip-version-check", "--no-warn-script-location"]
     target = ["--prefix", str(directory), "--ignore-installed"]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, *target, str(wheel)], check=True)
-    (site_packages,) = {path.parent for path in directory.rglob("conda_prune") if path.is_dir()}
+    (site_packages,) = {path.parents[1] for path in directory.rglob("conda_prune/__init__.py")}
     (libraries / "conda_prune").symlink_to(site_packages / "conda_prune")
     return directory
 

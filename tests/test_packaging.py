@@ -30,7 +30,7 @@ from .tool_channel import (
 )
 
 RECIPE = REPOSITORY / "recipe" / "recipe.yaml"
-NOT_IN_SDIST = {".ci", ".gitignore"}
+NOT_IN_SDIST = {".ci", ".gitattributes", ".gitignore"}
 """Files that only the repository needs."""
 
 
@@ -65,7 +65,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = executable(directory, "python")
     options = ["--no-deps", "--no-index", "--disable-pip-version-check", "--quiet"]
     subprocess.run([sys.executable, "-m", "pip", f"--python={python}", "install", *options, str(wheel)], check=True)
-    (site_packages,) = {path.parent for path in directory.rglob("conda_prune") if path.is_dir()}
+    (site_packages,) = {path.parents[1] for path in directory.rglob("conda_prune/__init__.py")}
     libraries = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (site_packages / "libraries-of-the-test-environment.pth").write_text("\n".join(sorted(libraries)))
     return directory
@@ -92,6 +92,8 @@ def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     code = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "conda_prune").rglob("*.py")}
+    libraries = REPOSITORY / "conda_prune" / "report" / "audit" / "libraries"
+    code |= {path.relative_to(REPOSITORY).as_posix() for path in libraries.rglob("*") if path.is_file()}
     metadata = f"conda_prune-{conda_prune.__version__}.dist-info"
     assert wheel.name.endswith("-py3-none-any.whl")
     assert {name for name in names if not name.startswith(metadata)} == {
@@ -103,6 +105,7 @@ def test_the_wheel_holds_the_code_and_nothing_else(wheel: Path) -> None:
         "conda_prune/report/schema.json",
     }
     assert f"{metadata}/licenses/LICENSE" in names
+    assert sum(name.startswith(f"{metadata}/licenses/conda_prune/report/audit/libraries/") for name in names) == 3
 
 
 def test_the_installed_wheel_repairs_a_package(environment: Path, tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """The report of an audit as one HTML page that loads nothing else: tables to sort and filter, and plots.
 
-The page works without a network, in light and dark, on a phone, with the keyboard and with a screen reader. Its script
-and its style are ours, 12 KB together; libraries for tables and plots would be many times as large. Plots on a canvas
-would not follow the colors of the page, and a screen reader could not read them. These are SVG and HTML, and need no
-script.
+The page works without a network, in light and dark, on a phone, with the keyboard and with a screen reader. DataTables
+shows the tables, and keeps only the rows of one page in the document. Observable Plot draws the plots as SVG, which
+follows the colors of the page. Both, and d3, which Plot needs, are in every page: 610 KB, for features that a script of
+our own would not have, and that others maintain. page.js only configures them; tools/libraries.py downloads them.
 
-Names from packages are text in the page, never markup, and its policy allows no script but this one.
+Names from packages are text in the page, never markup, and its policy allows no script but these.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import hashlib
 import html
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ...quantities import size_text
 from ..escape import escaped
-from .tables import UNKNOWN, Cell, Measure, Table, is_empty, reasons, remarks, tables
+from .plots import Plot, plots
+from .tables import Cell, Table, is_empty, reasons, remarks, tables
 from .totals import PACKED_SHARE, Totals, packed
 
 PACKAGES = 20_000
 """Packages, package names and feedstocks that a page lists at most; it says how many it leaves out."""
-_BARS = 12
-_MOST_MONTHS = 240
-"""Months that the plot shows, up to the last one: an index may name any date."""
 _REASONS = 20
 
 
@@ -34,29 +34,38 @@ def as_html(totals: Totals) -> Iterator[str]:
     """Yield the page in pieces."""
     shown = [table for table in tables(totals, PACKAGES, clean=True) if not is_empty(table)]
     shown.sort(key=lambda table: table.id != "packages")
-    script, style = _asset("page.js"), _asset("page.css")
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    libraries = json.loads(_asset("libraries/libraries.json"))
+    scripts = [_script(name) for name in (*(f"libraries/{library['file']}" for library in libraries), "page.js")]
     policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; "
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src {' '.join(map(_hash, scripts))}; "
         "base-uri 'none'; form-action 'none'"
     )
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Stray bytecode: {_text(_where(totals))}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        f"<title>Stray bytecode: {_text(_where(totals))}</title>\n"
+        f"<style>\n{_asset('page.css')}</style>\n</head>\n<body>\n"
     )
     yield from _header(totals, shown)
-    yield '<main>\n<noscript><p class="note">The tables need JavaScript.</p></noscript>\n<div class="plots">\n'
-    yield from _plots(totals, {table.id: table for table in shown})
-    yield "</div>\n"
+    yield '<main>\n<noscript><p class="note">The tables and plots need JavaScript.</p></noscript>\n'
+    yield '<div class="plots"></div>\n'
     for table in shown:
         title = f'<h2 id="{table.id}-title">{table.title}</h2>'
         yield f'<section id="{table.id}" aria-labelledby="{table.id}-title">\n{title}\n</section>\n'
-    yield '</main>\n<footer class="soft">Made by conda-prune report. Stray files are those that conda-prune fix drops.'
-    yield "</footer>\n"
-    yield f'<script type="application/json" id="data">{_data(shown)}</script>\n'
-    yield f"<script>{script}</script>\n</body>\n</html>"
+    yield '</main>\n<footer class="soft">\n'
+    yield "<p>Made by conda-prune report. Stray files are those that conda-prune fix drops.</p>\n"
+    yield "<details><summary>Licenses of the libraries in this page</summary>\n"
+    for library in libraries:
+        license = _html(_asset(f"libraries/{library['license_file']}"))
+        yield f"<h2>{library['name']} {library['version']}</h2>\n<pre>{license}</pre>\n"
+    yield "</details>\n</footer>\n"
+    yield f'<script type="application/json" id="data">{_json(list(map(_table, shown)))}</script>\n'
+    drawn = plots(totals, {table.id: table for table in shown})
+    yield f'<script type="application/json" id="plots">{_json(list(map(_plot, drawn)))}</script>\n'
+    for script in scripts:
+        yield f"<script>{script}</script>\n"
+    yield "</body>\n</html>"
 
 
 def _header(totals: Totals, shown: Sequence[Table]) -> Iterator[str]:
@@ -89,101 +98,54 @@ def _where(totals: Totals) -> str:
     return ", ".join(channels[:3]) + (f" and {len(channels) - 3} more" if len(channels) > 3 else "") or "no packages"
 
 
-def _plots(totals: Totals, shown: Mapping[str, Table]) -> Iterator[str]:
-    # Without sizes, the numbers of files are compared.
-    measure = "unpacked" if totals.all.size else "stray files"
-    if "months" in shown:
-        yield _months(shown["months"], measure)
-        yield _months(shown["months"], "share")
-    for id in ("kinds", "pythons", "feedstocks", "names"):
-        if id in shown and (plot := _bars(shown[id], measure)):
-            yield plot
+def _table(table: Table) -> dict[str, Any]:
+    columns = [{"title": column.title, "measure": column.measure.value} for column in table.columns]
+    return {
+        "id": table.id, "title": table.title, "columns": columns, "rows": list(map(_cells, table.rows)),
+        "note": table.note,
+    }  # fmt: skip
 
 
-def _bars(table: Table, measure: str) -> str:
-    """Return a plot of the rows of a table that have most: a list of terms, bars and numbers. Empty without any."""
-    index = next(number for number, column in enumerate(table.columns) if column.title == measure)
-    rows = sorted((row for row in table.rows if row[index]), key=lambda row: -float(row[index]))[:_BARS]
-    if not rows:
-        return ""
-    most = float(rows[0][index])
-    bars = "".join(
-        f'<div><dt title="{_text(str(row[0]))}">{_text(str(row[0]))}</dt>'
-        f'<dd aria-hidden="true" style="width:{100 * float(row[index]) / most:.1f}%"></dd>'
-        f"<dd>{_number(row[index], table.columns[index].measure)}</dd></div>\n"
-        for row in rows
-    )
-    title = f"{table.title}: {measure}{'' if len(rows) < _BARS else f', top {_BARS}'}"
-    return f'<section><h2>{title}</h2>\n<dl class="bars">\n{bars}</dl>\n</section>\n'
+def _plot(plot: Plot) -> dict[str, Any]:
+    return {
+        "title": plot.title, "description": escaped(plot.description), "measure": plot.measure.value,
+        "months": plot.months, "bars": list(map(_cells, plot.bars)),
+    }  # fmt: skip
 
 
-def _months(table: Table, measure: str) -> str:
-    """Return a plot of the months: a bar for each, also for those without packages."""
-    index = next(number for number, column in enumerate(table.columns) if column.title == measure)
-    found = {str(row[0]): row[index] for row in table.rows if row[0] != UNKNOWN}
-    months = _months_between(min(found), max(found)) if found else []
-    most = max((float(found.get(month, 0)) for month in months), default=0.0)
-    if not most:
-        return ""
-    kind = table.columns[index].measure
-    bars = "".join(_month_bar(number, month, found.get(month, 0), most, kind) for number, month in enumerate(months))
-    peak = max(months, key=lambda month: float(found.get(month, 0)))
-    text = f"{_number(found[peak], kind)} in {peak}"
-    label = f"From {months[0]} to {months[-1]}; most: {text}. The table By month of upload has the numbers."
-    what = "share of packages with stray files" if measure == "share" else measure
-    return (
-        f'<section class="months"><h2>By month of upload: {what}</h2>\n<p class="soft">most: {text}</p>\n'
-        f'<svg viewBox="0 0 {10 * len(months)} 100" preserveAspectRatio="none" role="img" aria-label="{label}">{bars}'
-        f'</svg>\n<div class="axis" aria-hidden="true"><span>{months[0]}</span><span>{months[-1]}</span></div>\n'
-        "</section>\n"
-    )
-
-
-def _month_bar(number: int, month: str, cell: Cell, most: float, measure: Measure) -> str:
-    height = 100 * float(cell) / most
-    title = f"<title>{month}: {_number(cell, measure)}</title>"
-    return f'<rect x="{10 * number + 1}" y="{100 - height:.2f}" width="8" height="{height:.2f}">{title}</rect>'
-
-
-def _months_between(first: str, last: str) -> list[str]:
-    end = _count(last)
-    start = max(_count(first), end - _MOST_MONTHS + 1)
-    return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(start, end + 1)]
-
-
-def _count(month: str) -> int:
-    return 12 * int(month[:4]) + int(month[5:7]) - 1
-
-
-def _number(cell: Cell, measure: Measure) -> str:
-    if measure is Measure.SHARE:
-        return f"{100 * float(cell):.2f} %"
-    return size_text(int(cell)) if measure is Measure.SIZE else f"{cell:,}"
-
-
-def _data(shown: Sequence[Table]) -> str:
-    """Return the tables as JSON that may be in a script element: without `<` it cannot end it."""
-    objects = [
-        {
-            "id": table.id,
-            "title": table.title,
-            "columns": [{"title": column.title, "measure": column.measure.value} for column in table.columns],
-            "rows": [[escaped(cell) if isinstance(cell, str) else _short(cell) for cell in row] for row in table.rows],
-            "note": table.note,
-        }
-        for table in shown
-    ]
-    text = json.dumps(objects, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+def _cells(row: tuple[Cell, ...]) -> list[Cell]:
+    return [escaped(cell) if isinstance(cell, str) else _short(cell) for cell in row]
 
 
 def _short(number: float) -> float:
     return round(number, 6) if isinstance(number, float) else number
 
 
+def _json(objects: list[dict[str, Any]]) -> str:
+    """Return JSON that may be in a script element: without `<` it cannot end it."""
+    text = json.dumps(objects, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _script(name: str) -> str:
+    """Return a script in ASCII: standard output may have another encoding than the page says.
+
+    What is not ASCII in the scripts is in literals and comments, where JavaScript knows these escapes.
+    """
+    return re.sub("[^\\0-\\x7f]", lambda match: json.dumps(match[0])[1:-1], _asset(name))
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
 def _text(text: str) -> str:
-    """Return a text as HTML in ASCII: standard output may have another encoding than the page says."""
-    return html.escape(escaped(text)).encode("ascii", "xmlcharrefreplace").decode()
+    return _html(escaped(text))
+
+
+def _html(text: str) -> str:
+    """Return a text as HTML in ASCII, for the same reason as in _script."""
+    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _asset(name: str) -> str:
