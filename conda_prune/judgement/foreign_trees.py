@@ -24,12 +24,17 @@ def below_foreign_trees(
     `candidates` are paths with their cache tags, which may be empty. Left out are files of an interpreter in the
     package, and files that a symbolic link or a `.pth` file makes reachable.
     """
-    if variant.kind != "exact":
+    if variant.kind != "exact" or variant.trees is None:
         return
+    own = tuple(f"{lib}/{tree}/" for lib in ("lib", "lib64") for tree in variant.trees)
+    start = "" if contents.is_windows else "lib"
     foreign = [
         (path, tag, tree)
         for path, tag in candidates
-        if (tree := foreign_tree_of(path, contents, variant)) is not None
+        # Most paths end at the first two tests.
+        if path.startswith(start)
+        and not path.startswith(own)
+        and (tree := foreign_tree_of(path, contents, variant)) is not None
         and contents.files[path].kind is not FileKind.DIRECTORY
     ]
     if not foreign:

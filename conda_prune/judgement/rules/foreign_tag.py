@@ -41,7 +41,9 @@ def foreign_tag(contents: Contents, variant: Variant) -> Findings:
     own = own_python(variant)
     if own is None:
         return
-    judged = [bytecode for bytecode in contents.bytecode if can_judge(variant, bytecode.path)]
+    judged = contents.bytecode
+    if variant.inferred:
+        judged = tuple(bytecode for bytecode in judged if can_judge(variant, bytecode.path))
     tagged = [bytecode for bytecode in judged if bytecode.tag and not fits(bytecode.tag, variant)]
     legacy = list(_foreign_legacy((bytecode for bytecode in judged if not bytecode.tag), contents, own))
     if not (tagged or legacy):
