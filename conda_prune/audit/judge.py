@@ -104,15 +104,15 @@ def _with_files(contents: Contents, files: Mapping[str, File], bytecode: tuple[B
 def _is_within(files: Mapping[str, File], limits: Limits) -> bool:
     """Return whether the limits on a listing certainly allow these files; if not, they are checked one by one.
 
-    The paths of all directories together are no longer than each path times its depth.
+    The paths of all directories together are no longer than each path times its depth, and a path has a directory for
+    every two characters at most.
     """
     longest = max(map(len, files), default=0)
-    depth = max((path.count("/") for path in files), default=0) + 1
     return (
         len(files) <= limits.listed
         and longest <= LONGEST_PATH
         # A character takes up to four bytes.
-        and 4 * (sum(map(len, files)) + len(files)) * depth <= limits.text
+        and 4 * (sum(map(len, files)) + len(files)) * (longest // 2 + 1) <= limits.text
     )
 
 

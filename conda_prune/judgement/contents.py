@@ -106,6 +106,11 @@ class Contents:
         return tuple(file for file in parsed if self.files[file.path].kind is not FileKind.DIRECTORY)
 
     @cached_property
+    def tags(self) -> frozenset[str]:
+        """Every cache tag in the names of the bytecode files."""
+        return frozenset(file.tag for file in self.bytecode if file.tag)
+
+    @cached_property
     def links(self) -> Mapping[str, File]:
         """The symbolic links, by path."""
         if not self.complete and self.listing is not None:

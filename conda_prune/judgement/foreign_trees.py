@@ -16,6 +16,15 @@ from .contents import Contents
 from .locations import foreign_tree_of
 
 
+def outside_own_trees(contents: Contents, variant: Variant, paths: Iterable[str]) -> list[str]:
+    """Return the paths that may be in another Python's tree: a quick test that most paths fail."""
+    if variant.kind != "exact" or variant.trees is None:
+        return []
+    own = tuple(f"{lib}/{tree}/" for lib in ("lib", "lib64") for tree in variant.trees)
+    start = "" if contents.is_windows else "lib"
+    return [path for path in paths if path.startswith(start) and not path.startswith(own)]
+
+
 def below_foreign_trees(
     contents: Contents, variant: Variant, candidates: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str, bool]]:
@@ -26,15 +35,10 @@ def below_foreign_trees(
     """
     if variant.kind != "exact" or variant.trees is None:
         return
-    own = tuple(f"{lib}/{tree}/" for lib in ("lib", "lib64") for tree in variant.trees)
-    start = "" if contents.is_windows else "lib"
     foreign = [
         (path, tag, tree)
         for path, tag in candidates
-        # Most paths end at the first two tests.
-        if path.startswith(start)
-        and not path.startswith(own)
-        and (tree := foreign_tree_of(path, contents, variant)) is not None
+        if (tree := foreign_tree_of(path, contents, variant)) is not None
         and contents.files[path].kind is not FileKind.DIRECTORY
     ]
     if not foreign:

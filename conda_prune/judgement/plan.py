@@ -123,7 +123,8 @@ def _unread_facts(contents: Contents, variant: Variant, options: Options, drops:
     `drops` are the kinds of the files that would be dropped, by path.
     """
     if variant.kind == "exact" and any(rule.needs_headers and options.wants(rule.kind) for rule in RULES):
-        if legacy := sum(is_legacy(file, contents) and can_judge(variant, file.path) for file in contents.bytecode):
+        untagged = [file for file in contents.bytecode if not file.cached]
+        if legacy := sum(is_legacy(file, contents) and can_judge(variant, file.path) for file in untagged):
             files = ".pyc file next to its source was" if legacy == 1 else ".pyc files next to their sources were"
             numbers = "magic number" if legacy == 1 else "magic numbers"
             yield f"the {numbers} of {legacy} {files} not read"
