@@ -30,7 +30,9 @@ _OBJECTS = 100_000
 
 
 class _Paths(NamedTuple):
-    """The paths of each package of a bucket in order, and those of bytecode files, by the last part of its number."""
+    """The paths of each package of a bucket in order, and its bytecode files. A package's place is its number modulo
+    PACKAGES.
+    """
 
     files: list[list[tuple[str, File]]]
     bytecode: list[list[Bytecode]]

@@ -232,8 +232,8 @@ def _check_depths(paths: Collection[str], limits: Limits) -> None:
     The reader of a payload applies the same limit.
     """
     longest = max(map(len, paths), default=0)
-    if sum(map(len, paths)) * (longest // 2) <= limits.text:
-        return  # A path has a directory for every two characters at most, and each is shorter than the path.
+    if sum(map(len, paths)) * longest <= limits.text:
+        return  # A path has fewer directories than characters, and each is shorter than the path.
     characters = 0
     for directory in each_directory(paths):
         characters += len(directory)
