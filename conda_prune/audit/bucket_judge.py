@@ -6,16 +6,17 @@ for all packages that have it: this is what makes judging by paths fast, next to
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from ..errors import PruneError
 from ..judgement.bytecode import Bytecode, parse_bytecode
 from ..model import File
-from .buckets import Bucket
+from .buckets import PACKAGES, Bucket
 from .child import READY, Emit, serve
 from .item import Item
 from .judge import judge_paths
@@ -24,14 +25,17 @@ from .settings import Settings
 
 _BATCH = 100
 """Outcomes in one message."""
+_OBJECTS = 100_000
+"""New objects after which Python looks for unused cycles: each time, it looks at all paths of a bucket."""
 
 
 class _Paths(NamedTuple):
-    """The paths of a bucket in order, with what is known of each, and those of each package by their positions."""
+    """The paths of each package of a bucket in order, and its bytecode files. A package's place is its number modulo
+    PACKAGES.
+    """
 
-    files: list[tuple[str, File]]
-    bytecode: list[Bytecode | None]
-    of_package: dict[int, array[int]]
+    files: list[list[tuple[str, File]]]
+    bytecode: list[list[Bytecode]]
 
 
 def outcomes(bucket: Bucket, settings: Settings) -> Iterator[Outcome]:
@@ -40,19 +44,21 @@ def outcomes(bucket: Bucket, settings: Settings) -> Iterator[Outcome]:
         with open(bucket.paths, "rb") as file:
             paths = _read(file)
     except FileNotFoundError:  # None of its packages has a path.
-        paths = _Paths([], [], {})
+        paths = _no_paths()
     with open(bucket.packages, "rb") as file:
         for number, item, record in _packages(file):
-            yield _judge(item, record, paths, paths.of_package.get(number, ()), settings)
+            place = number % PACKAGES
+            yield _judge(item, record, paths.files[place], paths.bytecode[place], settings)
 
 
-def _judge(item: Item, record: str, paths: _Paths, positions: Sequence[int], settings: Settings) -> Outcome:
-    files = dict(map(paths.files.__getitem__, positions))
-    if len(files) != len(positions):  # The database names a package twice for one path.
-        positions = sorted({paths.files[position][0]: position for position in positions}.values())
-    bytecode = tuple(filter(None, map(paths.bytecode.__getitem__, positions)))
+def _judge(
+    item: Item, record: str, listed: list[tuple[str, File]], bytecode: list[Bytecode], settings: Settings
+) -> Outcome:
+    files = dict(listed)
+    if len(files) != len(listed):  # The database names a package twice for one path.
+        bytecode = list({file.path: file for file in bytecode}.values())
     try:
-        result = judge_paths(item, json.loads(record), files, bytecode, settings.options, settings.limits)
+        result = judge_paths(item, json.loads(record), files, tuple(bytecode), settings.options, settings.limits)
         return outcome_of(item, result, "paths")
     except PruneError as error:
         return failed(item, str(error))
@@ -66,16 +72,19 @@ def _read(file: BinaryIO) -> _Paths:
         numbers.frombytes(file.read(int(line) * numbers.itemsize))
         lines.append((path, numbers))
     lines.sort(key=lambda pair: pair[0])
-    paths = _Paths([], [], {})
-    for position, (path, numbers) in enumerate(lines):
-        paths.files.append((path, File(path)))
-        paths.bytecode.append(parse_bytecode(path))
+    paths = _no_paths()
+    for path, numbers in lines:
+        listed, bytecode = (path, File(path)), parse_bytecode(path)
         for number in numbers:
-            positions = paths.of_package.get(number)
-            if positions is None:
-                positions = paths.of_package[number] = array("q")
-            positions.append(position)
+            paths.files[number % PACKAGES].append(listed)
+        if bytecode is not None:
+            for number in numbers:
+                paths.bytecode[number % PACKAGES].append(bytecode)
     return paths
+
+
+def _no_paths() -> _Paths:
+    return _Paths([[] for _ in range(PACKAGES)], [[] for _ in range(PACKAGES)])
 
 
 def _packages(file: BinaryIO) -> Iterator[tuple[int, Item, str]]:
@@ -88,6 +97,7 @@ def _packages(file: BinaryIO) -> Iterator[tuple[int, Item, str]]:
 
 def _main(tasks: BinaryIO, emit: Emit) -> None:
     settings: Settings = pickle.load(tasks)
+    gc.set_threshold(_OBJECTS)
     emit(READY)
     while True:
         try:

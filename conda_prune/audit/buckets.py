@@ -66,13 +66,13 @@ class Buckets:
 
     def add_path(self, path: bytes, numbers: Sequence[int]) -> None:
         """Add a path to packages, given by their numbers."""
-        first, last = min(numbers) // PACKAGES, max(numbers) // PACKAGES
-        if first == last:
-            self._add_line(path, first, array("q", numbers))
+        first = min(numbers) // PACKAGES
+        if first == max(numbers) // PACKAGES:
+            self._add_line(path, first, numbers)
             return
-        parts: dict[int, array[int]] = {}
+        parts: dict[int, list[int]] = {}
         for number in numbers:
-            parts.setdefault(number // PACKAGES, array("q")).append(number)
+            parts.setdefault(number // PACKAGES, []).append(number)
         for bucket, found in parts.items():
             self._add_line(path, bucket, found)
 
@@ -92,8 +92,9 @@ class Buckets:
             for worker in workers:
                 worker.stop()
 
-    def _add_line(self, path: bytes, bucket: int, numbers: array[int]) -> None:
-        self._add(f"paths-{bucket}", b"%d\n%s\n%s" % (len(numbers), path, numbers.tobytes()))
+    def _add_line(self, path: bytes, bucket: int, numbers: Sequence[int]) -> None:
+        line = b"%d\n%s\n%s" % (len(numbers), path, array("q", numbers).tobytes())
+        self._add(f"paths-{bucket}", line)
 
     def _add(self, name: str, data: bytes) -> None:
         held = self._held.get(name)

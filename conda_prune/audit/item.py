@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -33,7 +34,7 @@ class Item(NamedTuple):
     @property
     def shown(self) -> str:
         """The URL without credentials, for results and messages."""
-        return self.url if self.local else redacted(self.url)
+        return self.url if self.local else _redacted_url(self.url)
 
     @property
     def key(self) -> bytes:
@@ -69,6 +70,12 @@ def in_shard(file_name: str, number: int, count: int) -> bool:
 def redacted(text: str) -> str:
     """Return a text in which no URL has a user, a password, a token or a query: those of S3 are signatures."""
     return _URL.sub(lambda match: _without_secrets(match[0]), text)
+
+
+@lru_cache(maxsize=128)
+def _redacted_url(url: str) -> str:
+    """Return `redacted(url)`, which each package needs several times."""
+    return redacted(url)
 
 
 def _without_secrets(url: str) -> str:

@@ -29,7 +29,9 @@ class Outcome(NamedTuple):
 
 def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None, feedstock: str | None = None) -> Outcome:
     """Return the outcome of a package that was judged."""
-    result = replace(result, path=item.shown)
+    shown = item.shown
+    if result.path != shown:
+        result = replace(result, path=shown)
     dropped = [finding for finding in result.findings if finding.action is Action.DROP]
     kinds: dict[str, int] = {}
     for finding in dropped:
@@ -40,7 +42,7 @@ def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None, feeds
         kinds,
         sum(finding.size for finding in dropped),
         result.error or "",
-        item.shown,
+        shown,
     )
 
 

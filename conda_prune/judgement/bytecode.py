@@ -13,6 +13,8 @@ from .variant.pythons import Magic, is_tag, magic_python
 
 _FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<process>\d+))?", re.ASCII | re.DOTALL)
 _OPTIMIZED = re.compile(r"opt-([0-9A-Za-z]+)")
+_LAST = "co0123456789"
+"""The last characters of names that _FILE matches."""
 _CACHE = "__pycache__/"
 _PYTEST_OLD = "-PYTEST"
 """What pytest wrote after the tag up to version 3; newer versions write `-pytest-VERSION`."""
@@ -47,15 +49,18 @@ class Bytecode(NamedTuple):
 
 def parse_bytecode(path: str) -> Bytecode | None:
     """Return the parts of a bytecode file's name, or None if the path is not the name of one."""
-    if ".py" not in path[-48:]:  # Most paths end here. What may follow `.py` is at most a few digits.
+    # Most paths end here. What may follow `.py` is at most a few digits.
+    if path[-1:] not in _LAST or ".py" not in path[-48:]:
         return None
     directory, slash, name = path.rpartition("/")
-    match = _FILE.fullmatch(name)
-    if not match:
-        return None
     directory += slash
-    leftover, stem = match["process"] is not None, match["stem"]
-    optimized = "pyo" if match["ending"] == "pyo" else ""
+    if name.endswith(".pyc") and len(name) > 4:  # Nearly all others end here.
+        leftover, stem, optimized = False, name[:-4], ""
+    elif match := _FILE.fullmatch(name):
+        leftover, stem = match["process"] is not None, match["stem"]
+        optimized = "pyo" if match["ending"] == "pyo" else ""
+    else:
+        return None
     if directory != _CACHE and not directory.endswith("/" + _CACHE):
         return Bytecode(path, directory, stem, "", False, optimized, leftover, False)
     module, tag, level, pytest = _parse_cached(stem)
@@ -67,6 +72,8 @@ def _parse_cached(stem: str) -> tuple[str, str, str, bool]:
     """Return the module, tag and optimization level of a name without its ending, and whether pytest wrote the file."""
     level = ""
     before, _, last = stem.rpartition(".")
+    if before and is_tag(last):  # Nearly all end here.
+        return before, last, level, False
     if before and (match := _OPTIMIZED.fullmatch(last)):
         stem, level = before, match[1]
     # pytest adds to the tag: `t.cpython-311-pytest-8.0.0`.

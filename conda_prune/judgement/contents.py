@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -101,7 +101,14 @@ class Contents:
         if self.known_bytecode is not None:
             return self.known_bytecode
         parsed = filter(None, map(parse_bytecode, self.files))
+        if isinstance(self.files, ListedFiles):  # Then no File has to be made.
+            return tuple(file for file in parsed if not self.files.is_directory(file.path))
         return tuple(file for file in parsed if self.files[file.path].kind is not FileKind.DIRECTORY)
+
+    @cached_property
+    def tags(self) -> frozenset[str]:
+        """Every cache tag in the names of the bytecode files."""
+        return frozenset(file.tag for file in self.bytecode if file.tag)
 
     @cached_property
     def links(self) -> Mapping[str, File]:
@@ -179,10 +186,10 @@ def contents_of(package: Package) -> Contents:
     index = read_json(texts.get(INDEX, b""), INDEX)
     _check_index(index)
     for name in INFO_LISTS:
-        _check_count(name, texts.get(name, b"").count(b"\n"), package.limits)
+        _check_count(name, texts.get(name, b""), b"\n", package.limits)
     listing = None
     if PATHS_JSON in texts:
-        _check_count(PATHS_JSON, texts[PATHS_JSON].count(b'"_path"'), package.limits)
+        _check_count(PATHS_JSON, texts[PATHS_JSON], b'"_path"', package.limits)
         listing = parse_listing(texts[PATHS_JSON])
     if package.complete:
         files: Mapping[str, File] = {path: file for path, file in package.files.items() if _is_payload(path)}
@@ -209,18 +216,24 @@ def _check_lengths(paths: Collection[str], where: str) -> None:
         raise BadMetadata(f"{where} has a path of {longest} characters, and no system unpacks more than {LONGEST_PATH}")
 
 
-def _check_count(name: str, count: int, limits: Limits) -> None:
-    """Raise LimitExceeded for a listing that names more files than a package of its size can have."""
-    if count > limits.listed:
+def _check_count(name: str, text: bytes, mark: bytes, limits: Limits) -> None:
+    """Raise LimitExceeded for a listing that names more files than a package of its size can have.
+
+    `mark` is in the text once for each file.
+    """
+    if len(text) > limits.listed and text.count(mark) > limits.listed:
         option = "--max-members" if limits.listed == limits.members else limits.text_option
         raise LimitExceeded(f"{name} lists more than {limits.listed} files", f"raise {option} if you trust it")
 
 
-def _check_depths(paths: Iterable[str], limits: Limits) -> None:
+def _check_depths(paths: Collection[str], limits: Limits) -> None:
     """Raise LimitExceeded if the paths of all directories together take too much memory.
 
     The reader of a payload applies the same limit.
     """
+    longest = max(map(len, paths), default=0)
+    if sum(map(len, paths)) * longest <= limits.text:
+        return  # A path has fewer directories than characters, and each is shorter than the path.
     characters = 0
     for directory in each_directory(paths):
         characters += len(directory)

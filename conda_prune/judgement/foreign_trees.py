@@ -16,6 +16,15 @@ from .contents import Contents
 from .locations import foreign_tree_of
 
 
+def outside_own_trees(contents: Contents, variant: Variant, paths: Iterable[str]) -> list[str]:
+    """Return the paths that may be in another Python's tree: a quick test that most paths fail."""
+    if variant.kind != "exact" or variant.trees is None:
+        return []
+    own = tuple(f"{lib}/{tree}/" for lib in ("lib", "lib64") for tree in variant.trees)
+    start = "" if contents.is_windows else "lib"
+    return [path for path in paths if path.startswith(start) and not path.startswith(own)]
+
+
 def below_foreign_trees(
     contents: Contents, variant: Variant, candidates: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str, bool]]:
@@ -24,7 +33,7 @@ def below_foreign_trees(
     `candidates` are paths with their cache tags, which may be empty. Left out are files of an interpreter in the
     package, and files that a symbolic link or a `.pth` file makes reachable.
     """
-    if variant.kind != "exact":
+    if variant.kind != "exact" or variant.trees is None:
         return
     foreign = [
         (path, tag, tree)

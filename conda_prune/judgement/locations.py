@@ -38,6 +38,11 @@ def fits(tag: str, variant: Variant) -> bool:
     return _fits(tag, variant.tags or ())
 
 
+def foreign_tags(contents: Contents, variant: Variant) -> frozenset[str]:
+    """Return the cache tags in the package that its Python does not import. A package has few, but many files."""
+    return frozenset(tag for tag in contents.tags if not fits(tag, variant))
+
+
 @lru_cache(maxsize=256)
 def _fits(tag: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(tag, pattern) for pattern in patterns)

@@ -7,6 +7,7 @@ the caller reads the package again: most packages are planned from their metadat
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from ..errors import PruneError
@@ -32,6 +33,7 @@ from .links import SymlinkResolver, hard_link_chain
 from .locations import can_judge, is_legacy
 from .options import Options, rule_of
 from .rules import RULES
+from .rules.rule import Rule
 from .variant.detect import detect_variant, override_variant
 
 
@@ -121,7 +123,8 @@ def _unread_facts(contents: Contents, variant: Variant, options: Options, drops:
     `drops` are the kinds of the files that would be dropped, by path.
     """
     if variant.kind == "exact" and any(rule.needs_headers and options.wants(rule.kind) for rule in RULES):
-        if legacy := sum(is_legacy(file, contents) and can_judge(variant, file.path) for file in contents.bytecode):
+        untagged = [file for file in contents.bytecode if not file.cached]
+        if legacy := sum(is_legacy(file, contents) and can_judge(variant, file.path) for file in untagged):
             files = ".pyc file next to its source was" if legacy == 1 else ".pyc files next to their sources were"
             numbers = "magic number" if legacy == 1 else "magic numbers"
             yield f"the {numbers} of {legacy} {files} not read"
@@ -146,10 +149,8 @@ def _find(contents: Contents, variant: Variant, options: Options) -> tuple[list[
     findings: list[Finding] = []
     owned: set[str] = set()
     ignored: set[str] = set()
-    for rule in RULES:
-        wanted = options.wants(rule.kind)
-        if rule.phase == "remainder" or not options.owns(rule.kind):
-            continue
+    kinds = (options.select, options.ignore, options.extend_select)
+    for rule, wanted in _first_phase(*map(frozenset, kinds)):
         for finding in rule.find(contents, variant):
             if finding.path in owned:
                 continue
@@ -164,6 +165,17 @@ def _find(contents: Contents, variant: Variant, options: Options) -> tuple[list[
             if wanted:
                 findings.append(finding)
     return findings, frozenset(ignored)
+
+
+@lru_cache(maxsize=8)
+def _first_phase(
+    select: frozenset[str], ignore: frozenset[str], extend_select: frozenset[str]
+) -> tuple[tuple[Rule, bool], ...]:
+    """Return the rules of the first phase that find files which no later rule may find, and whether each runs."""
+    options = Options(select=select, ignore=ignore, extend_select=extend_select)
+    return tuple(
+        (rule, options.wants(rule.kind)) for rule in RULES if rule.phase != "remainder" and options.owns(rule.kind)
+    )
 
 
 def _find_in_kept(kept: Contents, variant: Variant, options: Options, ignored: Collection[str]) -> Iterator[Finding]:

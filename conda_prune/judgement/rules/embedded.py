@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...model import Variant
 from ..contents import Contents
-from ..locations import fits
+from ..locations import foreign_tags
 from .rule import Findings, Rule, report
 
 
@@ -20,7 +20,8 @@ def embedded(contents: Contents, variant: Variant) -> Findings:
     """
     if variant.kind not in ("exact", "any", "none"):
         return
-    if candidates := [file for file in contents.bytecode if file.tag and not fits(file.tag, variant)]:
+    foreign = foreign_tags(contents, variant)
+    if candidates := [file for file in contents.bytecode if file.tag in foreign] if foreign else []:
         from ..interpreters import Interpreters
 
         interpreters = Interpreters(contents, variant)

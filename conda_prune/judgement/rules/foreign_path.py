@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...model import Variant
 from ..contents import Contents
-from ..foreign_trees import below_foreign_trees
+from ..foreign_trees import below_foreign_trees, outside_own_trees
 from ..locations import own_python
 from .rule import (
     Findings,
@@ -34,9 +34,9 @@ def foreign_path(contents: Contents, variant: Variant) -> Findings:
         pixi            pixi 0.60 or later; when you upgrade, run pixi publish --clean
         conda-build     build: {script: [..., conda-prune prefix --fix]}
     """
-    for path, tree, is_imported in below_foreign_trees(
-        contents, variant, ((file.path, file.tag) for file in contents.bytecode)
-    ):
+    tags = {file.path: file.tag for file in contents.bytecode}
+    outside = outside_own_trees(contents, variant, tags)
+    for path, tree, is_imported in below_foreign_trees(contents, variant, ((path, tags[path]) for path in outside)):
         if is_imported:
             detail = f"{tree}/site-packages, which Python {own_python(variant)} also searches"
             yield report("foreign-path", contents, path, detail)

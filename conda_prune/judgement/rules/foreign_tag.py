@@ -9,7 +9,7 @@ from ..bytecode import Bytecode, Header
 from ..contents import Contents
 from ..locations import (
     can_judge,
-    fits,
+    foreign_tags,
     header_of,
     is_legacy,
     own_python,
@@ -41,8 +41,11 @@ def foreign_tag(contents: Contents, variant: Variant) -> Findings:
     own = own_python(variant)
     if own is None:
         return
-    judged = [bytecode for bytecode in contents.bytecode if can_judge(variant, bytecode.path)]
-    tagged = [bytecode for bytecode in judged if bytecode.tag and not fits(bytecode.tag, variant)]
+    judged = contents.bytecode
+    if variant.inferred:
+        judged = tuple(bytecode for bytecode in judged if can_judge(variant, bytecode.path))
+    foreign = foreign_tags(contents, variant)
+    tagged = [bytecode for bytecode in judged if bytecode.tag in foreign] if foreign else []
     legacy = list(_foreign_legacy((bytecode for bytecode in judged if not bytecode.tag), contents, own))
     if not (tagged or legacy):
         return

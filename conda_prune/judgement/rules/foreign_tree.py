@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...model import Remainder, Variant
 from ...quantities import plural, size_text
 from ..contents import Contents
-from ..foreign_trees import below_foreign_trees
+from ..foreign_trees import below_foreign_trees, outside_own_trees
 from .rule import Findings, Rule, drop
 
 
@@ -23,8 +23,11 @@ def foreign_tree(contents: Contents, variant: Variant) -> Findings:
 
     Prevention: the same as for foreign-path.
     """
+    outside = outside_own_trees(contents, variant, contents.files)
+    if not outside:
+        return
     bytecode = {parsed.path for parsed in contents.bytecode}
-    others = ((path, "") for path in contents.files if path not in bytecode)
+    others = ((path, "") for path in outside if path not in bytecode)
     for path, tree, is_imported in below_foreign_trees(contents, variant, others):
         if not is_imported:
             yield drop("foreign-tree", contents, path, tree)

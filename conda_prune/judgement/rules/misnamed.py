@@ -18,7 +18,7 @@ def misnamed(contents: Contents, variant: Variant) -> Findings:
 
     Prevention: compile with the Python that will import the files.
     """
-    for bytecode in contents.bytecode:
+    for bytecode in contents.bytecode if contents.complete else ():
         known = header_of(bytecode, contents) if bytecode.tag and not bytecode.leftover else None
         named = tag_python(bytecode.tag) if known is not None else None
         if named is not None and known is not None:

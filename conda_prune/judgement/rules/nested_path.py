@@ -22,10 +22,14 @@ def nested_path(contents: Contents, variant: Variant) -> Findings:
 
     Prevention: the same as for foreign-path.
     """
+    if variant.kind != "exact":
+        return
     nested = [
         (bytecode, tree)
         for bytecode in contents.bytecode
-        if (tree := nested_tree_of(bytecode.path, contents, variant)) is not None
+        # Most paths end here: what is nested is not at the start.
+        if ("/py" in bytecode.path[4:] or contents.is_windows)
+        and (tree := nested_tree_of(bytecode.path, contents, variant)) is not None
         and foreign_tree_of(bytecode.path, contents, variant) is None
     ]
     if not nested:

@@ -38,10 +38,10 @@ def no_variant(contents: Contents, variant: Variant) -> Findings:
     """
     # If only info/hash_input.json names a Python, the package was built with one but does not depend on it.
     is_named = variant.kind != "none" and ("version" not in variant.inferred or index_names_python(contents.index))
-    if is_named or ships_several_pythons(contents):
+    if is_named:
         return
     sourceless = list(without_source((file for file in contents.bytecode if file.tag), contents))
-    if not sourceless:
+    if not sourceless or ships_several_pythons(contents):
         return
     from ..interpreters import Interpreters
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...model import Variant
 from ..bytecode import Bytecode
 from ..contents import Contents
-from ..locations import can_judge, fits
+from ..locations import can_judge, foreign_tags
 from .rule import Findings, Rule, report
 
 
@@ -34,8 +34,9 @@ def unknown_variant(contents: Contents, variant: Variant) -> Findings:
 
 def _undecided(contents: Contents, variant: Variant) -> Iterator[Bytecode]:
     """Yield the bytecode that the inferred Python cannot import, but another Python may."""
-    candidates = [file for file in contents.bytecode if file.tag and not can_judge(variant, file.path)]
-    candidates = [file for file in candidates if not fits(file.tag, variant)]
+    foreign = foreign_tags(contents, variant) if variant.inferred else ()
+    candidates = [file for file in contents.bytecode if file.tag in foreign] if foreign else []
+    candidates = [file for file in candidates if not can_judge(variant, file.path)]
     if candidates:
         from ..interpreters import Interpreters
 

@@ -118,6 +118,7 @@ def tag_python(tag: str) -> Python | None:
     return Python(named[0], int(named[1]), int(named[2])) if named else None
 
 
+@lru_cache(256)
 def is_tag(text: str) -> bool:
     """Return whether a text is a cache tag of some Python."""
     return _TAG.fullmatch(text) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from conda_prune import check, fix
 from conda_prune.errors import BadMetadata
+from conda_prune.judgement.listings import paths_json
 from conda_prune.judgement.listings.json_style import RATTLER_BUILD
 from conda_prune.judgement.listings.paths_edit import edit_listing
 from conda_prune.judgement.listings.paths_json import parse_listing
@@ -24,6 +25,15 @@ from conda_prune.model import File, FileKind
 from ...clock import cpu_time
 from ...corpus.crafted import BASE
 from ...corpus.packages import Writer, write_package
+
+
+@pytest.fixture(scope="module", autouse=True, params=["small", "large"])
+def size(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test parses listings as small ones, whose entries are dicts, and as large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "large":
+            patch.setattr(paths_json, "_SMALL", -1)
+        yield
 
 
 def row(path: str, **rest: Any) -> dict[str, Any]:
