@@ -70,6 +70,11 @@ P
   "$PYTHON" -m pip install --quiet --no-deps --target win/Lib/site-packages "$ROOT"
   rm -r win/Lib/site-packages/conda_prune
   echo "Z:${ROOT//\//\\}" >win/Lib/site-packages/checkout.pth
+  # Until Python 3.13, the clock of Windows ticks 64 times a second. Dask waits until it sees the same time twice.
+  cat >win/Lib/site-packages/sitecustomize.py <<'P'
+import time
+time.time = lambda exact=time.time: exact() // 0.015625 * 0.015625
+P
   # An executable as pip makes it: a launcher, the interpreter's path, and a zip with the script.
   "$PYTHON" - "Z:${LAB//\//\\}\\win\\python.exe" >win/conda-prune.exe <<'P'
 import io, pathlib, pip, sys, zipfile
@@ -79,7 +84,7 @@ with zipfile.ZipFile(script, "w") as file:
 launcher = pathlib.Path(pip.__file__).parent / "_vendor" / "distlib" / "t64.exe"
 sys.stdout.buffer.write(launcher.read_bytes() + f"#!{sys.argv[1]}\r\n".encode() + script.getvalue())
 P
-  "$WINE" wineboot --init >/dev/null 2>&1 || true
+  "$WINE" wineboot --init </dev/null >/dev/null 2>&1 || true
   run "$LAB/win/python.exe" -c 'import sys, rattler, zstandard, libarchive; print(sys.version)'
 }
 

@@ -681,7 +681,7 @@ def test_without_fix_nothing_is_moved_back(tmp_path: Path) -> None:
     assert tree(prefix) == before
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs links")
+@pytest.mark.skipif(os.name == "nt", reason="Windows needs a privilege to make symbolic links")
 def test_a_linked_conda_meta_is_not_written_to(tmp_path: Path) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
     os.rename(prefix / "conda-meta", tmp_path / "elsewhere")
@@ -693,7 +693,7 @@ def test_a_linked_conda_meta_is_not_written_to(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
-@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 @pytest.mark.parametrize("locked", ["conda-meta", "."], ids=["conda-meta", "no-conda-meta"])
 def test_a_read_only_conda_meta_is_an_error(tmp_path: Path, locked: str) -> None:
     prefix = unpack(tmp_path / "p", {**OWN, **OLD_TREE})
@@ -710,7 +710,7 @@ def test_a_read_only_conda_meta_is_an_error(tmp_path: Path, locked: str) -> None
     assert tree(prefix) == before
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not send signals to other processes")
 def test_an_interrupted_run_undoes_what_it_did(tmp_path: Path) -> None:
     cache = "lib/python3.10/site-packages/own/__pycache__"
     prefix = unpack(tmp_path / "p", {f"{cache}/m{number}.cpython-310.pyc": "" for number in range(1500)})
@@ -731,7 +731,7 @@ def test_an_interrupted_run_undoes_what_it_did(tmp_path: Path) -> None:
     assert undone >= 2
 
 
-@pytest.mark.skipif(os.name == "nt", reason="locks are flock's")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no flock")
 def test_a_run_says_that_it_waits_for_another(tmp_path: Path) -> None:
     prefix = a_full_prefix(tmp_path)
     path = str(prefix / "conda-meta/.conda-prune-prefix.tmp")
@@ -746,7 +746,7 @@ def test_a_run_says_that_it_waits_for_another(tmp_path: Path) -> None:
     assert (run.communicate()[1], run.returncode) == ("", 0)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="locks are flock's")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no flock")
 def test_runs_in_one_prefix_take_turns(tmp_path: Path) -> None:
     prefix = a_full_prefix(tmp_path)
     runs = [
