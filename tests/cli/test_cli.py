@@ -20,6 +20,7 @@ from ..corpus.packages import PackageSpec, write_package
 from ..executable import EXECUTABLE, run
 from ..seed import CLEAN, SEEDS, STRAY
 from ..unreadable import make_unreachable, needs_unreachable
+from .test_config_file import MISSING
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -475,7 +476,7 @@ def test_show_warns_about_keep_that_matches_nothing() -> None:
         ("show --only some p.conda", "invalid value for '--only': 'some' is not one of 'drop', 'edit', 'keep'"),
         ("completion csh", "invalid value for '{bash|zsh|fish}': 'csh' is not one of 'bash', 'zsh', 'fish'"),
         ("explain strays", "there is no kind 'strays'; choose from "),
-        ("config --config absent.toml", "absent.toml cannot be read: No such file or directory"),
+        ("config --config absent.toml", f"absent.toml cannot be read: {MISSING}"),
     ],
 )
 def test_wrong_usage_is_one_line_that_says_what_to_do(arguments: str, message: str) -> None:
