@@ -1,15 +1,16 @@
 """What Windows does differently, and what is done about it.
 
-Quoted titles are those of pages of learn.microsoft.com. Only what needs code of its own is here. It is imported by
-`system`, `interruption` and the reports, and only when it is needed. The functions also run on other systems, so that
-the tests can substitute them there. What one flag or call settles is where the flag or call is:
+Quoted titles are those of pages of learn.microsoft.com. This module is imported only when it is needed. Its functions
+also run on other systems, so that the tests can substitute them there. Where one flag or call is enough, it is in the
+module that is named here:
 
-- Below: sharing violations, the read-only attribute, long, UNC and drive-relative paths, quoting, closed pipes, memory.
+- This module: sharing violations, the read-only attribute, long, UNC and drive-relative paths, quoting, closed pipes,
+  memory.
 - Reserved names: "Naming Files, Paths, and Namespaces" says that `NUL` and `NUL.txt` are devices. `system.open_regular`
   opens regular files only.
 - Names without case: the same page says that OSCAR and oscar are one file. `system.name_key` compares names.
 - Directories cannot be flushed: "FlushFileBuffers function" takes files and volumes. `system.sync_directory` does
-  nothing. "NTFS overview": after a failure, NTFS restores its consistency from a log, so names are never half changed.
+  nothing. "NTFS overview": after a failure, NTFS restores its consistency from a log.
 - Modes of directories: `system.DIRECTORIES_HAVE_MODES`. Descriptors in C libraries: `system.SHARES_DESCRIPTORS`.
 - Encodings: standard streams have the code page of the console, such as cp1252 or 65001, if they are no console
   themselves (docs.python.org: `sys.stdout`). `report.escape` and `report.streams` escape what an encoding lacks.
