@@ -1,11 +1,23 @@
 """What Windows does differently, and what is done about it.
 
-Every constant and function names the page of learn.microsoft.com or docs.python.org that documents the behavior. Only
-`system` imports this module, and only when it is needed. The functions also run on other systems, so that the tests can
-substitute them there.
+Quoted titles are those of pages of learn.microsoft.com. This module is imported only when it is needed. Its functions
+also run on other systems, so that the tests can substitute them there. Where one flag or call is enough, it is in the
+module that is named here:
 
-Differences that need a flag and no code of their own are the first constants in `system`. On Windows, `system` also
-does not sync directories: NTFS keeps a log of changed names ("NTFS overview"), so a replacement is never half done.
+- This module: sharing violations, the read-only attribute, long, UNC and drive-relative paths, quoting, closed pipes,
+  memory.
+- Reserved names: "Naming Files, Paths, and Namespaces" says that `NUL` and `NUL.txt` are devices. `system.open_regular`
+  opens regular files only.
+- Names without case: the same page says that OSCAR and oscar are one file. `system.name_key` compares names.
+- Directories cannot be flushed: "FlushFileBuffers function" takes files and volumes. `system.sync_directory` does
+  nothing. "NTFS overview": after a failure, NTFS restores its consistency from a log.
+- Modes of directories: `system.DIRECTORIES_HAVE_MODES`. Descriptors in C libraries: `system.SHARES_DESCRIPTORS`.
+- Encodings: standard streams have the code page of the console, such as cp1252 or 65001, if they are no console
+  themselves (docs.python.org: `sys.stdout`). `report.escape` and `report.streams` escape what an encoding lacks.
+- Line ends: text streams write CRLF (docs.python.org: `io.TextIOWrapper`). `report.streams` writes LF.
+- Ctrl-C and Ctrl-Break: "CTRL+C and CTRL+BREAK Signals" says that a new thread handles them. `interruption` has a
+  thread that ends the process.
+- Processes do not fork (docs.python.org: `multiprocessing`, "spawn"). `cli.jobs` and `audit.child` start new ones.
 """
 
 from __future__ import annotations
@@ -23,9 +35,11 @@ _SHARING_VIOLATION = 32
 _LOCK_VIOLATION = 33
 """Error numbers of the page "System Error Codes (0-499)".
 
-Replacing or deleting a file that someone has open fails with one of them, unless it was opened with FILE_SHARE_DELETE,
-which Python does not do ("CreateFileW function"). If the open file is the one that would be replaced, it is the first
-("MoveFileExW function"), which also means that this user may not change the file.
+Renaming or deleting a file that someone has open fails with one of them, unless it was opened with FILE_SHARE_DELETE
+("CreateFileW function": the access to delete is also the one to rename). The C runtime, which opens files for Python,
+has no flag for that ("_sopen, _wsopen": shared for reading and writing). If the open file is the one that would be
+replaced, the error is the first. That is not documented, and the first also means that this user may not change the
+file. It is also the error of opening a file that is deleted once it is closed ("DeleteFileW function").
 """
 _IN_USE = (_ACCESS_DENIED, _SHARING_VIOLATION, _LOCK_VIOLATION)
 _PATIENCE = 2.0
@@ -40,8 +54,12 @@ _LONGEST_PATH = 247
 _VERBATIM = "\\\\?\\"
 """A path with this prefix may have 32,767 characters ("Naming Files, Paths, and Namespaces")."""
 
-_PLAIN_WORD = re.compile(r"[\w@+=:,./\\~-]+")
-"""A word that neither cmd.exe nor PowerShell reads in any other way."""
+_PLAIN_WORD = re.compile(r"[\w+=:./\\-][\w+=:./\\~@-]*")
+"""A word that neither cmd.exe nor PowerShell reads in any other way.
+
+"cmd" lists the characters that need double quotes, "about_Parsing" those that PowerShell interprets, such as commas,
+and `@` at the start. PowerShell 7.5 also reads `~` at the start as the home directory.
+"""
 
 Result = TypeVar("Result")
 
@@ -75,18 +93,24 @@ def retry_while_in_use(work: Callable[[], Result]) -> Result:
 def is_closed_pipe(error: OSError) -> bool:
     """Return whether an error of a write to a pipe means that its reader has closed it.
 
-    Windows then has the error ERROR_NO_DATA ("System Error Codes (0-499)"), for which the C runtime has no number of
-    its own. It reports EINVAL. The standard library's `subprocess` has the same condition.
+    A write then fails with ERROR_BROKEN_PIPE or ERROR_NO_DATA ("System Error Codes (0-499)"). For the first, the C
+    runtime reports EPIPE; for the second, it has no number of its own and reports EINVAL. The standard library's
+    `subprocess` has the same condition.
     """
     return os.name == "nt" and error.errno == errno.EINVAL
 
 
 def quoted(word: str) -> str:
-    """Return a word as it can be typed in cmd.exe and in PowerShell, where a backslash is an ordinary character.
+    """Return a word as it can be typed in cmd.exe and in PowerShell.
 
-    Single quotes have no meaning in cmd.exe ("cmd": double quotes). File names cannot contain double quotes.
+    Single quotes have no meaning in cmd.exe ("cmd": double quotes). Names of files cannot contain double quotes. Before
+    a double quote, a backslash has to be doubled ("Parsing C command-line arguments"). Within double quotes, `%NAME%`
+    is still a variable in cmd.exe, and so is `$NAME` in PowerShell: one form for both shells does not exist.
     """
-    return word if _PLAIN_WORD.fullmatch(word) else f'"{word}"'
+    if _PLAIN_WORD.fullmatch(word):
+        return word
+    backslashes = len(word) - len(word.rstrip("\\"))
+    return f'"{word}{backslashes * chr(92)}"'
 
 
 def remove(path: str) -> None:
@@ -147,3 +171,22 @@ def extended(path: str) -> str:
     if absolute.startswith("\\\\"):
         return f"{_VERBATIM}UNC{absolute[1:]}"
     return _VERBATIM + absolute
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process takes, its working set ("GetProcessMemoryInfo function").
+
+    0 if the system does not answer, or is not Windows.
+    """
+    import ctypes
+    import sys
+
+    if sys.platform != "win32":
+        return 0
+    # PROCESS_MEMORY_COUNTERS: its size and the number of page faults, then the peak and the size of the working set,
+    # and six more sizes.
+    counters = (ctypes.c_size_t * 9)(ctypes.sizeof(ctypes.c_size_t) * 9)
+    kernel32 = ctypes.WinDLL("kernel32")
+    kernel32.GetCurrentProcess.restype = ctypes.c_void_p
+    question = ctypes.c_void_p(kernel32.GetCurrentProcess()), counters, ctypes.c_uint32(ctypes.sizeof(counters))
+    return counters[2] if kernel32.K32GetProcessMemoryInfo(*question) else 0

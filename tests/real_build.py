@@ -53,7 +53,7 @@ class Channel:
 def make_channel(directory: Path) -> Channel:
     """Make a channel that holds this interpreter as `python`; skip the test where it cannot be moved."""
     if os.name != "posix" or sys.implementation.name != "cpython":
-        pytest.skip("only CPython on a POSIX system is packed")
+        pytest.skip("the packed interpreter is a CPython in the layout of a POSIX system")
     channel = Channel(directory / "channel", _run(SUBDIR, directory).strip(), directory / "caches")
     channel.packages.mkdir(parents=True)
     write_package(python_package(channel.subdir), channel.packages, level=1)

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 
 import pytest
 
-on_posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes, links, pipes or signals")
+on_posix = pytest.mark.skipif(
+    os.name == "nt",
+    reason="Windows has no modes, named pipes in directories or signals, and needs a privilege to make links",
+)
 needs_links = pytest.mark.skipif(os.name == "nt", reason="Windows needs a privilege to make symbolic links")
 needs_modes = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in directories")
@@ -32,7 +35,7 @@ def skip_impossible_names(paths: Iterable[str]) -> None:
             pytest.skip(f"Windows has no files with such names: {path!r}")
     parents = {path[:at] for path in paths for at, letter in enumerate(f"{path}/") if letter == "/"}
     if len({path.lower() for path in parents}) < len(parents):
-        pytest.skip("names differ only in case, which Windows ignores")
+        pytest.skip("Windows ignores case, by which alone these names differ")
 
 
 def is_possible_name(path: str) -> bool:

@@ -279,7 +279,7 @@ def test_commands_exit_as_documented(arguments: list[str], code: int, tmp_path: 
     assert run_conda_prune(arguments, tmp_path).returncode == code
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no signals between processes")
+@pytest.mark.skipif(os.name != "posix", reason="Windows does not send signals to other processes")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_has_its_exit_code(number: signal.Signals, code: int) -> None:
     assert code in {int(row[0]) for row in table(DOCS / "output.md", "code")}

@@ -43,7 +43,9 @@ AUDIT_WORKFLOW = EXAMPLES / "github" / "audit.yml"
 GITLAB = EXAMPLES / "gitlab" / ".gitlab-ci.yml"
 TEXTS = sorted(path for path in [ACTION, *EXAMPLES.rglob("*")] if path.is_file() and path.suffix != ".py")
 
-needs_bash = pytest.mark.skipif(os.name == "nt" or shutil.which("bash") is None, reason="a POSIX system with bash")
+needs_bash = pytest.mark.skipif(
+    os.name == "nt" or shutil.which("bash") is None, reason="the scripts are for bash on a POSIX system"
+)
 
 
 def load(path: Path) -> Any:

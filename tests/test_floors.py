@@ -35,7 +35,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "report": ("report", "operations", "judgement", "interruption", "quantities", "suggestions", "windows", *SHARED),
     "audit": (
-        "audit", "report", "operations", "judgement", "quantities", "isolation", "system", "__init__", *SHARED
+        "audit", "report", "operations", "judgement", "quantities", "isolation", "system", "windows", "__init__",
+        *SHARED,
     ),
     "__init__": ("operations", *SHARED),
     "cli": (

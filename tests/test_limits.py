@@ -66,7 +66,9 @@ from .executable import EXECUTABLE
 ROOT = Path(__file__).parent.parent
 UNLISTED = replace(BASE, paths_json=None, legacy_listings=False)
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's ways to measure and limit memory")
+linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux limits memory by RLIMIT_AS and measures it in /proc"
+)
 
 
 def run(*arguments: str | Path, memory: int | None = None) -> tuple[subprocess.CompletedProcess[str], int]:

@@ -20,7 +20,7 @@ from conda_prune.system import NotRegular, open_named, open_regular
 
 from .executable import run
 
-posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such files in directories")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes, sockets or devices in directories")
 
 
 def make_pipe(path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_file_with_a_lease_is_awaited(tmp_path: Path) -> None:
         os.close(holder)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs the process substitution of bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash, whose process substitution is tested, is not installed")
 def test_results_may_come_from_a_process_substitution(tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text("")
     command = f"{sys.executable} -m conda_prune report <(cat {tmp_path}/results.jsonl) {tmp_path}/results.jsonl"

@@ -170,7 +170,10 @@ def served(site: Path, tmp_path: Path) -> Iterator[Served]:
     serving.server.server_close()
 
 
-@pytest.mark.skipif(BROWSER is None or os.name != "posix", reason="needs Chromium, and process groups to end it")
+@pytest.mark.skipif(
+    BROWSER is None or os.name != "posix",
+    reason="Chromium is not installed, or Windows has no process groups to end it with",
+)
 def test_every_page_fits_a_phone_and_asks_no_other_host(served: Served, tmp_path: Path) -> None:
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     command = [str(BROWSER), *options, f"--user-data-dir={tmp_path / 'profile'}"]

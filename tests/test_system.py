@@ -20,7 +20,7 @@ def test_files_are_swapped_or_left_alone(tmp_path: Path) -> None:
     one.write_text("1")
     other.write_text("2")
     if not system.exchange(str(one), str(other)):
-        pytest.skip("this file system cannot swap files")
+        pytest.skip("this system or file system cannot swap two files")
     assert (one.read_text(), other.read_text()) == ("2", "1")
     assert not system.exchange(str(one), str(tmp_path / "missing"))
     assert one.read_text() == "2"

@@ -335,6 +335,48 @@ def test_results_that_differ_in_case_collide(tmp_path: Path, name: str) -> None:
     assert ("would both become" in done.stderr) == collides
 
 
+@pytest.mark.parametrize("subdir", ["win-64", "osx-arm64", "noarch", "linux-64"])
+def test_a_kept_file_with_the_path_of_a_dropped_one_is_noted(tmp_path: Path, subdir: str) -> None:
+    """On Windows, a client writes both to one file, so which content it gets depends on their order."""
+    cache = "share/m/__pycache__"
+    files = {**BASE.files, f"{cache}/m.cpython-310.pyc": b"x", f"{cache}/M.cpython-310.pyc": b"y"}
+    package = write_package(replace(BASE, subdir=subdir, files=files), tmp_path, format=".conda")
+    keep = f"{cache}/M.*"
+    noted = {deep: check(package, keep=[keep], deep=deep).notes for deep in (False, True)}
+    expected = (
+        f"{cache}/M.cpython-310.pyc and the dropped {cache}/m.cpython-310.pyc "
+        "are one file where case is ignored, as on Windows and macOS"
+    )
+    for notes in noted.values():
+        assert (expected in notes) == (subdir != "linux-64")
+    fix(package, in_place=True, keep=[keep])
+    assert check(package, keep=[keep]).notes == ()
+
+
+# Commands and processes
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("C:\\RUNNER~1\\a-1.0_0.conda", "C:\\RUNNER~1\\a-1.0_0.conda"),
+        ("a+b=c@d", "a+b=c@d"),
+        ("C:\\Program Files\\a", '"C:\\Program Files\\a"'),
+        ("C:\\Program Files\\", '"C:\\Program Files\\\\"'),
+        *((word, f'"{word}"') for word in ("a,b", "a;b", "a&b", "(a)", "a'b", "@a", "~a", "#a", "%a%", "$a", "a^b")),
+    ],
+)
+def test_words_are_quoted_for_both_shells(word: str, expected: str) -> None:
+    assert windows.quoted(word) == expected
+
+
+@on_windows
+def test_the_memory_of_the_process_is_known() -> None:
+    before = windows.resident()
+    content = b"x" * (1 << 26)
+    assert 1 << 20 < before < windows.resident() - len(content) // 2
+
+
 # Standard output
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 needs_unreachable = pytest.mark.skipif(
-    os.mkdir not in os.supports_dir_fd, reason="needs directories that no path reaches"
+    os.mkdir not in os.supports_dir_fd,
+    reason="Windows makes no directories relative to another one, so that no path reaches them",
 )
 
 

@@ -4,6 +4,7 @@
 #   tools/windows.sh make            download and put together everything, in $LAB
 #   tools/windows.sh python ARG ...  run its python.exe in the current directory
 #   tools/windows.sh prune ARG ...   run its conda-prune.exe
+#   tools/windows.sh test DIRECTORY  run all tests in pieces, two at a time; write reports into DIRECTORY and add them up
 #
 # Needs python3.11 with pip, wine64 and the MinGW compiler (Debian: wine64 gcc-mingw-w64-x86-64-win32).
 set -euo pipefail
@@ -70,6 +71,11 @@ P
   "$PYTHON" -m pip install --quiet --no-deps --target win/Lib/site-packages "$ROOT"
   rm -r win/Lib/site-packages/conda_prune
   echo "Z:${ROOT//\//\\}" >win/Lib/site-packages/checkout.pth
+  # Until Python 3.13, the clock of Windows ticks 64 times a second. Dask waits until it sees the same time twice.
+  cat >win/Lib/site-packages/sitecustomize.py <<'P'
+import time
+time.time = lambda exact=time.time: exact() // 0.015625 * 0.015625
+P
   # An executable as pip makes it: a launcher, the interpreter's path, and a zip with the script.
   "$PYTHON" - "Z:${LAB//\//\\}\\win\\python.exe" >win/conda-prune.exe <<'P'
 import io, pathlib, pip, sys, zipfile
@@ -79,7 +85,7 @@ with zipfile.ZipFile(script, "w") as file:
 launcher = pathlib.Path(pip.__file__).parent / "_vendor" / "distlib" / "t64.exe"
 sys.stdout.buffer.write(launcher.read_bytes() + f"#!{sys.argv[1]}\r\n".encode() + script.getvalue())
 P
-  "$WINE" wineboot --init >/dev/null 2>&1 || true
+  "$WINE" wineboot --init </dev/null >/dev/null 2>&1 || true
   run "$LAB/win/python.exe" -c 'import sys, rattler, zstandard, libarchive; print(sys.version)'
 }
 
@@ -91,9 +97,27 @@ run() {
   "$WINE" "$@" < <(cat) > >(cat) 2> >(cat >&2)
 }
 
+piece() { # DIRECTORY NAME PATH ...: run these tests, and write NAME.xml when they ended
+  local directory=$1 name=$2; shift 2
+  touch "$directory/$name.piece"; rm -f "$directory/$name.xml"
+  run "$LAB/win/python.exe" -m pytest -o addopts= -o junit_family=xunit1 -o faulthandler_timeout=300 -m 'not long' \
+    -p no:cacheprovider -q -ra --durations=10 --junitxml="Z:${directory//\//\\}\\$name.xml" "$@" >"$directory/$name.log" 2>&1
+}
+
+suite() { # DIRECTORY: all pieces, those that take longest first
+  mkdir -p "$1"; local directory; directory=$(cd "$1" && pwd); cd "$ROOT"
+  { printf 'tests/%s\n' cli channel report audit faults environment judgement; echo root; ls -d tests/[a-z]*/ | sed 's|/$||'; } |
+    awk '!seen[$0]++' | xargs -P 2 -I{} "$ROOT/tools/windows.sh" piece "$directory" {} || true
+  "$PYTHON" -m tools.windows_counts "$directory"
+}
+
 case ${1:-} in
   make) make ;;
   python) shift; run "$LAB/win/python.exe" "$@" ;;
   prune) shift; run "$LAB/win/conda-prune.exe" "$@" ;;
-  *) sed -n '2,8p' "${BASH_SOURCE[0]}"; exit 2 ;;
+  test) suite "$2" ;;
+  piece)
+    if [ "$3" = root ]; then piece "$2" root tests/test_*.py; else piece "$2" "$(basename "$3")" "$3"; fi
+    ;;
+  *) sed -n '2,9p' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

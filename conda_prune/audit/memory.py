@@ -1,11 +1,11 @@
-"""How much memory this process takes, where the system says so without a library: Linux and macOS."""
+"""How much memory this process takes, where the system says so without a library: Linux, macOS, Windows."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-KNOWN = sys.platform in ("linux", "darwin")
+KNOWN = sys.platform in ("linux", "darwin", "win32")
 """Whether `resident` knows it; elsewhere packages are always read with care."""
 _PAGE = os.sysconf("SC_PAGE_SIZE") if sys.platform != "win32" else 4096
 
@@ -19,4 +19,8 @@ def resident() -> int:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if sys.platform == "win32":
+        from .. import windows
+
+        return windows.resident()
     return 0

@@ -83,7 +83,8 @@ def read(path: str) -> tuple[bytes, Identity]:
         identity = identity_of(os.fstat(file.fileno()))
         if identity.size > LARGEST:
             raise too_large(os.path.basename(path), LARGEST)
-        content = file.read(LARGEST + 1)
+        # Not LARGEST + 1, because a buffer of that size would be allocated, which Windows counts as used memory.
+        content = file.read(identity.size + 1)
         if len(content) != identity.size or identity_of(os.fstat(file.fileno())) != identity:
             raise Changed(f"{os.path.basename(path)} was written while it was read")
     return content, identity

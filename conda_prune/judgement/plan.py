@@ -90,6 +90,7 @@ def _make_plan(package: Package, contents: Contents, options: Options) -> Plan:
         *_conflict_notes(contents, variant),
         *closure.notes,
         *listing_notes,
+        *_case_notes(kept, [path for path, edit in edits.items() if isinstance(edit, Drop)]),
         *(remainder.text for remainder in remainders),
     ]
     status: Literal["clean", "findings"] = "findings" if edits else "clean"
@@ -107,8 +108,13 @@ def _forecast(
     )
     if refusal := _refusal(variant, findings):
         return Plan(package, variant, (), "refused", refusal, needs_payload=unsure)
-    remainders = tuple(_remainders(contents.without(drops), variant, options))
-    notes = [*_conflict_notes(contents, variant), *(remainder.text for remainder in remainders)]
+    kept = contents.without(drops)
+    remainders = tuple(_remainders(kept, variant, options))
+    notes = [
+        *_conflict_notes(contents, variant),
+        *_case_notes(kept, drops),
+        *(remainder.text for remainder in remainders),
+    ]
     if unread:
         notes.append(f"judged from metadata alone: {'; '.join(unread)}")
     status: Literal["clean", "findings"] = "findings" if drops else "clean"
@@ -208,6 +214,19 @@ def _conflict_notes(contents: Contents, variant: Variant) -> Iterator[str]:
     """Yield a note if weak evidence was ignored and nothing was dropped; otherwise the package was refused before."""
     if variant.conflict and contents.bytecode:
         yield f"{variant.conflict}; the first is the stronger evidence and was used, which drops nothing"
+
+
+def _case_notes(kept: Contents, dropped: Iterable[str]) -> Iterator[str]:
+    """Yield a note for each kept file that has the path of a dropped one on systems that ignore case.
+
+    There, the package installs one of the two in the place of the other. Packages for Linux are installed on Linux.
+    """
+    by_key = {path.lower(): path for path in dropped}
+    if not by_key or str(kept.index.get("subdir")).startswith("linux-"):
+        return
+    for path in kept.files:
+        if (other := by_key.get(path.lower())) not in (None, path):
+            yield f"{path} and the dropped {other} are one file where case is ignored, as on Windows and macOS"
 
 
 def _needed_content(kept: Contents, options: Options) -> Iterator[frozenset[str]]:

@@ -37,7 +37,9 @@ from ..corpus.packages import FORMATS, write_package
 from ..corpus.zips import DEFLATED, ZipMember, zip_archive
 
 ROOT = Path(__file__).parents[2]
-posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX links and pipes")
+posix = pytest.mark.skipif(
+    os.name == "nt", reason="Windows has no named pipes in directories, and needs a privilege to make links"
+)
 
 
 @pytest.mark.parametrize("name", ["a.conda", "a.tar.bz2", "a.b.conda", "x/.conda"])
@@ -215,7 +217,7 @@ def test_metadata_without_version_2_is_refused(tmp_path: Path, content: bytes) -
         check(package)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
 def test_too_little_room_to_inflate_entries_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = from_zip(lambda members: zip_archive([replace(m, method=DEFLATED) for m in members]))(tmp_path)
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115

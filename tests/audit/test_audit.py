@@ -19,7 +19,7 @@ from ..report.test_schema import VALIDATOR
 from .conftest import STRAYS, audit, judgement, names, results
 from .servers import NGINX, FaultyServer, Request, nginx
 
-needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals")
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="Windows does not send signals to other processes")
 
 
 def checked(channel: Path) -> dict[str, dict[str, object]]:
@@ -158,7 +158,7 @@ def test_an_interruption_says_how_to_go_on(channel: Path, tmp_path: Path) -> Non
 
 
 def test_two_runs_do_not_write_to_one_file(channel: Path, tmp_path: Path) -> None:
-    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no flock")
     output = tmp_path / "out.jsonl"
     with output.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -168,7 +168,9 @@ def test_two_runs_do_not_write_to_one_file(channel: Path, tmp_path: Path) -> Non
     assert output.read_bytes() == b""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no variable moves the settings on Windows")
+@pytest.mark.skipif(
+    os.name == "nt", reason="Windows has the folder of settings from the system and not from a variable"
+)
 def test_a_broken_configuration_of_rattler_is_one_error(channel: Path, tmp_path: Path) -> None:
     from rattler import Config
 

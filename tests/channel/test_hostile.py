@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,6 +255,19 @@ def test_file_that_becomes_a_pipe_is_refused(subdir: Path, form: str, put: Calla
     put(subdir, form)
     with pytest.raises(NotRegular, match="named pipe"):
         read_index(str(subdir), [form])
+
+
+def test_reading_a_small_index_takes_little_memory(subdir: Path) -> None:
+    """No buffer is as large as a file of an index may be: Windows counts buffers as used memory."""
+    (subdir / "repodata.json.bz2").write_bytes(bz2.compress((subdir / "repodata.json").read_bytes()))
+    tracemalloc.start()
+    try:
+        for form in ("repodata.json", "repodata.json.zst", "repodata.json.bz2", "repodata_shards.msgpack.zst"):
+            read_index(str(subdir), [form])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 24
 
 
 @needs_pipes

@@ -67,7 +67,7 @@ def test_the_script_is_written_for_the_shell(shell: str) -> None:
         subprocess.run([path, "-n"], input=done.stdout, text=True, check=True)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_completes_with_the_script(tmp_path: Path) -> None:
     script = f"""
 PATH={os.path.dirname(EXECUTABLE)}:$PATH

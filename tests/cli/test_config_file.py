@@ -180,7 +180,9 @@ def test_help_works_with_a_broken_file(tmp_path: Path) -> None:
 
 MISSING = os.strerror(errno.ENOENT) if os.name != "nt" else ""
 """The system's words for a file that does not exist. On Windows, there are several."""
-needs_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+needs_root = pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() != 0, reason="Windows has no chown, and elsewhere only root may use it"
+)
 US, OTHER, THIRD = 0, 12345, 23456
 
 
@@ -282,7 +284,7 @@ def test_file_of_another_user_without_the_table_is_skipped(tmp_path: Path) -> No
     assert run_in(tmp_path, "check", STRAY[0].path).returncode == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in directories")
 @pytest.mark.parametrize("name", ["pyproject.toml", "pixi.toml"])
 @pytest.mark.parametrize("command", [("check",), ("fix", "--dry-run"), ("show",), ("prefix", "--python", "3.11")])
 def test_named_pipe_is_not_waited_for(tmp_path: Path, name: str, command: tuple[str, ...]) -> None:
@@ -310,7 +312,9 @@ def test_hostile_file_is_one_error_line(tmp_path: Path, text: str) -> None:
     assert run_in(tmp_path, "check", "--no-config", STRAY[0].path).returncode == 1
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() == 0, reason="Windows has no modes, and root reads files of any mode"
+)
 def test_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, HEAD).chmod(0)
     assert "Permission denied" in run_in(tmp_path, "check", STRAY[0].path).stderr

@@ -64,7 +64,7 @@ def test_a_slow_first_task_does_not_delay_the_others() -> None:
     assert list(run(range(4), slowest_first, no_worker_died, 2)) == [0, 1, 2, 3]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_worker_that_dies_costs_its_own_task() -> None:
     assert list(run(range(7), die_at_three, worker_died, 2)) == [
         "did 0", "did 1", "did 2", "3 its worker process was killed by SIGKILL", "did 4",
@@ -146,7 +146,7 @@ def test_workers_import_nothing_from_the_current_directory(tmp_path: Path, comma
     assert not mark.exists(), mark.read_text()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds its workers in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the workers in /proc")
 def test_workers_of_a_killed_run_end_and_leave_nothing(tmp_path: Path) -> None:
     found = packages(tmp_path / "in", 8)
     before = {path: path.read_bytes() for path in found}
@@ -174,7 +174,7 @@ def packages(directory: Path, count: int) -> list[Path]:
     return found
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds its workers in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the workers in /proc")
 def test_a_killed_worker_fails_one_package_and_no_other(tmp_path: Path) -> None:
     found = packages(tmp_path / "in", 6)
     process = subprocess.Popen(

@@ -21,7 +21,7 @@ from ..corpus.packages import write_package
 from ..executable import EXECUTABLE
 from .test_jobs import workers
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX-only")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows does not send signals to other processes")
 
 ROOT = Path(__file__).parents[2]
 SEED = ROOT / "testdata" / "seed"

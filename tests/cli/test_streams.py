@@ -19,7 +19,7 @@ from ..environment.test_prefix import unpack
 from ..executable import EXECUTABLE
 from ..seed import CLEAN, STRAY
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
 
 STREAMS = {
     "normal": "",

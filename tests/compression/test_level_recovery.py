@@ -133,7 +133,7 @@ def test_an_assumed_level_is_not_slower_than_the_original(tmp_path: Path, level:
     assert len(again) < 1.1 * len(packed)
 
 
-@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs the zstd command")
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="the zstd command is not installed")
 def test_long_mode_of_the_zstd_command_assumes_a_fast_level(tmp_path: Path) -> None:
     (tmp_path / "content").write_bytes(content(3 * MIB) + bytes(70 * MIB))
     done = subprocess.run(["zstd", "-3", "--long=26", "-c", tmp_path / "content"], capture_output=True, check=True)

@@ -22,7 +22,7 @@ def why_not() -> str:
     """Return why faults cannot be injected here, or "" if they can."""
     if sys.platform != "linux":
         return "faults are injected with LD_PRELOAD, which only Linux has"
-    return "" if shutil.which("cc") else "there is no C compiler to build the fault injection with"
+    return "" if shutil.which("cc") else "no C compiler is installed to build the fault injection"
 
 
 @dataclass(frozen=True)

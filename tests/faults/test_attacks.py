@@ -19,7 +19,9 @@ from ..corpus.crafted import BASE
 from ..corpus.packages import Format, write_package
 from ..environment.test_prefix import unpack
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's audit events, and links")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the attacks watch calls of Linux, and make links without a privilege"
+)
 
 
 def attacked(directory: Path, attack: str, *command: object, step: int = 1) -> dict[str, Any]:

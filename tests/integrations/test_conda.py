@@ -43,15 +43,17 @@ def _is_importable(module: str) -> bool:
 
 
 HAS_CONDA = _is_importable("conda.plugins.types") and _is_importable("conda_build.plugin")
-needs_conda = pytest.mark.skipif(not HAS_CONDA, reason="conda and conda-build, which PyPI does not have")
+needs_conda = pytest.mark.skipif(
+    not HAS_CONDA, reason="conda and conda-build are not installed, and PyPI does not have them"
+)
 HAS_LIBMAMBA = _is_importable("conda_libmamba_solver")
 needs_libmamba = pytest.mark.skipif(
     not HAS_LIBMAMBA,
-    reason="conda's default solver; with the classic one, conda-build 26.7 cannot create test environments",
+    reason="conda-libmamba-solver is not installed; without it, conda-build 26.7 cannot create test environments",
 )
 needs_plugin = pytest.mark.skipif(
     not HAS_CONDA or not any(point.value == PLUGIN for point in entry_points(group="conda")),
-    reason="conda, conda-build, and conda-prune installed with its entry points",
+    reason="conda, conda-build, or the entry points of conda-prune are not installed",
 )
 
 
@@ -426,7 +428,7 @@ def test_the_health_check_names_what_it_could_not_check(
     assert "There is no stray bytecode" not in printed
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not send signals to other processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_work_before_conda_ends(number: signal.Signals, tmp_path: Path) -> None:
     # The command reads paths from standard input, so it works until it is interrupted.
@@ -565,7 +567,7 @@ def test_conda_build_for_another_platform_is_repaired(conda_build: CondaBuild) -
 
 @needs_plugin
 @needs_libmamba
-@pytest.mark.skipif(os.name == "nt", reason="a POSIX system with a shell")
+@pytest.mark.skipif(os.name == "nt", reason="the build scripts are for a POSIX shell")
 def test_the_example_script_tests_the_repaired_package(conda_build: CondaBuild) -> None:
     conda_build.run("info", mode="fix")  # writes the settings
     commands = conda_build.directory / "commands"

@@ -246,7 +246,7 @@ def test_any_bytes_are_parsed_or_rejected(raw: bytes) -> None:
 @pytest.mark.parametrize("mode", py_compile.PycInvalidationMode)
 def test_headers_of_the_running_python_are_parsed(mode: py_compile.PycInvalidationMode, tmp_path: Path) -> None:
     source = tmp_path / "m.py"
-    source.write_text("x = 1\n")
+    source.write_bytes(b"x = 1\n")
     os.utime(source, (1_704_067_200, 1_704_067_200))
     compiled = py_compile.compile(str(source), invalidation_mode=mode, doraise=True) or ""
     header = parse_header(Path(compiled).read_bytes()[:16])

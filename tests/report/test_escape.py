@@ -253,7 +253,7 @@ def test_a_real_package_prints_no_raw_control_characters(name: str, tmp_path: Pa
     assert raw((tmp_path / "a.sarif").read_text("utf-8")) == []
 
 
-@pytest.mark.skipif(os.name == "nt", reason="these are no names of files on Windows")
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not allow these characters in names")
 def test_a_warning_prints_no_raw_control_characters(tmp_path: Path) -> None:
     path = write_package(SPEC, tmp_path).rename(tmp_path / "\033[31m\n::error::a.conda")
     os.link(path, tmp_path / "other")

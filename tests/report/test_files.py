@@ -128,7 +128,7 @@ def test_file_is_replaced_by_the_report(tmp_path: Path, output: Path) -> None:
     assert len(json.loads(results.read_text("utf-8"))) == len(SEEDS)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in directories")
 def test_report_may_go_to_a_pipe_or_a_device(output: Path) -> None:
     command = f"{EXECUTABLE} check {output} --format json=/dev/null --format jsonl=>(cat >&2)"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

@@ -226,7 +226,7 @@ def test_text_and_annotations_can_share_stdout() -> None:
 
 def test_a_full_device_is_a_failure() -> None:
     if not os.path.exists("/dev/full"):
-        pytest.skip("there is no /dev/full")
+        pytest.skip("this system has no /dev/full")
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [EXECUTABLE, "check", str(CLEAN[0].path)], stdout=full, stderr=subprocess.PIPE, check=False

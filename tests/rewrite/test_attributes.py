@@ -18,7 +18,7 @@ from conda_prune import PruneError, fix
 from ..corpus.crafted import BASE
 from ..corpus.packages import FORMATS, Format, write_package
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux's calls for attributes")
+pytestmark = pytest.mark.skipif(not hasattr(os, "setxattr"), reason="only Linux has os.setxattr")
 
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 NOBODY = 0xFFFFFFFF
@@ -197,7 +197,9 @@ fix_package(sys.argv[1], Options(), FixOptions(output_dir=sys.argv[2]))
 """
 
 
-@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(
+    os.name == "nt" or os.getuid() != 0, reason="Windows has no setuid, and elsewhere only root may use it"
+)
 @pytest.mark.parametrize("group", [0, 4321], ids=["another-group", "a-group-of-the-user"])
 def test_set_id_bits_are_not_kept_for_another_owner(group: int) -> None:
     with tempfile.TemporaryDirectory() as name:

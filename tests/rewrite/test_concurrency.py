@@ -24,7 +24,7 @@ from ..corpus.crafted import BASE
 from ..corpus.packages import FORMATS, Format, write_package
 from ..wine import IS_WINE
 
-posix = pytest.mark.skipif(os.name == "nt", reason="needs flock")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no flock")
 
 
 def rounds(connection: Connection, package: str) -> None:

@@ -20,7 +20,7 @@ from conda_prune.rewrite.directory import Directory, make_directory
 from ..corpus.crafted import BASE
 from ..corpus.packages import write_package
 
-posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes and links")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes, and needs a privilege to make links")
 
 
 @pytest.fixture(params=[pytest.param(True, id="descriptors"), pytest.param(False, id="paths")])
@@ -117,7 +117,7 @@ def freeze(path: Path, flag: str) -> None:
         pytest.skip(f"no flags can be set on files here: {done.stderr}")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs the flags of Linux's file systems")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux's file systems have these flags")
 @pytest.mark.parametrize("flag", ["+i", "+a"])
 @pytest.mark.parametrize("what", ["file", "directory"])
 def test_immutable_flags_are_obstacles(frozen: Path, flag: str, what: str) -> None:
@@ -140,7 +140,9 @@ with Directory.open(sys.argv[1]) as directory:
 """
 
 
-@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(
+    os.name == "nt" or os.getuid() != 0, reason="Windows has no setuid, and elsewhere only root may use it"
+)
 def test_a_sticky_directory_is_an_obstacle_for_others() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

@@ -29,7 +29,9 @@ from ..corpus.crafted import BASE
 from ..corpus.packages import write_package
 
 OLD, NEW = b"old content", b"new content"
-posix = pytest.mark.skipif(os.name == "nt", reason="needs POSIX modes, owners and links")
+posix = pytest.mark.skipif(
+    os.name == "nt", reason="Windows has no modes or numbers of owners, and needs a privilege to make links"
+)
 
 
 @pytest.fixture
@@ -90,14 +92,16 @@ def test_the_mode_is_kept_exactly(target: Path, mode: int) -> None:
 
 
 @posix
-@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root can change the owner")
+@pytest.mark.skipif(
+    os.name == "nt" or os.getuid() != 0, reason="Windows has no chown, and elsewhere only root may use it"
+)
 def test_the_owner_is_kept_if_allowed(target: Path) -> None:
     os.chown(target, 1234, 5678)
     replace(target)
     assert (target.stat().st_uid, target.stat().st_gid) == (1234, 5678)
 
 
-@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no extended attributes")
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="only Linux has os.setxattr")
 def test_extended_attributes_are_kept(target: Path) -> None:
     try:
         os.setxattr(target, "user.origin", b"here")
@@ -461,7 +465,7 @@ def test_signals_wait_until_the_block_is_done() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs a second file system")
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="this system has no /dev/shm, a second file system")
 @pytest.mark.parametrize("format_", [".conda", ".tar.bz2"])
 def test_an_output_directory_may_be_on_another_file_system(tmp_path: Path, format_: str) -> None:
     package = write_package(BASE, tmp_path, format=format_)  # type: ignore[arg-type]
