@@ -12,7 +12,7 @@ module that is named here:
 - Directories cannot be flushed: "FlushFileBuffers function" takes files and volumes. `system.sync_directory` does
   nothing. "NTFS overview": after a failure, NTFS restores its consistency from a log.
 - Modes of directories: `system.DIRECTORIES_HAVE_MODES`. Descriptors in C libraries: `system.SHARES_DESCRIPTORS`.
-- Encodings: standard streams have the code page of the console, such as cp1252 or 65001, if they are no console
+- Encodings: standard streams have the code page of the console, such as cp1252 or 65001, unless they are a console
   themselves (docs.python.org: `sys.stdout`). `report.escape` and `report.streams` escape what an encoding lacks.
 - Line ends: text streams write CRLF (docs.python.org: `io.TextIOWrapper`). `report.streams` writes LF.
 - Ctrl-C and Ctrl-Break: "CTRL+C and CTRL+BREAK Signals" says that a new thread handles them. `interruption` has a

@@ -104,7 +104,7 @@ def _with_files(contents: Contents, files: Mapping[str, File], bytecode: tuple[B
 def _is_within(files: Mapping[str, File], limits: Limits) -> bool:
     """Return whether the limits on a listing certainly allow these files; if not, they are checked one by one.
 
-    The paths of all directories together are no longer than each path times its depth, which its length exceeds.
+    The paths of all directories together are at most as long as each path times its depth, which its length exceeds.
     """
     longest = max(map(len, files), default=0)
     if len(files) > limits.listed or longest > LONGEST_PATH:
