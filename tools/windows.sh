@@ -72,9 +72,19 @@ P
   rm -r win/Lib/site-packages/conda_prune
   echo "Z:${ROOT//\//\\}" >win/Lib/site-packages/checkout.pth
   # Until Python 3.13, the clock of Windows ticks 64 times a second. Dask waits until it sees the same time twice.
+  # When much is going on, CreateProcess of Wine 8 fails now and then, with ERROR_INTERNAL_ERROR.
   cat >win/Lib/site-packages/sitecustomize.py <<'P'
-import time
+import _winapi, time
 time.time = lambda exact=time.time: exact() // 0.015625 * 0.015625
+def create_process(*arguments, create=_winapi.CreateProcess):
+    for _ in range(3):
+        try:
+            return create(*arguments)
+        except OSError as error:
+            if error.winerror != 1359:
+                raise
+    return create(*arguments)
+_winapi.CreateProcess = create_process
 P
   # An executable as pip makes it: a launcher, the interpreter's path, and a zip with the script.
   "$PYTHON" - "Z:${LAB//\//\\}\\win\\python.exe" >win/conda-prune.exe <<'P'
