@@ -10,7 +10,7 @@ _LINE = 64
 """Bytes of metadata per file that a listing may name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """Limits for one package. Exceeding one ends the work on the package.
 

@@ -223,7 +223,7 @@ class Variant(NamedTuple):
     inferred: tuple[Fact, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Drop:
     """Remove the member."""
 

@@ -22,7 +22,7 @@ _CHECKSUM = slice(148, 156)
 _LINK_FIELD = 100
 """Bytes of the field for a link's target. A target of exactly this length is not followed by a NUL."""
 _MEANINGFUL = frozenset({"path", "linkpath", "size"})
-_HIDDEN_RECORD = re.compile(rb"\n\d+ (?:path|linkpath|size)=")
+_HIDDEN_RECORD = rb"\n\d+ (?:path|linkpath|size)="
 _TIMES = 1 << 63
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
@@ -229,7 +229,7 @@ def parse_pax(body: bytes) -> dict[str, str]:
             raise Unsupported(f"a PAX header has two {name!r} records")
         if name in _MEANINGFUL and (not value or b"\0" in value or b"\n" in value):
             raise Unsupported(f"a PAX header's {name!r} record is empty, or contains a NUL or a line end")
-        if _HIDDEN_RECORD.search(record):
+        if re.search(_HIDDEN_RECORD, record):
             raise Unsupported(
                 "a PAX header's record contains another one for readers that split by lines, as rattler does"
             )

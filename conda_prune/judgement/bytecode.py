@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from .variant.pythons import Magic, is_tag, magic_python
 
-_FILE = re.compile(r"(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<process>\d+))?", re.ASCII | re.DOTALL)
+_FILE = r"(?as)(?P<stem>.+)\.(?P<ending>py[co])(?:\.(?P<process>\d+))?"
 _OPTIMIZED = re.compile(r"opt-([0-9A-Za-z]+)")
 _LAST = "co0123456789"
 """The last characters of names that _FILE matches."""
@@ -56,7 +56,7 @@ def parse_bytecode(path: str) -> Bytecode | None:
     directory += slash
     if name.endswith(".pyc") and len(name) > 4:  # Nearly all others end here.
         leftover, stem, optimized = False, name[:-4], ""
-    elif match := _FILE.fullmatch(name):
+    elif match := re.fullmatch(_FILE, name):
         leftover, stem = match["process"] is not None, match["stem"]
         optimized = "pyo" if match["ending"] == "pyo" else ""
     else:

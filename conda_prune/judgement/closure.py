@@ -23,7 +23,7 @@ from .hard_links import keep_content, needed_by_hard_links
 from .links import directories, parents
 
 
-@dataclass(slots=True)
+@dataclass
 class Closure:
     """The findings after links were considered, and the edits that follow from them.
 

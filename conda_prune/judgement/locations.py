@@ -26,10 +26,7 @@ from .variant.pythons import (
 _UNVERSIONED_TREES = ("Lib/", "lib/python/", "lib64/python/", "site-packages/")
 _LONGEST_TREE = len("lib64/python3.10t/")
 _NESTED_TREE = r"/lib(?:64)?/((?:python|pypy)\d\.\d{1,2}t?)(?=/)"
-_DATA = re.compile(
-    r"tests?|testing|test[-_]?data|data|samples?|fixtures?|examples?|corpus|.*(?<!\d)\d\.\d{1,2}",
-    re.ASCII | re.DOTALL | re.IGNORECASE,
-)
+_DATA = r"(?ais)tests?|testing|test[-_]?data|data|samples?|fixtures?|examples?|corpus|.*(?<!\d)\d\.\d{1,2}"
 _NO_SOURCES = frozenset({"pyc", "pyo", "pyi", "so", "pyd", "dll", "dylib"})
 
 
@@ -159,7 +156,10 @@ def is_data(path: str, contents: Contents) -> bool:
     The tree at the package's root, such as `lib/python3.11`, is not considered.
     """
     directories = path.split("/")[:-1]
-    return any(map(_DATA.fullmatch, directories[2:] if root_tree(path, contents) is not None else directories))
+    return any(
+        re.fullmatch(_DATA, directory)
+        for directory in (directories[2:] if root_tree(path, contents) is not None else directories)
+    )
 
 
 def header_of(bytecode: Bytecode, contents: Contents) -> tuple[Header, Magic] | None:

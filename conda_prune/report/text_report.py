@@ -7,7 +7,6 @@ package stays on one line, so that the output can be searched with grep. Every n
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
@@ -82,6 +81,8 @@ class TextReport:
         if not self._width or line.color == _BOLD:
             yield line
             return
+        import textwrap  # Imported here, since without a terminal nothing is wrapped.
+
         wrapped = textwrap.wrap(
             line.colored + line.rest,
             self._width,
@@ -148,6 +149,8 @@ class TextReport:
         if not self._width:
             yield _Line("", f"    {line}")
             return
+        import textwrap
+
         wrapped = textwrap.wrap(
             line,
             self._width,

@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 FILES, NO_LINK, HAS_PREFIX = "info/files", "info/no_link", "info/has_prefix"
 INFO_LISTS = (FILES, NO_LINK, HAS_PREFIX)
-_PREFIX_LINE = re.compile(r"""(?P<prefix>"[^"]*"|'[^']*'|\S+)[ \t]+(?:text|binary)[ \t]+(?P<path>.+)""", re.DOTALL)
-_DIGEST = re.compile(rb",(sha256|sha384|sha512)=([0-9A-Za-z_=-]+),")
+_PREFIX_LINE = r"""(?s)(?P<prefix>"[^"]*"|'[^']*'|\S+)[ \t]+(?:text|binary)[ \t]+(?P<path>.+)"""
+_DIGEST = rb",(sha256|sha384|sha512)=([0-9A-Za-z_=-]+),"
 
 _DEFAULT_PREFIX = "/opt/anaconda1anaconda2anaconda3"
 """The build prefix of a file whose line in has_prefix has only its name (conda's PREFIX_PLACEHOLDER)."""
@@ -35,7 +35,7 @@ def prefixes(raw: bytes) -> Mapping[str, str]:
     """Return the build prefix of each file that `info/has_prefix` names."""
     by_name = {}
     for line in map(_text, _lines(HAS_PREFIX, raw)):
-        match = _PREFIX_LINE.fullmatch(line)
+        match = re.fullmatch(_PREFIX_LINE, line)
         by_name[_prefix_name(line)] = _unquoted(match["prefix"]) if match else _DEFAULT_PREFIX
     return by_name
 
@@ -61,7 +61,7 @@ def edit_lines(
         name = name_of(_text(line))
         if name and (name in dropped or name.replace("\\", "/") in dropped):
             continue
-        match = _DIGEST.search(line)
+        match = re.search(_DIGEST, line)
         content = changed(name) if match else None
         kept += _with_digest(line, match, content) if match and content is not None else line
     if added:
@@ -124,7 +124,7 @@ def _text(line: bytes) -> str:
 
 def _prefix_name(line: str) -> str:
     """Return the path in a line of has_prefix. It is alone or follows the prefix and mode, and may be quoted."""
-    match = _PREFIX_LINE.fullmatch(line)
+    match = re.fullmatch(_PREFIX_LINE, line)
     return _unquoted(match["path"] if match else line).removeprefix("./")
 
 
