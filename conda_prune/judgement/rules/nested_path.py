@@ -27,9 +27,7 @@ def nested_path(contents: Contents, variant: Variant) -> Findings:
     nested = [
         (bytecode, tree)
         for bytecode in contents.bytecode
-        # Most paths end here: what is nested is not at the start.
-        if ("/py" in bytecode.path[4:] or contents.is_windows)
-        and (tree := nested_tree_of(bytecode.path, contents, variant)) is not None
+        if (tree := nested_tree_of(bytecode.path, contents, variant)) is not None
         and foreign_tree_of(bytecode.path, contents, variant) is None
     ]
     if not nested:
