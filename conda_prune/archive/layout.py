@@ -37,6 +37,8 @@ def predict(name: str, files: Iterable[File], size: int) -> Component | None:
         length = len(file.path.encode("utf-8", "surrogateescape"))
         content = at + BLOCK + (BLOCK + padded(length + 1) if length > _NAME_FIELD else 0)
         stop = content + (padded(file.size or 0) if file.kind is FileKind.FILE else 0)
+        if stop > size:  # A listing may state any number.
+            return None
         spans.append("", at, content, stop)
         known.append(file)
         at = stop

@@ -155,6 +155,10 @@ def lie_about_the_hash(entries: dict[str, Any]) -> None:
     entries["bin/a"]["sha256"] = "0" * 64
 
 
+def state_a_size_of_100_bits(entries: dict[str, Any]) -> None:
+    entries["bin/a"]["size_in_bytes"] = 1 << 100
+
+
 def rename(entries: dict[str, Any]) -> None:
     entries["bin/a"]["_path"] = "bin/b"
 
@@ -179,6 +183,7 @@ RECORD = f"{OTHER}/m.dist-info/RECORD"
 
 NOT_TRIED = {
     "a file that is not listed": spec(paths_json=omit),
+    "a size that no file has": spec(paths_json=edited(state_a_size_of_100_bits)),
     "no listing": spec(paths_json=None, legacy_listings=True),
     "a link": spec(more={"lib/link": Symlink("q")}),
     "a small payload": spec(3 * MIB),
