@@ -1,7 +1,7 @@
 """Threads that work on one package, and how they end: with a result, or with the first failure.
 
 Decompressing, compressing, hashing and libarchive release Python's lock, so each uses a core of its own when it runs on
-its own thread. All threads are those of `concurrent.futures`. `Pipe` is ours because with a `queue.Queue`, a producer
+its own thread. These threads are those of `concurrent.futures`. `Pipe` is ours because with a `queue.Queue`, a producer
 whose consumer failed would wait for room forever.
 """
 

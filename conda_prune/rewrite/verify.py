@@ -15,14 +15,14 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
-from threading import Event
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 from types import MappingProxyType
-from typing import BinaryIO, Generic, Literal, NamedTuple, TypeVar
+from typing import BinaryIO, Generic, Literal, NamedTuple, NoReturn, TypeVar
 from unicodedata import normalize
 
 from .. import system
@@ -100,30 +100,49 @@ class Verification(Generic[T]):
 
     Python runs signal handlers in the main thread, and if one raised an exception in a callback from libarchive, it
     would be swallowed, so Ctrl-C would do nothing.
+
+    The result comes through a SimpleQueue, which has no lock that a signal handler could leave locked. A Future has
+    one: if the handler raises just after the main thread has locked it, before the `with` block has begun, the thread
+    that verifies waits for it forever, and so does the end of the program (python/cpython#74174).
     """
 
     def __init__(self, work: Callable[[Callable[[int], None]], T], progress: Callable[[int], None]) -> None:
         cancelled = Event()
+        outcome: SimpleQueue[Callable[[], T]] = SimpleQueue()
 
         def watched(done: int) -> None:
             if cancelled.is_set():
                 raise NotVerified("the verification was interrupted")
             progress(done)
 
+        def run() -> None:
+            try:
+                result = work(watched)
+            except BaseException as error:
+                outcome.put(partial(_raise, error))
+            else:
+                outcome.put(lambda: result)
+
         self._cancelled = cancelled
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="conda-prune verify")
-        self._verification = self._pool.submit(work, watched)
+        self._outcome = outcome
+        Thread(target=run, name="conda-prune verify").start()
 
     def result(self) -> T:
-        """Wait, and return the result of `work`, or raise its exception."""
-        while not self._verification.done():
-            wait([self._verification], _WAIT)
-        return self._verification.result()
+        """Wait, and return the result of `work`, or raise its exception. May be called once."""
+        while True:
+            try:
+                outcome = self._outcome.get(timeout=_WAIT)
+            except Empty:
+                continue
+            return outcome()
 
     def cancel(self) -> None:
         """End the work soon, if it has not ended. This does not wait."""
         self._cancelled.set()
-        self._pool.shutdown(wait=False)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 class ExpectedTar(NamedTuple):
