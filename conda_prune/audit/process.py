@@ -1,4 +1,4 @@
-"""Runs the process that reads packages, and loses no package when it dies.
+"""Runs the process that reads packages, judges what it sends, and loses no package when it dies.
 
 What was in flight when it died is read again, one package at a time and with care: so it is known which package ended
 the process, and only that one fails. The process is killed when the iterator is closed.
@@ -15,6 +15,7 @@ from .outcome import Outcome, failed
 from .pauses import Pause, Pauses
 from .reader import END
 from .settings import Settings
+from .texts import Texts, outcome_from
 
 _READER = "conda_prune.audit.reader"
 _AHEAD = 4
@@ -53,9 +54,8 @@ def read_all(
                             child.send(END)
                     if not pending and exhausted:
                         return
-                    for number, outcome in hear.outcomes(child):
-                        del pending[number]
-                        yield outcome
+                    for number, found in hear.found(child):
+                        yield outcome_from(pending.pop(number), found, settings)
         except Died as death:
             if pending:
                 notify(f"the reading process {death}: {len(pending)} packages are read again, one at a time")
@@ -72,8 +72,8 @@ class _Listener:
         self._notify = notify
         self._announce = announce
 
-    def outcomes(self, child: Child) -> list[tuple[int, Outcome]]:
-        """Return the next outcomes with their numbers. Raises Died, or PruneError."""
+    def found(self, child: Child) -> list[tuple[int, Outcome | Texts]]:
+        """Return what was found next, with the numbers of the items. Raises Died, or PruneError."""
         while True:
             message = child.receive()
             if isinstance(message, str):
@@ -81,8 +81,8 @@ class _Listener:
             elif isinstance(message, Pause):
                 self._announce(message)
             else:
-                outcomes: list[tuple[int, Outcome]] = message
-                return outcomes
+                found: list[tuple[int, Outcome | Texts]] = message
+                return found
 
 
 def _with_care(pending: dict[int, Item], settings: Settings, hear: _Listener, pauses: Pauses) -> Iterator[Outcome]:
@@ -94,8 +94,8 @@ def _with_care(pending: dict[int, Item], settings: Settings, hear: _Listener, pa
             try:
                 with pauses.passed_to(child.send):
                     child.send([(number, item)])
-                    ((_, outcome),) = hear.outcomes(child)
-                yield outcome
+                    ((_, found),) = hear.found(child)
+                yield outcome_from(item, found, careful)
             except Died as death:
                 child.kill()
                 child = None

@@ -1,4 +1,4 @@
-"""Reads packages of remote channels and judges them, many at a time: the work of a process of its own.
+"""Reads packages of remote channels, many at a time: the work of a process of its own. Most are judged elsewhere.
 
 The process is separate because py-rattler's async runtime crashes when Python ends, in a third of all runs, and because
 a package may unpack to more than there is memory. So this process ends with `os._exit`, and ends early when it has
@@ -32,13 +32,13 @@ from .child import READY, TOO_MUCH_MEMORY, Emit, serve
 from .failure import Failure, Remedy, failure_of
 from .feedstock import ABOUT, LONGEST, feedstock_of
 from .item import Item
-from .judge import judge_texts
 from .local import judge_file
-from .outcome import Outcome, failed, format_of_name, outcome_of, skipped
+from .outcome import Outcome, failed, format_of_name, skipped
 from .pace import GivenUp, Pace
 from .pauses import Pause
 from .replaced import is_same_build, size_at
 from .settings import Settings
+from .texts import Texts, defect, judged
 
 if TYPE_CHECKING:
     from rattler.networking import Client
@@ -61,7 +61,7 @@ class _Retry(Exception):
 
 
 class Reader:
-    """Reads and judges items. `emit` gets outcomes as lists of (number, outcome), messages as text, and each Pause."""
+    """Reads items. `emit` gets lists of (number, Outcome or Texts), messages as text, and each Pause."""
 
     def __init__(self, settings: Settings, emit: Emit) -> None:
         self._settings = settings
@@ -69,7 +69,7 @@ class Reader:
         self._client = client()
         self._pace = Pace(settings.requests, settings.first_pause, _MOST_PAUSES, emit, emit)
         self._downloads = asyncio.Semaphore(_DOWNLOADS)
-        self._done: list[tuple[int, Outcome]] = []
+        self._done: list[tuple[int, Outcome | Texts]] = []
 
     def pause(self, pause: Pause) -> None:
         """Make no request to a host for some time."""
@@ -82,13 +82,12 @@ class Reader:
             while (entry := await queue.get()) is not None:
                 number, item = entry
                 try:
-                    outcome = await self.outcome_of(item)
+                    found = await self.read(item)
                 except Exception as error:  # A defect of ours costs one package, not the run.
-                    reason = f"internal error: {type(error).__name__}: {error}; please report this"
-                    outcome = failed(item, reason)
+                    found = defect(item, error)
                 if not self._done:  # What becomes known until the loop comes around is sent together.
                     asyncio.get_running_loop().call_soon(self._send)
-                self._done.append((number, outcome))
+                self._done.append((number, found))
             queue.put_nowait(None)
 
         await asyncio.gather(*(work() for _ in range(self._settings.requests)))
@@ -100,8 +99,8 @@ class Reader:
             self._emit(self._done)
             self._done = []
 
-    async def outcome_of(self, item: Item) -> Outcome:
-        """Return what became of an item, after as many attempts as it takes or is worth."""
+    async def read(self, item: Item) -> Outcome | Texts:
+        """Return what became of an item, after as many attempts as it takes or is worth; texts are to be judged."""
         if item.local:
             return judge_file(item, self._settings, feedstock=await self._feedstock(item.url))
         format_ = format_of_name(item.file_name)
@@ -111,7 +110,7 @@ class Reader:
             return skipped(item, "a .tar.bz2 must be downloaded as a whole; ask for that with --tar-bz2")
         return await self._attempts(item, self._download if format_ is Format.TAR_BZ2 else self._read)
 
-    async def _attempts(self, item: Item, attempt: Callable[[Item], Any]) -> Outcome:
+    async def _attempts(self, item: Item, attempt: Callable[[Item], Any]) -> Outcome | Texts:
         host = urlsplit(item.url).netloc.rpartition("@")[2]
         failures = 0
         while True:
@@ -119,7 +118,7 @@ class Reader:
                 async with self._pace.turn(host) as begun:
                     result = await attempt(item)
                 self._pace.succeeded(host)
-                return result if isinstance(result, Outcome) else await self._whole(item, result)
+                return await self._whole(item, result) if isinstance(result, Failure) else result
             except GivenUp as error:
                 return failed(item, f"{error}; run again later with --resume")
             except PruneError as error:
@@ -138,13 +137,13 @@ class Reader:
             wait = min(_LONGEST_WAIT, self._settings.backoff * 2 ** (failures - 1))
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 (so that not all return together)
 
-    async def _whole(self, item: Item, failure: Failure) -> Outcome:
+    async def _whole(self, item: Item, failure: Failure) -> Outcome | Texts:
         """Return the outcome of a package that can only be judged as a whole: download it, if that was asked for."""
         if self._settings.download:
             return await self._attempts(item, self._download)
         return skipped(item, f"{failure.reason}; download whole packages with --download")
 
-    async def _read(self, item: Item) -> Outcome | Failure:
+    async def _read(self, item: Item) -> Outcome | Texts | Failure:
         texts = await asyncio.wait_for(self._texts(item), self._settings.timeout)
         if not is_same_build(item, texts.get(INDEX)):
             size = await asyncio.to_thread(size_at, item.url)
@@ -152,10 +151,11 @@ class Reader:
                 raise _Retry(
                     f"the file was replaced by another build: it has {size} bytes, and the index lists {item.size}"
                 )
-        feedstock = feedstock_of(texts.pop(ABOUT, None))
+        found = Texts(texts)
+        if found.may_be_sent() and not self._settings.careful:
+            return found
         try:
-            result = judge_texts(item, texts, self._settings.options, self._settings.limits)
-            return outcome_of(item, result, "info", feedstock)
+            return judged(item, found, self._settings)
         except PruneError as error:
             if "--download" in error.hint:
                 return Failure(Remedy.DOWNLOAD, error.reason)
