@@ -12,13 +12,15 @@ from click.core import ParameterSource
 
 from .configurable_command import ConfigurableCommand, configuration_path, long_name
 from .exit_codes import exit_codes_help
+from .limits import Size
 
 
 class _OptionValue(NamedTuple):
-    """An option, its JSON value (None if it is not set), and where the value comes from."""
+    """An option, its JSON value (None if it is not set), that value for people, and where it comes from."""
 
     name: str
     value: Any
+    text: str
     origin: str
 
 
@@ -50,7 +52,7 @@ def config(context: click.Context, command: str, format_: str) -> None:
         return
     style = Style("config")
     print_line(f"configuration file: {escaped(path) if path is not None else 'none'}", sys.stdout, style)
-    rows = [(option.name, escaped(_text(option.value)), escaped(option.origin)) for option in option_values]
+    rows = [(option.name, escaped(option.text), escaped(option.origin)) for option in option_values]
     wide = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, origin in rows:
         print_line(f"  {name:<{wide[0]}}  {value:<{wide[1]}}  {origin}", sys.stdout, style)
@@ -73,7 +75,8 @@ def _option_values(context: click.Context, command: str, path: str | None) -> li
             if isinstance(parameter, click.Option) and (name := long_name(parameter)) in KEYS:
                 value = inspected_context.params.get(parameter.name or "")
                 origin = _origin(inspected_context, parameter, path)
-                option_values.append(_OptionValue(name, list(value) if isinstance(value, tuple) else value, origin))
+                value = list(value) if isinstance(value, tuple) else value
+                option_values.append(_OptionValue(name, value, _text(parameter, value), origin))
     return sorted(option_values)
 
 
@@ -85,7 +88,9 @@ def _origin(context: click.Context, option: click.Option, path: str | None) -> s
     return path or "default" if source is ParameterSource.DEFAULT_MAP else "default"
 
 
-def _text(value: Any) -> str:
+def _text(option: click.Option, value: Any) -> str:
+    if isinstance(option.type, Size):
+        return Size.text(value)
     if value is None or value == []:
         return "not set"
     if isinstance(value, bool):

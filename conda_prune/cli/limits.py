@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-class _Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
     """A number of bytes; the suffixes K, M, G and T are powers of 1024."""
 
     name = "size"
@@ -25,21 +25,27 @@ class _Size(click.ParamType):  # type: ignore[type-arg]  # generic in newer clic
             self.fail(f"{value!r} is not a size; write bytes, or a number with K, M, G or T, such as 64G", param, ctx)
         return int(match[1]) * _UNITS[match[2].upper()]
 
+    @staticmethod
+    def text(size: int) -> str:
+        """Return the shortest text that means exactly this size, as it is written on the command line."""
+        unit = max((unit for unit, factor in _UNITS.items() if size % factor == 0), key=_UNITS.__getitem__)
+        return f"{size // _UNITS[unit]}{unit}" if size else "0"
+
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that limit the resources that one package may use."""
     for option in reversed(
         (
-            click.option("--max-unpacked", type=_Size(), metavar="SIZE", default="64G", show_default=True,
+            click.option("--max-unpacked", type=Size(), metavar="SIZE", default="64G", show_default=True,
                          help="Refuse a package that unpacks to more bytes; K, M, G and T are powers of 1024."),
             click.option("--max-members", type=click.IntRange(1), metavar="N", default=2_000_000, show_default=True,
                          help="Refuse a package with more files."),
-            click.option("--max-text", type=_Size(), metavar="SIZE", default="512M", show_default=True,
+            click.option("--max-text", type=Size(), metavar="SIZE", default="512M", show_default=True,
                          help="Refuse a package whose metadata and file names take more memory."),
             click.option("--max-ratio", type=click.IntRange(1), metavar="N", default=200, show_default=True,
                          help="Refuse a package whose metadata and file names take more than 8M plus N times its "
                               "compressed size."),
-            click.option("--max-window", type=_Size(), metavar="SIZE", default="128M", show_default=True,
+            click.option("--max-window", type=Size(), metavar="SIZE", default="128M", show_default=True,
                          help="Refuse a package that needs a larger zstd window. Clients refuse more than 128M."),
         )
     ):  # fmt: skip

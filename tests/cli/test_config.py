@@ -43,6 +43,16 @@ def test_defaults_are_marked_as_defaults(tmp_path: Path) -> None:
     assert config(tmp_path).stdout.startswith("configuration file: none\n")
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [("512MiB", "512M"), ("1536k", "1536K"), ("1000", "1000"), ("2048G", "2T")]
+)
+def test_sizes_are_shown_as_they_are_written_and_are_bytes_in_json(tmp_path: Path, value: str, shown: str) -> None:
+    text = config(tmp_path, CONDA_PRUNE_MAX_TEXT=value).stdout
+    assert ["max-text", shown, "CONDA_PRUNE_MAX_TEXT"] in [line.split() for line in text.splitlines()]
+    found = settings(tmp_path, CONDA_PRUNE_MAX_TEXT=shown)["max-text"]["value"]
+    assert found == settings(tmp_path, CONDA_PRUNE_MAX_TEXT=value)["max-text"]["value"] >= 1000
+
+
 def test_a_value_from_a_file_names_the_file(project: Path) -> None:
     found = settings(project)
     assert found["jobs"] == {"value": 2, "origin": str(project / "pixi.toml")}
