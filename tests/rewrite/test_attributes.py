@@ -186,14 +186,14 @@ def test_a_file_system_that_fails_is_an_error(tmp_path: Path, call: str, monkeyp
 
 AS_ANOTHER_USER = """
 import os, sys
-import libarchive, zstandard
-import conda_prune.rewrite.target, conda_prune.rewrite.rewriter, conda_prune.rewrite.staging
-import conda_prune.rewrite.verify, conda_prune.archive.zip_write, conda_prune.channel.caches
 from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 
+package, before, output = sys.argv[1:]
+# This imports all that a fix needs, which another user may not be able to read.
+fix_package(package, Options(), FixOptions(output_dir=before))
 os.setgroups([4321]), os.setgid(1234), os.setuid(1234)
-fix_package(sys.argv[1], Options(), FixOptions(output_dir=sys.argv[2]))
+fix_package(package, Options(), FixOptions(output_dir=output))
 """
 
 
@@ -210,9 +210,11 @@ def test_set_id_bits_are_not_kept_for_another_owner(group: int) -> None:
         package = write_package(BASE, directory, format=".conda")
         os.chown(package, 0, group)
         package.chmod(0o6755)
+        (directory / "before").mkdir()
         (directory / "out").mkdir()
         (directory / "out").chmod(0o777)
-        command = [sys.executable, "-c", AS_ANOTHER_USER, str(package), str(directory / "out")]
+        arguments = map(str, (package, directory / "before", directory / "out"))
+        command = [sys.executable, "-c", AS_ANOTHER_USER, *arguments]
         done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         result = directory / "out" / package.name
