@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..archive.container import Archive
+from ..judgement.listings.edits import forecast_edits
 from ..judgement.options import Options
 from ..judgement.variant.evidence import recorded_level
 from ..model import (
+    Action,
     Compression,
     File,
     Limits,
@@ -25,8 +27,9 @@ def show_package(
 ) -> tuple[Result, Plan, Mapping[str, File]]:
     """Return the result of a check, the plan, and the files of the package by path.
 
-    If the payload was not read, the files are those that the package lists. With `deep`, the result also has the
-    compression of the payload. Raises PruneError if the package cannot be read.
+    If the payload was not read, the files are those that the package lists, and the plan has the edits of the listings
+    in the info component only. With `deep`, the result also has the compression of the payload. Raises PruneError if
+    the package cannot be read.
     """
     compression = None
     with Archive(path, limits or Limits()) as archive:
@@ -38,5 +41,8 @@ def show_package(
             settings = recover_compression(archive, CompressionRequest(recorded=recorded_level(contents.texts)))
             payload = settings["pkg" if "pkg" in settings else "tar"]
             compression = Compression(payload.codec, payload.level, payload.source)
+    if plan.edits is None and plan.status == "findings":
+        drops = {finding.path for finding in plan.findings if finding.action is Action.DROP}
+        plan = plan._replace(edits=forecast_edits(contents, drops))
     result = result_of(judged, plan.status, deep=package.complete, seconds=0)
     return replace(result, compression=compression), plan, {**package.files, **contents.files}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..judgement.bytecode import parse_bytecode
+from ..judgement.listings.line_lists import is_installed_list
 from ..judgement.locations import can_judge, fits
 from ..model import (
     Action,
@@ -63,10 +64,20 @@ def _all_outcomes(plan: Plan, files: Mapping[str, File]) -> Iterator[FileOutcome
         # If a file has several findings, one that changes something decides its outcome.
         if finding.path not in findings or findings[finding.path].action is Action.REPORT:
             findings[finding.path] = finding
+    dropped = [path for path, finding in findings.items() if finding.action is Action.DROP]
     for path, file in sorted(files.items()):
-        yield _outcome(path, file, findings.get(path), plan)
+        if is_installed_list(path) and not plan.package.complete and _may_list(path, dropped):
+            yield FileOutcome(path, EDIT, file, None, "if it lists a dropped file: it was not read")
+        else:
+            yield _outcome(path, file, findings.get(path), plan)
     for path in sorted(findings.keys() - files.keys()):
         yield FileOutcome(path, ABSENT, None, findings[path].kind, findings[path].detail)
+
+
+def _may_list(path: str, dropped: Collection[str]) -> bool:
+    """Return whether a list in `X.dist-info` may name dropped files: names are relative to the directory above it."""
+    directory = path.rpartition("/")[0].rpartition("/")[0]
+    return any(name.startswith(f"{directory}/") for name in dropped)
 
 
 def _outcome(path: str, file: File, finding: Finding | None, plan: Plan) -> FileOutcome:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conda_prune.judgement.listings.line_lists import is_installed_list
 from conda_prune.judgement.options import Options
 from conda_prune.operations.fix import FixOptions, fix_package
 from conda_prune.operations.show import show_package
@@ -131,6 +132,26 @@ def test_show_predicts_what_fix_does_in_every_scenario(scenario: Scenario, tmp_p
                 assert outcome in ("edit", "restamp"), name
             else:
                 assert outcome in ("keep", "correct"), name
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.id)
+def test_show_of_metadata_alone_names_all_listings_that_fix_edits(scenario: Scenario, tmp_path: Path) -> None:
+    path = write_package(scenario.spec, tmp_path, stem=scenario.stem)
+    before = read_tar_members(path)
+    _, plan, files = show_package(str(path), Options(), deep=False)
+    edited = {outcome.path for outcome in file_outcomes(plan, files, ["edit"])}
+    fix_package(str(path), Options(), FixOptions())
+    after = read_tar_members(path)
+    changed = {
+        name
+        for component, members in before.items()
+        for name, raw in members
+        if name in dict(after[component]) and dict(after[component])[name] != raw
+    }
+    listings = {name for name in changed if name.startswith("info/") or is_installed_list(name)}
+    if not scenario.stale:  # Only the payload shows that a listing is wrong.
+        assert listings <= edited
+    assert {name for name in edited if name.startswith("info/")} <= listings
 
 
 def test_a_missing_package_is_one_error_in_text_and_json(tmp_path: Path) -> None:

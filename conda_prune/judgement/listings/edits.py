@@ -64,6 +64,22 @@ def listing_edits(
     return listings, (f"{PATHS_JSON} {_RESTYLED}",) if edited.restyled else ()
 
 
+def forecast_edits(contents: Contents, dropped: Collection[str]) -> dict[str, Edit]:
+    """Return the edits of the listings in the info component if nothing but these drops is known.
+
+    Reading the payload may lead to more edits, of these listings and of others.
+    """
+    kept = contents.without(dropped)
+    edits: dict[str, Edit] = {}
+    for name in INFO_LISTS:
+        if text := kept.texts.get(name):
+            edits.update(_rewrite(name, text, edit_lines(name, text, kept.removed)))
+    if kept.listing is not None:
+        edited = _edited_paths_json(kept, kept.listing, {}, (), kept.removed)
+        edits.update(_rewrite(PATHS_JSON, kept.texts[PATHS_JSON], edited.content))
+    return edits
+
+
 def installed_list_edits(contents: Contents, edits: Mapping[str, Edit]) -> Iterator[tuple[str, Edit]]:
     """Yield the edits of each RECORD and installed-files.txt that was read, by path.
 
