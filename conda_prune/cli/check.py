@@ -7,6 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from .configurable_command import ConfigurableCommand
 from .exit_codes import exit_code, exit_codes_help
@@ -24,7 +25,7 @@ from .options import (
     report_options,
     warn_of_unused_keep,
 )
-from .targets import search_for_packages, search_options
+from .targets import refuse_none, search_for_packages, search_options
 
 
 @click.command(cls=ConfigurableCommand, epilog=exit_codes_help("check"))
@@ -64,6 +65,11 @@ def check(
     if installed is not None or prefix is not None:
         if paths or flags["files_from"] is not None:
             raise click.UsageError("--installed and --prefix check an environment; do not name packages as well")
+        given = click.get_current_context().get_parameter_source
+        for option in ("exclude", "no_default_excludes"):
+            if given(option) is ParameterSource.COMMANDLINE:
+                name = option.replace("_", "-")
+                raise click.UsageError(f"--{name} is for searching directories, and not for --installed or --prefix")
         _check_environment(installed, prefix, deep, flags)
     work = PackageWork("check", options_of(flags), deep, None, limits_of(flags))
     work_on(search_for_packages(paths, flags), work, paths, flags)
@@ -86,6 +92,8 @@ def _check_environment(name: str | None, prefix: str | None, deep: bool, flags: 
         except PruneError as error:
             results.append(failed(environment, str(error)))
             output.add(results[-1])
+    if not results:
+        refuse_none(f"no packages are installed in {environment}", "check the path", flags)
     warn_of_unused_keep(results)
     sys.exit(exit_code(results))
 

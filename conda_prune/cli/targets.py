@@ -100,12 +100,16 @@ def refuse_empty(paths: Sequence[str], result: SearchResult, flags: dict[str, An
     if skipped:
         details.append(_source_archives_text(skipped))
     message = ": ".join([message, *(["; ".join(details)] if details else ())])
-    if flags["allow_empty"]:
-        if not flags["quiet"]:
-            _print_to_stderr(message)
-        return
     hint = "name what was not searched, use --no-default-excludes" if result.excluded else "check the paths"
-    raise NoPackages(f"{message}; {hint}, or use --allow-empty")
+    refuse_none(message, hint, flags)
+
+
+def refuse_none(message: str, hint: str, flags: dict[str, Any]) -> None:
+    """Raise NoPackages with a message and what to do. With `--allow-empty`, only print the message."""
+    if not flags["allow_empty"]:
+        raise NoPackages(f"{message}; {hint}, or use --allow-empty")
+    if not flags["quiet"]:
+        _print_to_stderr(message)
 
 
 def print_left_out(result: SearchResult, skipped: int) -> None:

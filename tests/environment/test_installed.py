@@ -77,6 +77,23 @@ def test_a_clean_environment_exits_0_and_is_not_touched(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
+def test_an_environment_without_packages_does_not_pass(tmp_path: Path) -> None:
+    (tmp_path / "conda-meta").mkdir()
+    (tmp_path / "conda-meta" / "history").touch()
+    done = run("check", "--prefix", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: no packages are installed in {tmp_path}; check the path, or use --allow-empty\n"
+    assert run("check", "--prefix", tmp_path, "--allow-empty").returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [("--exclude", "x"), ("--no-default-excludes",)])
+def test_options_of_a_search_are_refused_for_an_environment(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    record(tmp_path, "own", OWN)
+    done = run("check", "--prefix", tmp_path, *arguments)
+    assert done.returncode == 2
+    assert f"{arguments[0]} is for searching directories" in done.stderr
+
+
 def test_strays_exit_1_and_are_named(tmp_path: Path) -> None:
     record(tmp_path, "own", {**OWN, **STRAY})
     done = run("check", "--installed", "own", "--prefix", tmp_path)
