@@ -82,7 +82,7 @@ def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
     if backup is not None and output_dir is not None:
         raise click.UsageError("--backup requires --in-place; -o DIR does not change the originals")
     fix_options = FixOptions(output_dir, _level(level), backup, dry_run)
-    search_result = search_for_packages(paths, flags)
+    search_result = search_for_packages(paths, flags, output_dir)
     if output_dir is not None:
         _check_collisions(search_result.packages)
     if not dry_run:

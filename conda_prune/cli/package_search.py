@@ -56,7 +56,9 @@ class SearchResult(NamedTuple):
     unmatched: tuple[str, ...] = ()
 
 
-def find_packages(paths: Iterable[str], *, exclude: Sequence[str] = (), default_excludes: bool = True) -> SearchResult:
+def find_packages(
+    paths: Iterable[str], *, exclude: Sequence[str] = (), default_excludes: bool = True, output_dir: str | None = None
+) -> SearchResult:
     """Return the packages that the paths refer to, each file once, in the order of the paths and sorted within each.
 
     Directories are searched recursively. Globs are expanded for shells that do not expand them. A file that does not
@@ -64,21 +66,22 @@ def find_packages(paths: Iterable[str], *, exclude: Sequence[str] = (), default_
 
     An `exclude` pattern without a slash is matched against the name of every entry below a searched directory; one with
     a slash, against the path relative to it. `default_excludes` skips the directories that EXCLUDED_NAMES,
-    EXCLUDED_PREFIXES and MARKERS describe.
+    EXCLUDED_PREFIXES and MARKERS describe. `output_dir` gets the results, so a search does not look for packages there.
     """
-    search = _Search(exclude, default_excludes)
+    search = _Search(exclude, default_excludes, output_dir)
     for path in paths:
         search.add(path)
     return search.result()
 
 
 class _Search:
-    def __init__(self, exclude: Sequence[str], default_excludes: bool) -> None:
+    def __init__(self, exclude: Sequence[str], default_excludes: bool, output_dir: str | None) -> None:
         self.packages: list[FoundPackage] = []
         self.excluded: list[str] = []
         self.unmatched: list[str] = []
         self._exclude = [pattern.replace(os.sep, "/").removeprefix("./") for pattern in exclude]
         self._default_excludes = default_excludes
+        self._output_dir = None if output_dir is None else os.path.realpath(output_dir)
         self._files: set[tuple[str, str]] = set()
         self._named: set[str] = set()
         self._real: dict[str, str] = {}
@@ -175,6 +178,8 @@ class _Search:
 
     def _is_excluded(self, root: str, path: str, below: str, *, directory: bool) -> bool:
         """Return whether an entry of a searched directory is excluded."""
+        if directory and self._output_dir is not None and os.path.realpath(path) == self._output_dir:
+            return True
         names = {os.path.basename(path)}
         if directory and os.path.islink(path):
             names.update(self._real_names(root, path))

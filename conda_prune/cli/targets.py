@@ -46,8 +46,10 @@ def search_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def search_for_packages(paths: Sequence[str], flags: dict[str, Any]) -> SearchResult:
+def search_for_packages(paths: Sequence[str], flags: dict[str, Any], output_dir: str | None = None) -> SearchResult:
     """Return the packages that the paths refer to. Warns about globs that match nothing.
+
+    A directory with the results of an earlier run, `output_dir`, is not searched unless it is one of the paths.
 
     Raises click's UsageError if no path is given, and NoPackages if the paths contain no package.
     """
@@ -63,7 +65,12 @@ def search_for_packages(paths: Sequence[str], flags: dict[str, Any]) -> SearchRe
     if not all_paths and files_from is None and "-" not in paths:
         raise click.UsageError("name packages, directories or globs")
     existing = [path for path in all_paths if not (flags["allow_empty"] and _is_missing_directory(path))]
-    result = find_packages(existing, exclude=flags["exclude"], default_excludes=not flags["no_default_excludes"])
+    result = find_packages(
+        existing,
+        exclude=flags["exclude"],
+        default_excludes=not flags["no_default_excludes"],
+        output_dir=output_dir,
+    )
     if not result.packages:
         refuse_empty(all_paths, result, flags)
     elif not flags["quiet"]:

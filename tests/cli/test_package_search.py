@@ -58,6 +58,18 @@ def checked(*arguments: object) -> list[str]:
 # What a search finds
 
 
+def test_results_of_an_earlier_run_are_not_repaired_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    STRAY_CONDA.copy(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        done = run("fix", ".", "-o", "repaired")
+        assert done.returncode == 0
+        assert "1 of 1 package repaired" in done.stdout
+    assert os.listdir("repaired") == [STRAY_CONDA.path.name]
+    assert f"not searched: {os.path.join('.', 'repaired')}" in run("fix", ".", "-o", "repaired", "-v").stderr
+    assert run("fix", "repaired", "-o", "again").returncode == 0
+
+
 def test_source_archive_is_not_an_error(tmp_path: Path) -> None:
     package = STRAY_CONDA.copy(tmp_path)
     source_archive(tmp_path / "sources" / "foo-1.0_abcdef12.tar.bz2")
