@@ -89,7 +89,10 @@ def compare(old: str, new: str, strays: Collection[str]) -> Difference:
 
 
 def _container_changes(before: Contents, after: Contents) -> Iterator[Change]:
-    if before.container != after.container:
+    if bool(before.container) != bool(after.container):
+        detail = "a .conda became a .tar.bz2" if before.container else "a .tar.bz2 became a .conda"
+        yield Change("container", "", "", detail, False)
+    elif before.container != after.container:
         detail = f"{', '.join(before.container)} became {', '.join(after.container)}"
         yield Change("container", "", "", detail, False)
     for name in before.components.keys() - after.components.keys():
@@ -172,13 +175,19 @@ def _member_changes(
         yield Change("promoted", name, path, detail, (promoted or relinked) and unchanged)
         return
     if old.content != new.content or old.size != new.size:
-        stamped = path.endswith(".pyc") and old.size == new.size and old.tail == new.tail and old.header == new.header
-        detail = "another source time or size is recorded" if stamped else f"{_size_of(old)} became {_size_of(new)}"
-        yield Change("re-stamped" if stamped else "changed", name, path, detail, stamped)
+        yield _content_change(name, path, old, new)
     elif old.kind != new.kind or old.link != new.link:
         yield Change("header", name, path, f"{old.kind} {old.link} became {new.kind} {new.link}", False)
     elif old.header != new.header:
         yield Change("header", name, path, "the bytes of its tar header differ", False)
+
+
+def _content_change(name: str, path: str, old: Member, new: Member) -> Change:
+    if path.endswith(".pyc") and old.size == new.size and old.tail == new.tail and old.header == new.header:
+        return Change("re-stamped", name, path, "another source time or size is recorded", True)
+    same_size = f"other content of the same size, {_size_of(new)}"
+    detail = same_size if old.size == new.size else f"{_size_of(old)} became {_size_of(new)}"
+    return Change("changed", name, path, detail, False)
 
 
 def _content(members: Mapping[str, Member], member: Member) -> tuple[int, bytes] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from conda_prune import Action, check, fix
 from conda_prune.errors import PruneError
 from conda_prune.operations.diff import Difference, compare
 
+from ..corpus.packages import PackageSpec, write_package
 from ..seed import (
     CLEAN,
     SEEDS,
@@ -60,6 +62,18 @@ def test_a_package_rewritten_by_tarfile_is_unexpected(tmp_path: Path) -> None:
     difference = compare(str(old), str(new), set())
     assert difference.unexpected
     assert {change.what for change in difference.changes} == {"header"}
+
+
+def test_packages_of_two_formats_and_changed_content_are_described(tmp_path: Path) -> None:
+    spec = PackageSpec("a", files={"share/a": b"one"})
+    old = write_package(spec, tmp_path)
+    bz2 = write_package(spec, tmp_path, format=".tar.bz2")
+    assert "a .conda became a .tar.bz2" in {change.detail for change in compare(str(old), str(bz2), set()).changes}
+    assert "a .tar.bz2 became a .conda" in {change.detail for change in compare(str(bz2), str(old), set()).changes}
+    (tmp_path / "new").mkdir()
+    new = write_package(replace(spec, files={"share/a": b"two"}), tmp_path / "new")
+    details = {change.path: change.detail for change in compare(str(old), str(new), set()).changes}
+    assert details["share/a"] == "other content of the same size, 3 bytes"
 
 
 def test_a_truncated_package_is_an_error(tmp_path: Path) -> None:
