@@ -22,7 +22,7 @@ def result_path(path: str, output_dir: str | None) -> str:
     # A link in the output directory is replaced, even if it leads to the package. Not replaced are the entry that the
     # user has named and the entry of the package itself.
     if any(_is_same_entry(target, entry) for entry in (path, os.path.realpath(path))):
-        raise CannotWrite(f"{output_dir} contains the package itself", "use --in-place")
+        raise CannotWrite(f"{output_dir} contains the package itself", "choose another directory, or fix it in place")
     return target
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from ..judgement.bytecode import parse_bytecode
 from ..judgement.options import rule_of
 from ..model import Action, Finding, Result
 from ..quantities import plural, size_text
@@ -239,7 +240,8 @@ def _summary(results: Sequence[Result], style: Style) -> Iterator[_Line]:
         status: [result for result in packages if result.status == status]
         for status in ("findings", "fixed", "clean", "refused", "error")
     }
-    total = plural(len(packages), "package")
+    nouns = ("prefix", "prefixes") if style.command == "prefix" else ("package", "packages")
+    total = plural(len(packages), *nouns)
     for status in ("findings", "fixed"):
         if these := by_status[status]:
             yield _Line(f"{len(these)} of {total} ", _totals(these, status, style), _COLORS[status])
@@ -248,12 +250,12 @@ def _summary(results: Sequence[Result], style: Style) -> Iterator[_Line]:
     if clean and clean == len(packages):
         yield _Line(f"{total}: nothing to repair.", "", _GREEN)
     elif clean:
-        yield _Line("", f"{plural(clean, 'package')} {'is' if clean == 1 else 'are'} clean.")
+        yield _Line("", f"{plural(clean, *nouns)} {'is' if clean == 1 else 'are'} clean.")
     if undecided:
         files = sum(len(result.findings) for result in undecided)
-        has = "package has" if len(undecided) == 1 else "packages have"
+        has = "has" if len(undecided) == 1 else "have"
         yield _Line(
-            f"{len(undecided)} {has} bytecode of an unknown Python ",
+            f"{plural(len(undecided), *nouns)} {has} bytecode of an unknown Python ",
             f"({plural(files, 'file')}): say which one with --python, such as --python 3.13.",
         )
     for status, words in (
@@ -263,7 +265,7 @@ def _summary(results: Sequence[Result], style: Style) -> Iterator[_Line]:
         if these := by_status[status]:
             if len(these) == 1:
                 words = words.replace("contradict themselves and were", "contradicts itself and was")
-            yield _Line(f"{plural(len(these), 'package')} {words}.", "", _RED)
+            yield _Line(f"{plural(len(these), *nouns)} {words}.", "", _RED)
     yield from _remains(packages)
     yield from _advice(by_status["findings"], style)
 
@@ -289,7 +291,8 @@ def _totals(results: Sequence[Result], status: str, style: Style) -> str:
     if style.command == "fix":
         verb = "would be repaired"
     elif dropped:
-        verb = "holds stray bytecode" if one else "hold stray bytecode"
+        what = "bytecode" if all(parse_bytecode(finding.path) for finding in dropped) else "files"
+        verb = f"{'holds' if one else 'hold'} stray {what}"
     else:
         verb = "needs a repair" if one else "need a repair"
     return f"{verb}: {', '.join(parts)}." if parts else f"{verb}."

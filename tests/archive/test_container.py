@@ -187,7 +187,7 @@ def test_read_only_is_reported_before_the_payload_is_read(tmp_path: Path, what: 
 
 def test_the_directory_of_the_package_is_refused_as_output(tmp_path: Path) -> None:
     package = write_package(BASE, tmp_path)
-    with pytest.raises(CannotWrite, match="use --in-place"):
+    with pytest.raises(CannotWrite, match="fix it in place"):
         fix(package, output_dir=tmp_path)
 
 

@@ -67,6 +67,17 @@ def test_clean_packages_are_only_counted() -> None:
     assert printed([result(name, "clean") for name in NAMES]) == ["2 packages: nothing to repair."]
 
 
+def test_a_prefix_is_not_called_a_package() -> None:
+    assert printed([result("p", "clean")], command="prefix") == ["1 prefix: nothing to repair."]
+    assert printed([result("p")], command="prefix")[2].startswith("1 of 1 prefix holds stray bytecode: 1 file, ")
+
+
+def test_files_that_are_not_bytecode_are_called_files() -> None:
+    source = STRAY._replace(kind="foreign-tree", path="lib/python3.10/m.py")
+    lines = printed([result("a-1-py311_0.conda", findings=(STRAY, source))])
+    assert lines[2] == "1 of 1 package holds stray files: 2 files, 4.0 KiB unpacked."
+
+
 def test_each_package_is_one_line_outside_a_terminal() -> None:
     lines = printed([result(name) for name in NAMES])
     assert [line.split()[0] for line in lines[:2]] == list(NAMES)

@@ -88,7 +88,7 @@ def check_window(frame: FrameHeader, limit: int = MAX_WINDOW) -> None:
         accepted = ", which is what conda clients accept" if limit == MAX_WINDOW else ""
         raise LimitExceeded(
             f"its zstd window of {frame.window} bytes is larger than {limit}{accepted}",
-            "build the package again without long mode, or raise --max-window to have it fixed with a smaller one",
+            "build the package again without long mode, or raise --max-window: a fixed package has a smaller window",
         )
 
 
