@@ -81,6 +81,8 @@ def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
         _check_suffix(backup)
     if backup is not None and output_dir is not None:
         raise click.UsageError("--backup requires --in-place; -o DIR does not change the originals")
+    if output_dir is not None and os.path.lexists(output_dir) and not os.path.isdir(output_dir):
+        raise click.UsageError(f"-o {output_dir} is not a directory; name the directory for the results")
     fix_options = FixOptions(output_dir, _level(level), backup, dry_run)
     search_result = search_for_packages(paths, flags, output_dir)
     if output_dir is not None:

@@ -51,7 +51,7 @@ def search_for_packages(paths: Sequence[str], flags: dict[str, Any], output_dir:
 
     A directory with the results of an earlier run, `output_dir`, is not searched unless it is one of the paths.
 
-    Raises click's UsageError if no path is given, and NoPackages if the paths contain no package.
+    Raises click's UsageError if no path is given or one is empty, and NoPackages if the paths contain no package.
     """
     from .package_search import find_packages
 
@@ -62,6 +62,8 @@ def search_for_packages(paths: Sequence[str], flags: dict[str, Any], output_dir:
     if "-" in all_paths:
         all_paths.remove("-")
         all_paths += _read_paths("-")
+    if "" in all_paths:
+        raise click.UsageError("a path is empty; check the variable that it comes from")
     if not all_paths and files_from is None and "-" not in paths:
         raise click.UsageError("name packages, directories or globs")
     existing = [path for path in all_paths if not (flags["allow_empty"] and _is_missing_directory(path))]

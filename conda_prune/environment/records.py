@@ -62,7 +62,7 @@ def record_paths(prefix: str) -> list[str]:
     try:
         names = os.listdir(directory)
     except OSError as error:
-        raise NotAPackage(_not_a_prefix(prefix, error)) from error
+        raise NotAPackage(_not_a_prefix(prefix, error), "check the path") from error
     return [os.path.join(directory, name) for name in sorted(names) if name.endswith(".json")]
 
 

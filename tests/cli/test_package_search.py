@@ -70,6 +70,21 @@ def test_results_of_an_earlier_run_are_not_repaired_again(tmp_path: Path, monkey
     assert run("fix", "repaired", "-o", "again").returncode == 0
 
 
+def test_an_empty_path_is_wrong_usage() -> None:
+    done = run("check", "", CONDA.path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: a path is empty; check the variable that it comes from")
+
+
+def test_a_file_is_not_an_output_directory(tmp_path: Path) -> None:
+    package = STRAY_CONDA.copy(tmp_path)
+    before = package.read_bytes()
+    done = run("fix", package, "-o", package)
+    assert done.returncode == 2
+    assert f"-o {package} is not a directory; name the directory for the results" in done.stderr
+    assert package.read_bytes() == before
+
+
 def test_source_archive_is_not_an_error(tmp_path: Path) -> None:
     package = STRAY_CONDA.copy(tmp_path)
     source_archive(tmp_path / "sources" / "foo-1.0_abcdef12.tar.bz2")
