@@ -80,6 +80,17 @@ def configuration_path(context: click.Context) -> str | None:
     return path
 
 
+def configuration_arguments(context: click.Context, *, differs: bool) -> list[str]:
+    """Return the options to type so that another command uses the configuration of this one.
+
+    `differs` is whether the other command could use another configuration by itself. If not, nothing has to be typed.
+    """
+    if not differs:
+        return []
+    path = configuration_path(context)
+    return ["--no-config"] if path is None else ["--config", path]
+
+
 def long_name(option: click.Option) -> str:
     """Return the long name of an option, without the leading hyphens."""
     return max((name.lstrip("-") for name in option.opts), key=len)

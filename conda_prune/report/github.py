@@ -97,7 +97,9 @@ def annotation(result: Result, level: Level, style: Style) -> str:
     else:
         what = text.what_text(result.findings)
         title = f"{name} would be repaired: {what}" if what else name
-        lines = text.check_lines(result, fix_arguments=style.fix_arguments)[1:]
+        lines = text.check_lines(result, fix_arguments=style.fix_arguments or "")[1:]
+        if style.fix_arguments is None:
+            lines = [line for line in lines if not line.startswith("  to fix ")]
     # The text output aligns columns with spaces. Two are enough to separate them.
     message = "\n".join(re.sub(" {2,}", "  ", line.strip()) for line in lines)
     path = _escape_property(escaped(result.path))

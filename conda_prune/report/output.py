@@ -37,15 +37,15 @@ class Style(NamedTuple):
     """How results are printed, and by which command.
 
     `colors` None means that each stream decides for itself. `fix_arguments` are the options to type after
-    `conda-prune fix` so that it repairs what this command found, and `repair_command` is that whole command, empty if
-    it cannot be typed. `version` is the version of conda-prune.
+    `conda-prune fix` so that it repairs what this command found, or None if they cannot be typed, and `repair_command`
+    is that whole command, empty if it cannot be typed. `version` is the version of conda-prune.
     """
 
     command: str
     colors: bool | None = False
     quiet: bool = False
     verbose: bool = False
-    fix_arguments: str = ""
+    fix_arguments: str | None = ""
     version: str = ""
     repair_command: str = ""
 
