@@ -145,8 +145,8 @@ class Output:
 def parse_formats(formats: Sequence[str]) -> list[tuple[str, str]]:
     """Return each format with the path of its file, which is empty for standard output.
 
-    Raises ValueError for unknown formats, for files without a name, and for formats that cannot share standard
-    output.
+    Raises ValueError for unknown formats, for files without a name, for formats that cannot share standard output, and
+    for a wrong value of the variable that the format `github` reads.
     """
     requested = []
     for value in formats:
@@ -159,6 +159,10 @@ def parse_formats(formats: Sequence[str]) -> list[tuple[str, str]]:
             raise ValueError(
                 f"--format {value}: the name of the file is missing; use {name}=FILE, or {name}=- to print"
             )
+        if name == "github":
+            from .github import what_fails
+
+            what_fails()
         requested.append((name, "" if path == "-" else path))
     printed = [name for name, path in requested if not path]
     if len(printed) != len(set(printed)) or (len(printed) > 1 and not set(printed) <= set(_LINE_FORMATS)):
