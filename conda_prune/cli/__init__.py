@@ -22,7 +22,7 @@ from click.core import ParameterSource  # noqa: E402
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
 from ..report import streams  # noqa: E402
-from .configurable_command import OTHER_FORMAT, configuration_path, long_name  # noqa: E402
+from .configurable_command import OTHER_FORMAT, configuration_path, long_name, variable_of  # noqa: E402
 from .exit_codes import ExitCode, exit_codes_help  # noqa: E402
 
 COMMANDS = {
@@ -245,15 +245,30 @@ def _print_error(error: click.ClickException) -> None:
     """Print an error in one line, which also says what to do or where to look."""
     from ..report.escape import escaped
 
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    context = context or click.get_current_context(silent=True)
+    source = None
+    if isinstance(error, click.BadParameter) and error.param is not None and context is not None:
+        source = context.get_parameter_source(error.param.name or "")
+        if source is ParameterSource.ENVIRONMENT:
+            error.param_hint = variable_of(error.param)
     message = _unknown_option(error) if isinstance(error, click.NoSuchOption) else error.format_message()
     if isinstance(error, click.UsageError):
-        context = error.ctx or click.get_current_context(silent=True)
         # click's own messages are sentences of one or more lines.
         message = " ".join(message.split()).rstrip(".")
         message = message[:1].lower() + message[1:] if message[1:2].islower() else message
-        if isinstance(error, click.BadParameter) and error.param is not None and context is not None:
-            if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
-                message += f" (in [tool.conda-prune] of {configuration_path(context)})"
+        message = _without_type_names(message)
+        if source is ParameterSource.DEFAULT_MAP and context is not None:
+            message += f" (in [tool.conda-prune] of {configuration_path(context)})"
         if ";" not in message:  # Messages of ours say what to do after a semicolon.
             message += f"; see `{context.command_path if context else 'conda-prune'} --help`"
     click.echo(f"error: {escaped(message)}", err=True)
+
+
+def _without_type_names(message: str) -> str:
+    """Return a message of click without the names that it has for types."""
+    value, is_boolean, _ = message.partition(" is not a valid boolean")
+    if is_boolean:
+        return f"{value} is neither true nor false"
+    message = message.replace("is not a valid integer range", "is not a whole number")
+    return message.replace("is not a valid float range", "is not a number")

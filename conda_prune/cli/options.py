@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .configurable_command import configuration_arguments, configuration_path, long_name
+from .configurable_command import configuration_arguments, configuration_path, long_name, variable_of
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -128,12 +128,15 @@ def _names(flag: str, values: tuple[str, ...]) -> list[str]:
 def origin(flag: str) -> str:
     """Return where the value of an option comes from, as a phrase for error messages."""
     context = click.get_current_context()
+    option = next(
+        option for option in context.command.params if option.name == flag and isinstance(option, click.Option)
+    )
     source = context.get_parameter_source(flag)
     if source is ParameterSource.DEFAULT_MAP:
-        return f"{configuration_path(context)}: {flag.replace('_', '-')}"
+        return f"{configuration_path(context)}: {long_name(option)}"
     if source is ParameterSource.ENVIRONMENT:
-        return f"CONDA_PRUNE_{flag.upper()}"
-    return f"--{flag.replace('_', '-')}"
+        return variable_of(option)
+    return f"--{long_name(option)}"
 
 
 def open_output(
@@ -160,7 +163,10 @@ def open_output(
     try:
         return Output(style, flags["formats"], [*inputs, *filter(None, (config, flags.get("files_from")))])
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        message = str(error)
+        if message.startswith("--format "):
+            message = message.replace("--format", origin("formats"), 1)
+        raise click.UsageError(message) from error
 
 
 def _repair_command(repair: Sequence[str], arguments: str | None) -> str:
