@@ -107,6 +107,21 @@ def test_an_unknown_key_or_type_is_wrong_usage(tmp_path: Path, text: str, expect
 
 
 @pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("selct", "did you mean `select`?"),
+        ("extend_select", "did you mean `extend-select`?"),
+        ("output-folder", "the keys are select, extend-select, "),
+    ],
+)
+def test_an_unknown_key_gets_a_suggestion(tmp_path: Path, key: str, hint: str) -> None:
+    path = write(tmp_path, HEAD + f'{key} = ["orphan"]\n')
+    with pytest.raises(UsageError) as caught:
+        find_configuration(str(tmp_path))
+    assert str(caught.value).startswith(f"{path}: [tool.conda-prune] has an unknown key {key!r}; {hint}")
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         pytest.param(HEAD + "select = [", "cannot be read", id="broken-toml"),
