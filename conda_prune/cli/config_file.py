@@ -196,6 +196,8 @@ def _value(path: str, key: str, value: object) -> object:
     if wanted is TEXTS:
         values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else (None,)
         if all(isinstance(item, str) for item in values):
+            if key == "select" and not values:
+                raise UsageError(f"{path}: select in [tool.{TABLE}] is empty", "remove it to select the default kinds")
             if key == "format":
                 _check_formats(path, values)
             return values
