@@ -107,7 +107,25 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     if context.command.name == "check" and name in _FIX_OPTIONS:
         return f"check never writes, so it has no option {name}; did you mean `conda-prune fix`?"
     known = [option for parameter in context.command.params for option in parameter.opts]
-    return f"there is no option {name}; {did_you_mean(name, known) or f'see `{context.command_path} --help`'}"
+    abbreviated = [option for option in known if name.startswith("--") and option.startswith(f"{name}-")]
+    if not abbreviated and (others := _commands_with(name, context)):
+        listed = " and ".join(filter(None, (", ".join(others[:-1]), others[-1])))
+        return f"{context.command.name} has no option {name}; it is an option of {listed}"
+    suggestion = f"did you mean `{abbreviated[0]}`?" if abbreviated else did_you_mean(name, known)
+    return f"there is no option {name}; {suggestion or f'see `{context.command_path} --help`'}"
+
+
+def _commands_with(option: str, context: click.Context) -> list[str]:
+    """Return the commands that have an option."""
+    group = context.find_root().command
+    if context.command is group or not isinstance(group, click.Group):
+        return []
+    commands = [group.get_command(context, name) for name in COMMANDS]
+    return [
+        command.name or ""
+        for command in commands
+        if command is not None and any(option in parameter.opts for parameter in command.params)
+    ]
 
 
 @click.group(
