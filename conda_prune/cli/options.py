@@ -163,10 +163,25 @@ def open_output(
     try:
         return Output(style, flags["formats"], [*inputs, *filter(None, (config, flags.get("files_from")))])
     except ValueError as error:
-        message = str(error)
-        if message.startswith("--format "):
-            message = message.replace("--format", origin("formats"), 1)
-        raise click.UsageError(message) from error
+        raise _about_formats(error) from error
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise click's UsageError for values of `--format` that do not exist or exclude each other."""
+    from ..report.output import parse_formats
+
+    try:
+        parse_formats(formats)
+    except ValueError as error:
+        raise _about_formats(error) from error
+
+
+def _about_formats(error: ValueError) -> click.UsageError:
+    """Return an error about a format that says where the value comes from."""
+    message = str(error)
+    if message.startswith("--format "):
+        message = message.replace("--format", origin("formats"), 1)
+    return click.UsageError(message)
 
 
 def _repair_command(repair: Sequence[str], arguments: str | None) -> str:
