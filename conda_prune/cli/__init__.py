@@ -22,7 +22,13 @@ from click.core import ParameterSource  # noqa: E402
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
 from ..report import streams  # noqa: E402
-from .configurable_command import OTHER_FORMAT, configuration_path, long_name, variable_of  # noqa: E402
+from .configurable_command import (  # noqa: E402
+    OTHER_FORMAT,
+    ConfigurableCommand,
+    configuration_path,
+    long_name,
+    variable_of,
+)
 from .exit_codes import ExitCode, exit_codes_help  # noqa: E402
 
 COMMANDS = {
@@ -60,7 +66,7 @@ class _Commands(click.Group):
             if isinstance(parameter, click.Option) and parameter.envvar is None:
                 variable = long_name(parameter).replace("-", "_").upper()
                 parameter.envvar = [f"CONDA_PRUNE_{name.upper()}_{variable}"]
-                if parameter.name != OTHER_FORMAT:
+                if variable != "FORMAT" or _has_formats_of_check(command, parameter):
                     parameter.envvar.append(f"CONDA_PRUNE_{variable}")
         return command
 
@@ -80,6 +86,10 @@ class _Commands(click.Group):
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(_unknown_command(name), ctx)
         return super().resolve_command(ctx, args)
+
+
+def _has_formats_of_check(command: click.Command, option: click.Option) -> bool:
+    return isinstance(command, ConfigurableCommand) and option.name != OTHER_FORMAT
 
 
 def _restore_help(command: click.Command) -> None:

@@ -168,6 +168,18 @@ def test_a_variable_for_one_command_overrides_the_general_one(tmp_path: Path) ->
     assert run_in(tmp_path, "check", path, CONDA_PRUNE_FORMAT="jsonl").stdout.startswith('{"schema_version"')
 
 
+def test_other_formats_have_variables_of_their_own(tmp_path: Path) -> None:
+    path, results = STRAY[0].path, tmp_path / "results.jsonl"
+    results.write_text(run_in(tmp_path, "check", "--format", "jsonl", path).stdout, "utf-8")
+    general, own = {"CONDA_PRUNE_FORMAT": "jsonl"}, {"CONDA_PRUNE_REPORT_FORMAT": "markdown"}
+    assert run_in(tmp_path, "show", path, **general).stdout.startswith(path.name)
+    plain = run_in(tmp_path, "report", results)
+    done = run_in(tmp_path, "report", results, **general)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", plain.stdout)
+    markdown = run_in(tmp_path, "report", "--format", "markdown", results).stdout
+    assert run_in(tmp_path, "report", results, **general, **own).stdout == markdown != plain.stdout
+
+
 def test_a_key_applies_only_to_commands_with_the_option(tmp_path: Path) -> None:
     write(tmp_path, HEAD + 'format = "jsonl"\nlevel = 3\n')
     assert run_in(tmp_path, "check", STRAY[0].path).stdout.startswith('{"schema_version"')
