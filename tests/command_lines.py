@@ -33,7 +33,8 @@ def parse(command: str, where: str) -> None:
         try:
             parsed = found.make_context(name, [name, *arguments] if found is cli else arguments)
             if "select" in parsed.params:
-                options_of(parsed.params)
+                with parsed:
+                    options_of(parsed.params)
         except click.exceptions.Exit:
             pass  # --help and --version
         except click.ClickException as error:

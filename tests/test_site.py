@@ -26,6 +26,7 @@ from conda_prune.cli.config_file import KEYS
 from conda_prune.cli.exit_codes import ExitCode
 from conda_prune.report.explanation import explain, kinds
 from tools.docs import DOCS, REPOSITORY
+from tools.site_pages import CONFIGURED, configuration
 
 _TAGS = re.compile(r"<[^>]*>")
 
@@ -92,6 +93,20 @@ def test_the_site_has_every_configuration_key(site: Path) -> None:
     for key in KEYS:
         assert f'<h3 id="{key}">' in page
         assert f"CONDA_PRUNE_{key.replace('-', '_').upper()}" in page
+
+
+def test_the_reference_lists_the_commands_that_use_a_key() -> None:
+    entries = dict(re.findall(r"^### (\S+)$.*?^- Commands: (.*?)$", configuration(), re.MULTILINE | re.DOTALL))
+    users: dict[str, list[str]] = {key: [] for key in KEYS}
+    with click.Context(cli) as context:
+        for name in CONFIGURED:
+            command = cli.get_command(context, name)
+            assert command is not None
+            for key in KEYS:
+                variable = f"CONDA_PRUNE_{key.replace('-', '_').upper()}"
+                if any(variable in (option.envvar or ()) for option in command.params):
+                    users[key].append(name)
+    assert entries == {key: ", ".join(names) for key, names in users.items()}
 
 
 def test_the_site_has_every_public_name(site: Path) -> None:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from conda_prune.cli import cli  # noqa: E402
 from conda_prune.cli.config_file import FLAG, KEYS  # noqa: E402
-from conda_prune.cli.configurable_command import long_name  # noqa: E402
+from conda_prune.cli.configurable_command import OTHER_FORMAT, long_name  # noqa: E402
 from conda_prune.report.explanation import explain, kinds  # noqa: E402
 
 _MARK = re.compile(r"<!-- generated: (\w+) -->")
@@ -104,7 +104,11 @@ def configuration() -> str:
         for name in CONFIGURED:
             command = cli.get_command(context, name)
             assert command is not None
-            by_command[name] = {long_name(o): o for o in command.params if isinstance(o, click.Option)}
+            by_command[name] = {
+                long_name(option): option
+                for option in command.params
+                if isinstance(option, click.Option) and option.name != OTHER_FORMAT
+            }
         for key, kind in KEYS.items():
             users = [name for name, options in by_command.items() if key in options]
             option = by_command[users[0]][key]

@@ -22,7 +22,13 @@ from click.core import ParameterSource  # noqa: E402
 from .. import __version__, interruption  # noqa: E402
 from ..errors import PruneError, lacks_files, lacks_memory  # noqa: E402
 from ..report import streams  # noqa: E402
-from .configurable_command import OTHER_FORMAT, configuration_path, long_name  # noqa: E402
+from .configurable_command import (  # noqa: E402
+    OTHER_FORMAT,
+    ConfigurableCommand,
+    configuration_path,
+    long_name,
+    variable_of,
+)
 from .exit_codes import ExitCode, exit_codes_help  # noqa: E402
 
 COMMANDS = {
@@ -60,7 +66,7 @@ class _Commands(click.Group):
             if isinstance(parameter, click.Option) and parameter.envvar is None:
                 variable = long_name(parameter).replace("-", "_").upper()
                 parameter.envvar = [f"CONDA_PRUNE_{name.upper()}_{variable}"]
-                if parameter.name != OTHER_FORMAT:
+                if variable != "FORMAT" or _has_formats_of_check(command, parameter):
                     parameter.envvar.append(f"CONDA_PRUNE_{variable}")
         return command
 
@@ -80,6 +86,10 @@ class _Commands(click.Group):
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             raise click.UsageError(_unknown_command(name), ctx)
         return super().resolve_command(ctx, args)
+
+
+def _has_formats_of_check(command: click.Command, option: click.Option) -> bool:
+    return isinstance(command, ConfigurableCommand) and option.name != OTHER_FORMAT
 
 
 def _restore_help(command: click.Command) -> None:
@@ -107,7 +117,25 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     if context.command.name == "check" and name in _FIX_OPTIONS:
         return f"check never writes, so it has no option {name}; did you mean `conda-prune fix`?"
     known = [option for parameter in context.command.params for option in parameter.opts]
-    return f"there is no option {name}; {did_you_mean(name, known) or f'see `{context.command_path} --help`'}"
+    abbreviated = [option for option in known if name.startswith("--") and option.startswith(f"{name}-")]
+    if not abbreviated and (others := _commands_with(name, context)):
+        listed = " and ".join(filter(None, (", ".join(others[:-1]), others[-1])))
+        return f"{context.command.name} has no option {name}; it is an option of {listed}"
+    suggestion = f"did you mean `{abbreviated[0]}`?" if abbreviated else did_you_mean(name, known)
+    return f"there is no option {name}; {suggestion or f'see `{context.command_path} --help`'}"
+
+
+def _commands_with(option: str, context: click.Context) -> list[str]:
+    """Return the commands that have an option."""
+    group = context.find_root().command
+    if context.command is group or not isinstance(group, click.Group):
+        return []
+    commands = [group.get_command(context, name) for name in COMMANDS]
+    return [
+        command.name or ""
+        for command in commands
+        if command is not None and any(option in parameter.opts for parameter in command.params)
+    ]
 
 
 @click.group(
@@ -245,15 +273,30 @@ def _print_error(error: click.ClickException) -> None:
     """Print an error in one line, which also says what to do or where to look."""
     from ..report.escape import escaped
 
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    context = context or click.get_current_context(silent=True)
+    source = None
+    if isinstance(error, click.BadParameter) and error.param is not None and context is not None:
+        source = context.get_parameter_source(error.param.name or "")
+        if source is ParameterSource.ENVIRONMENT:
+            error.param_hint = variable_of(error.param)
     message = _unknown_option(error) if isinstance(error, click.NoSuchOption) else error.format_message()
     if isinstance(error, click.UsageError):
-        context = error.ctx or click.get_current_context(silent=True)
         # click's own messages are sentences of one or more lines.
         message = " ".join(message.split()).rstrip(".")
         message = message[:1].lower() + message[1:] if message[1:2].islower() else message
-        if isinstance(error, click.BadParameter) and error.param is not None and context is not None:
-            if context.get_parameter_source(error.param.name or "") is ParameterSource.DEFAULT_MAP:
-                message += f" (in [tool.conda-prune] of {configuration_path(context)})"
+        message = _without_type_names(message)
+        if source is ParameterSource.DEFAULT_MAP and context is not None:
+            message += f" (in [tool.conda-prune] of {configuration_path(context)})"
         if ";" not in message:  # Messages of ours say what to do after a semicolon.
             message += f"; see `{context.command_path if context else 'conda-prune'} --help`"
     click.echo(f"error: {escaped(message)}", err=True)
+
+
+def _without_type_names(message: str) -> str:
+    """Return a message of click without the names that it has for types."""
+    value, is_boolean, _ = message.partition(" is not a valid boolean")
+    if is_boolean:
+        return f"{value} is neither true nor false"
+    message = message.replace("is not a valid integer range", "is not a whole number")
+    return message.replace("is not a valid float range", "is not a number")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 from click.core import ParameterSource
 
-from .configurable_command import ConfigurableCommand, configuration_path, long_name
+from .configurable_command import ConfigurableCommand, configuration_path, long_name, variable_of
 from .exit_codes import exit_codes_help
 from .limits import Size
+
+if TYPE_CHECKING:
+    from .config_file import Configuration
+
+_GIVEN = "conda_prune.config.given"
 
 
 class _OptionValue(NamedTuple):
@@ -24,8 +28,19 @@ class _OptionValue(NamedTuple):
     origin: str
 
 
-@click.command(cls=ConfigurableCommand, epilog=exit_codes_help("config"))
-@click.argument("command", type=click.Choice(["check", "fix", "show", "prefix"]), default="fix")
+class _ConfigCommand(ConfigurableCommand):
+    """A command that leaves it to the inspected command to find and read a configuration file."""
+
+    def _configuration(self, context: click.Context, given: dict[str, Any]) -> Configuration | None:
+        path = given.get("config")
+        context.meta[_GIVEN] = ["--config", path] if path is not None else []
+        if given.get("no_config"):
+            context.meta[_GIVEN].append("--no-config")
+        return None
+
+
+@click.command(cls=_ConfigCommand, epilog=exit_codes_help("config"))
+@click.argument("command", type=click.Choice(["check", "fix", "show", "diff", "prefix", "audit"]), default="fix")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
               help="Text, or a JSON object.")  # fmt: skip
 @click.pass_context
@@ -34,6 +49,7 @@ def config(context: click.Context, command: str, format_: str) -> None:
 
     The options are those of fix, unless another command is named. Environment variables override
     [tool.conda-prune] in the nearest pixi.toml or pyproject.toml, and options on the command line override both.
+    Options that a file cannot set, such as --output-dir, are shown if a variable sets them.
 
     \b
     Examples:
@@ -44,11 +60,10 @@ def config(context: click.Context, command: str, format_: str) -> None:
     from ..report.escape import escaped
     from ..report.output import Style, print_line
 
-    path = configuration_path(context)
-    option_values = _option_values(context, command, path)
+    path, option_values = _option_values(context, command)
     if format_ == "json":
         values = {option.name: {"value": option.value, "origin": option.origin} for option in option_values}
-        print(json.dumps({"command": command, "file": path, "settings": values}, indent=2))
+        print(json.dumps({"command": command, "file": path, "settings": values}, indent=2, default=str))
         return
     style = Style("config")
     print_line(f"configuration file: {escaped(path) if path is not None else 'none'}", sys.stdout, style)
@@ -58,34 +73,64 @@ def config(context: click.Context, command: str, format_: str) -> None:
         print_line(f"  {name:<{wide[0]}}  {value:<{wide[1]}}  {origin}", sys.stdout, style)
 
 
-def _option_values(context: click.Context, command: str, path: str | None) -> list[_OptionValue]:
-    """Return the options that a configuration file can set for a command, with their values and origins."""
+def _option_values(context: click.Context, command: str) -> tuple[str | None, list[_OptionValue]]:
+    """Return the configuration file that a command uses, and the values of its options with their origins.
+
+    Raises click's UsageError if the command would refuse a value.
+    """
     from .config_file import KEYS
 
     group = context.find_root()
     inspected = cast("click.Group", group.command).get_command(group, command)
     if inspected is None:
         raise click.UsageError(f"there is no command {command!r}", context)
-    arguments = ["--no-config"] if path is None else ["--config", path]
-    if command == "show":
-        arguments.append("package")  # A required argument; the package is not read.
+    arguments = [*context.meta[_GIVEN], *_placeholders(inspected)]
     option_values = []
     with inspected.make_context(command, arguments, parent=group) as inspected_context:
-        for parameter in inspected.params:
-            if isinstance(parameter, click.Option) and (name := long_name(parameter)) in KEYS:
-                value = inspected_context.params.get(parameter.name or "")
-                origin = _origin(inspected_context, parameter, path)
+        _validate(inspected_context)
+        path = configuration_path(inspected_context)
+        for option in inspected.params:
+            if not isinstance(option, click.Option) or option.name in ("config", "no_config"):
+                continue
+            name, source = long_name(option), inspected_context.get_parameter_source(option.name or "")
+            if name in KEYS or source is ParameterSource.ENVIRONMENT:
+                value = inspected_context.params.get(option.name or "")
                 value = list(value) if isinstance(value, tuple) else value
-                option_values.append(_OptionValue(name, value, _text(parameter, value), origin))
-    return sorted(option_values)
+                origin = path or "default" if source is ParameterSource.DEFAULT_MAP else "default"
+                if source is ParameterSource.ENVIRONMENT:
+                    origin = variable_of(option)
+                option_values.append(_OptionValue(name, value, _text(option, value), origin))
+    return path, sorted(option_values)
 
 
-def _origin(context: click.Context, option: click.Option, path: str | None) -> str:
-    source = context.get_parameter_source(option.name or "")
-    if source is ParameterSource.ENVIRONMENT:
-        variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
-        return next(variable for variable in variables if os.environ.get(variable))
-    return path or "default" if source is ParameterSource.DEFAULT_MAP else "default"
+def _placeholders(command: click.Command) -> list[str]:
+    """Return words for what the command line of a command must have, such as the paths of packages. None is read."""
+    words = []
+    for parameter in command.params:
+        if parameter.required and isinstance(parameter, click.Argument):
+            words.append("package")
+        elif parameter.required and not variable_of(parameter):
+            words += [parameter.opts[-1], "file"]
+    return words
+
+
+def _validate(context: click.Context) -> None:
+    """Raise click's UsageError for the values that a command refuses after click has accepted them."""
+    from .options import check_formats, options_of
+
+    flags = context.params
+    try:
+        options_of(flags)
+        if "formats" in flags:
+            check_formats(flags["formats"])
+        if "level" in flags:
+            from .fix import check_backup, level_of
+
+            level_of(flags["level"])
+            check_backup(flags["backup"])
+    except click.UsageError as error:
+        error.ctx = context  # Its help describes the option.
+        raise
 
 
 def _text(option: click.Option, value: Any) -> str:
@@ -95,4 +140,4 @@ def _text(option: click.Option, value: Any) -> str:
         return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -188,11 +188,16 @@ def _make_configuration(path: str, table: Mapping[str, Any]) -> Configuration:
 def _value(path: str, key: str, value: object) -> object:
     """Return a value as the command line would provide it."""
     if key not in KEYS:
-        raise UsageError(f"{path}: [tool.{TABLE}] has an unknown key {key!r}", f"the keys are {', '.join(KEYS)}")
+        from ..suggestions import did_you_mean
+
+        hint = did_you_mean(key, KEYS) or f"the keys are {', '.join(KEYS)}"
+        raise UsageError(f"{path}: [tool.{TABLE}] has an unknown key {key!r}", hint)
     wanted = KEYS[key]
     if wanted is TEXTS:
         values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else (None,)
         if all(isinstance(item, str) for item in values):
+            if key == "select" and not values:
+                raise UsageError(f"{path}: select in [tool.{TABLE}] is empty", "remove it to select the default kinds")
             if key == "format":
                 _check_formats(path, values)
             return values

@@ -62,7 +62,7 @@ class ConfigurableCommand(click.Command):
         if path is None and not ignored:  # The command line overrides both variables.
             path = self._config.resolve_envvar_value(context)
             ignored = self._no_config.resolve_envvar_value(context) or False
-        if click.BOOL.convert(ignored, self._no_config, context):
+        if self._is_true(ignored, context):
             if path is not None:
                 raise click.UsageError("--config and --no-config cannot be combined", context)
             return None
@@ -73,11 +73,36 @@ class ConfigurableCommand(click.Command):
         except FileNotFoundError:  # The current directory was removed.
             return None
 
+    def _is_true(self, value: object, context: click.Context) -> bool:
+        """Return the value of --no-config, which may be the text of a variable."""
+        try:
+            return bool(click.BOOL.convert(value, self._no_config, context))
+        except click.BadParameter as error:
+            error.param_hint = variable_of(self._no_config)
+            raise
+
 
 def configuration_path(context: click.Context) -> str | None:
     """Return the path of the configuration file in effect for a command, or None."""
     path: str | None = context.meta.get(_PATH_KEY)
     return path
+
+
+def configuration_arguments(context: click.Context, *, differs: bool) -> list[str]:
+    """Return the options to type so that another command uses the configuration of this one.
+
+    `differs` is whether the other command could use another configuration by itself. If not, nothing has to be typed.
+    """
+    if not differs:
+        return []
+    path = configuration_path(context)
+    return ["--no-config"] if path is None else ["--config", path]
+
+
+def variable_of(option: click.Parameter) -> str:
+    """Return the environment variable that sets an option; empty if none does."""
+    variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
+    return next((variable for variable in variables if os.environ.get(variable)), "")
 
 
 def long_name(option: click.Option) -> str:

@@ -17,6 +17,7 @@ from .options import (
     complete_paths,
     judgement_options,
     options_of,
+    origin,
     report_options,
 )
 from .targets import search_for_packages, search_options
@@ -75,15 +76,16 @@ def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
     """
     from ..operations.fix import FixOptions
 
-    if in_place is (output_dir is not None) and not (dry_run and not in_place):
+    if in_place and output_dir is not None:
+        raise click.UsageError(f"{origin('in_place')} and {origin('output_dir')} cannot be combined; use only one")
+    if not in_place and output_dir is None and not dry_run:
         raise click.UsageError("choose where to write the results: --in-place or -o DIR")
-    if backup is not None:
-        _check_suffix(backup)
+    check_backup(backup)
     if backup is not None and output_dir is not None:
-        raise click.UsageError("--backup requires --in-place; -o DIR does not change the originals")
+        raise click.UsageError(f"{origin('backup')} requires --in-place; -o DIR does not change the originals")
     if output_dir is not None and os.path.lexists(output_dir) and not os.path.isdir(output_dir):
         raise click.UsageError(f"-o {output_dir} is not a directory; name the directory for the results")
-    fix_options = FixOptions(output_dir, _level(level), backup, dry_run)
+    fix_options = FixOptions(output_dir, level_of(level), backup, dry_run)
     search_result = search_for_packages(paths, flags, output_dir)
     if output_dir is not None:
         _check_collisions(search_result.packages)
@@ -97,17 +99,21 @@ def fix(  # noqa: PLR0913, PLR0917 (click passes each option by name)
     work_on(search_result, work, paths, flags, reindex)
 
 
-def _check_suffix(backup: str) -> None:
+def check_backup(suffix: str | None) -> None:
+    """Raise click's UsageError for a value of `--backup` that is not a suffix."""
     from ..errors import UsageError
     from ..rewrite.target import check_suffix
 
+    if suffix is None:
+        return
     try:
-        check_suffix(backup)
+        check_suffix(suffix)
     except UsageError as error:
-        raise click.UsageError(f"--backup: {error}") from error
+        raise click.UsageError(f"{origin('backup')}: {error}") from error
 
 
-def _level(text: str) -> int | None:
+def level_of(text: str) -> int | None:
+    """Return the value of `--level`, or None for `same`. Raises click's UsageError for a level that does not exist."""
     if text == "same":
         return None
     try:
@@ -115,7 +121,8 @@ def _level(text: str) -> int | None:
     except ValueError:
         level = 99  # out of range
     if not -7 <= level <= 22:
-        raise click.UsageError(f"--level {text}: use same, -7 to 22 for .conda, or 1 to 9 for .tar.bz2")
+        message = f"{origin('level')} {text}: use same, -7 to 22 for .conda, or 1 to 9 for .tar.bz2"
+        raise click.UsageError(message)
     return level
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .configurable_command import configuration_path
+from .configurable_command import configuration_arguments, configuration_path, long_name, variable_of
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -127,12 +128,15 @@ def _names(flag: str, values: tuple[str, ...]) -> list[str]:
 def origin(flag: str) -> str:
     """Return where the value of an option comes from, as a phrase for error messages."""
     context = click.get_current_context()
+    option = next(
+        option for option in context.command.params if option.name == flag and isinstance(option, click.Option)
+    )
     source = context.get_parameter_source(flag)
     if source is ParameterSource.DEFAULT_MAP:
-        return f"{configuration_path(context)}: {flag.replace('_', '-')}"
+        return f"{configuration_path(context)}: {long_name(option)}"
     if source is ParameterSource.ENVIRONMENT:
-        return f"CONDA_PRUNE_{flag.upper()}"
-    return f"--{flag.replace('_', '-')}"
+        return variable_of(option)
+    return f"--{long_name(option)}"
 
 
 def open_output(
@@ -159,12 +163,30 @@ def open_output(
     try:
         return Output(style, flags["formats"], [*inputs, *filter(None, (config, flags.get("files_from")))])
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        raise _about_formats(error) from error
 
 
-def _repair_command(repair: Sequence[str], arguments: str) -> str:
-    """Return the command that repairs what is found; empty if one of its paths cannot be typed."""
-    if not repair:
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise click's UsageError for values of `--format` that do not exist or exclude each other."""
+    from ..report.output import parse_formats
+
+    try:
+        parse_formats(formats)
+    except ValueError as error:
+        raise _about_formats(error) from error
+
+
+def _about_formats(error: ValueError) -> click.UsageError:
+    """Return an error about a format that says where the value comes from."""
+    message = str(error)
+    if message.startswith("--format "):
+        message = message.replace("--format", origin("formats"), 1)
+    return click.UsageError(message)
+
+
+def _repair_command(repair: Sequence[str], arguments: str | None) -> str:
+    """Return the command that repairs what is found; empty if one of its words cannot be typed."""
+    if not repair or arguments is None:
         return ""
     from ..report.text import shell_quoted
 
@@ -175,16 +197,63 @@ def _repair_command(repair: Sequence[str], arguments: str) -> str:
     return " ".join(filter(None, ("conda-prune", name, arguments, *quoted)))
 
 
-def _fix_arguments(flags: dict[str, Any]) -> str:
-    """Return the options to type for a `fix` with the same judgement. It reads the configuration file by itself."""
+_REPAIR_OPTIONS = (
+    "python", "select", "extend_select", "ignore", "keep", "exclude", "no_default_excludes",
+    "max_unpacked", "max_members", "max_text", "max_ratio", "max_window",
+)  # fmt: skip
+"""The options that change what a repair does."""
+
+
+def _fix_arguments(flags: dict[str, Any]) -> str | None:
+    """Return the options to type so that the command that repairs has the same values as the current command.
+
+    The values that it gets by itself are left out: those of the nearest configuration file, and of variables that apply
+    to both commands. The result is None if a value cannot be typed: an option cannot be set back to its default.
+    """
     context = click.get_current_context()
-    words = []
-    for flag in ("python", "select", "extend_select", "ignore", "keep", "exclude"):
-        if flag in flags and context.get_parameter_source(flag) is ParameterSource.COMMANDLINE:
-            values = flags[flag] if isinstance(flags[flag], tuple) else (flags[flag],)
-            words += [word for value in values for word in (f"--{flag.replace('_', '-')}", value)]
+    options = {option.name: option for option in context.command.params if isinstance(option, click.Option)}
+    words = configuration_arguments(context, differs=_differs(context, options["config"], options["no_config"]))
+    for flag in _REPAIR_OPTIONS:
+        if flag in flags and _differs(context, options[flag]):
+            typed = _typed(options[flag], flags[flag])
+            if not typed:
+                return None
+            words += typed
     if not words:
         return ""
+    from ..report.escape import escaped
     from ..report.text import quoted
 
-    return " ".join(map(quoted, words))
+    return None if any(escaped(word) != word for word in words) else " ".join(map(quoted, words))
+
+
+def _differs(context: click.Context, *options: click.Option) -> bool:
+    """Return whether the command that repairs could get other values for options than the current command has.
+
+    Both read the same variables, except those that apply to one command only.
+    """
+    if any(context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE for option in options):
+        return True
+    if context.command.name != "check":
+        return False  # fix and prefix print commands that call fix and prefix.
+    variables = [f"CONDA_PRUNE_{{}}{long_name(option).replace('-', '_').upper()}" for option in options]
+    return any(_variable(name, "CHECK_") != _variable(name, "FIX_") for name in variables)
+
+
+def _variable(name: str, command: str) -> str:
+    """Return the value of the variable that a command uses for an option; empty if none is set."""
+    return os.environ.get(name.format(command)) or os.environ.get(name.format("")) or ""
+
+
+def _typed(option: click.Option, value: Any) -> list[str]:
+    """Return the words that set an option to a value; none if no words do."""
+    from .limits import Size
+
+    name = f"--{long_name(option)}"
+    if isinstance(value, bool):
+        return [name] if value else []
+    if isinstance(value, tuple):
+        return [word for item in value for word in (name, item)]
+    if value is None:
+        return []
+    return [name, Size.text(value) if isinstance(option.type, Size) else str(value)]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Level = Literal["error", "warning", "notice"]
 
+FAIL_ON = ("findings", "error", "never")
+"""The values of CONDA_PRUNE_FAIL_ON; the first one is the default."""
 MAX_ANNOTATIONS = 10
 """How many annotations of each level GitHub shows for one step."""
 MAX_SUMMARY = 1 << 20
@@ -73,13 +75,20 @@ class GithubReport:
         print(encodable(line, self._stream.encoding), file=self._stream)
 
 
+def what_fails() -> str:
+    """Return what makes the step fail: one of FAIL_ON. Raises ValueError for another value of the variable."""
+    value = os.environ.get("CONDA_PRUNE_FAIL_ON") or FAIL_ON[0]
+    if value not in FAIL_ON:
+        raise ValueError(f"CONDA_PRUNE_FAIL_ON {value}: use {', '.join(FAIL_ON[:-1])} or {FAIL_ON[-1]}")
+    return value
+
+
 def level_of(result: Result) -> Level | None:
     """Return the annotation level of a result, or None if there is nothing to report."""
-    fail_on = os.environ.get("CONDA_PRUNE_FAIL_ON") or "findings"
     if result.status in ("error", "refused"):
-        return "warning" if fail_on == "never" else "error"
+        return "warning" if what_fails() == "never" else "error"
     if result.status == "findings":
-        return "error" if fail_on == "findings" else "warning"
+        return "error" if what_fails() == "findings" else "warning"
     visible = any(not finding.quiet for finding in result.findings) or result.notes
     return "notice" if result.status in ("fixed", "indexed") or visible else None
 
@@ -97,7 +106,9 @@ def annotation(result: Result, level: Level, style: Style) -> str:
     else:
         what = text.what_text(result.findings)
         title = f"{name} would be repaired: {what}" if what else name
-        lines = text.check_lines(result, fix_arguments=style.fix_arguments)[1:]
+        lines = text.check_lines(result, fix_arguments=style.fix_arguments or "")[1:]
+        if style.fix_arguments is None:
+            lines = [line for line in lines if not line.startswith("  to fix ")]
     # The text output aligns columns with spaces. Two are enough to separate them.
     message = "\n".join(re.sub(" {2,}", "  ", line.strip()) for line in lines)
     path = _escape_property(escaped(result.path))

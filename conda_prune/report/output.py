@@ -37,15 +37,15 @@ class Style(NamedTuple):
     """How results are printed, and by which command.
 
     `colors` None means that each stream decides for itself. `fix_arguments` are the options to type after
-    `conda-prune fix` so that it repairs what this command found, and `repair_command` is that whole command, empty if
-    it cannot be typed. `version` is the version of conda-prune.
+    `conda-prune fix` so that it repairs what this command found, or None if they cannot be typed, and `repair_command`
+    is that whole command, empty if it cannot be typed. `version` is the version of conda-prune.
     """
 
     command: str
     colors: bool | None = False
     quiet: bool = False
     verbose: bool = False
-    fix_arguments: str = ""
+    fix_arguments: str | None = ""
     version: str = ""
     repair_command: str = ""
 
@@ -77,8 +77,7 @@ class Output:
         self._reports: list[Report] = []
         self._warned: set[str] = set()
         self._style = style
-        requested = [(name, "" if path == "-" else path) for name, _, path in (text.partition("=") for text in formats)]
-        _check_formats(requested)
+        requested = parse_formats(formats)
         files = None
         if any(path for _, path in requested):
             from .files import OutputFiles
@@ -143,16 +142,32 @@ class Output:
             print_line(text.warning_line(warning), sys.stderr, self._style)
 
 
-def _check_formats(requested: Sequence[tuple[str, str]]) -> None:
-    """Raise ValueError for unknown formats, and for formats that cannot share standard output."""
-    for name, _ in requested:
+def parse_formats(formats: Sequence[str]) -> list[tuple[str, str]]:
+    """Return each format with the path of its file, which is empty for standard output.
+
+    Raises ValueError for unknown formats, for files without a name, for formats that cannot share standard output, and
+    for a wrong value of the variable that the format `github` reads.
+    """
+    requested = []
+    for value in formats:
+        name, equals, path = value.partition("=")
         if name not in FORMATS:
             from ..suggestions import unknown
 
             raise ValueError(f"--format {name}: {unknown('format', name, FORMATS)}")
+        if equals and not path:
+            raise ValueError(
+                f"--format {value}: the name of the file is missing; use {name}=FILE, or {name}=- to print"
+            )
+        if name == "github":
+            from .github import what_fails
+
+            what_fails()
+        requested.append((name, "" if path == "-" else path))
     printed = [name for name, path in requested if not path]
     if len(printed) != len(set(printed)) or (len(printed) > 1 and not set(printed) <= set(_LINE_FORMATS)):
         raise ValueError(f"--format {', '.join(printed)}: only one can go to standard output; write FORMAT=FILE")
+    return requested
 
 
 def print_line(line: str, stream: TextIO, style: Style) -> None:

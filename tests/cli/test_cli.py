@@ -408,6 +408,10 @@ def test_an_unexpected_error_costs_only_one_package(
         (["testdata"], "there is no command 'testdata'; did you mean `conda-prune check testdata`?"),
         (["check", "--selct", "orphan", "x"], "there is no option --selct; did you mean `--select`?"),
         (["fix", "--inplace", "x"], "there is no option --inplace; did you mean `--in-place`?"),
+        (["fix", "--deep", "x"], "fix has no option --deep; it is an option of check and show"),
+        (["show", "--level", "3", "x"], "show has no option --level; it is an option of fix"),
+        (["report", "-j", "2", "x"], "report has no option -j; it is an option of check, fix and prefix"),
+        (["fix", "--output", "y", "x"], "there is no option --output; did you mean `--output-dir`?"),
         (["check", "--zzz", "x"], "there is no option --zzz; see `conda-prune check --help`"),
         (["--fix"], "there is no option --fix; see `conda-prune --help`"),
         (["check", "--fix", "x"], "check never writes, so it has no option --fix; did you mean `conda-prune fix`?"),
@@ -467,10 +471,13 @@ def test_show_warns_about_keep_that_matches_nothing() -> None:
         ("check --fix output", "check never writes, so it has no option --fix; did you mean `conda-prune fix`?"),
         ("check --selct all output", "there is no option --selct; did you mean `--select`?"),
         ("check -j -1 output", "invalid value for '-j' / '--jobs': -1 is not in the range x>=0"),
+        ("check -j x output", "invalid value for '-j' / '--jobs': 'x' is not a whole number"),
+        ("audit x --timeout soon", "invalid value for '--timeout': 'soon' is not a number"),
         ("check -j", "option '-j' requires an argument; see `conda-prune --help`"),
         ("check", "name packages, directories or globs; see `conda-prune check --help`"),
         ("diff old.conda", "missing argument 'NEW'; see `conda-prune diff --help`"),
         ("fix output", "choose where to write the results: --in-place or -o DIR; see `conda-prune fix --help`"),
+        ("fix --in-place -o repaired output", "--in-place and --output-dir cannot be combined; use only one"),
         ("fix --in-place --level 99 output", "--level 99: use same, -7 to 22 for .conda, or 1 to 9 for .tar.bz2"),
         ("fix --in-place --reindex some output", "invalid value for '--reindex': 'some' is not one of 'auto', "),
         ("show --only some p.conda", "invalid value for '--only': 'some' is not one of 'drop', 'edit', 'keep'"),
@@ -485,3 +492,26 @@ def test_wrong_usage_is_one_line_that_says_what_to_do(arguments: str, message: s
     assert done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1
     assert ";" in done.stderr, "what to do comes after a semicolon"
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "value", "message"),
+    [
+        ("check", "CONDA_PRUNE_COLOR", "foo", "invalid value for {}: 'foo' is not one of 'auto', 'always', 'never'"),
+        ("check", "CONDA_PRUNE_VERBOSE", "maybe", "invalid value for {}: 'maybe' is neither true nor false"),
+        ("check", "CONDA_PRUNE_NO_CONFIG", "maybe", "invalid value for {}: 'maybe' is neither true nor false"),
+        ("check", "CONDA_PRUNE_CHECK_JOBS", "x", "invalid value for {}: 'x' is not a whole number"),
+        ("check", "CONDA_PRUNE_CHECK_SELECT", "foo", "{}: there is no kind 'foo'"),
+        ("check", "CONDA_PRUNE_FORMAT", "foo", "{} foo: there is no format 'foo'"),
+        ("fix --in-place", "CONDA_PRUNE_LEVEL", "99", "{} 99: use same, -7 to 22"),
+        ("fix --in-place", "CONDA_PRUNE_FIX_BACKUP", "/", "{}: the backup suffix '/'"),
+        ("fix --in-place", "CONDA_PRUNE_OUTPUT_DIR", "repaired", "--in-place and {} cannot be combined"),
+    ],
+)
+def test_an_error_about_a_variable_names_it(
+    output: Path, command: str, variable: str, value: str, message: str
+) -> None:
+    done = run(*command.split(), output, check=False, **{variable: value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {message.format(variable)}")
+    assert done.stderr.count("\n") == 1

@@ -8,11 +8,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from conda_prune.cli import cli
 from conda_prune.cli.config_file import KEYS
+from conda_prune.cli.configurable_command import ConfigurableCommand
 
 from ..executable import EXECUTABLE, run
+from ..seed import STRAY
 
 
 def config(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +82,80 @@ def test_a_file_can_be_named(project: Path, tmp_path: Path) -> None:
     assert settings(project, "--config", str(other))["jobs"] == {"value": 7, "origin": str(other)}
 
 
-@pytest.mark.parametrize("command", ["check", "fix", "show", "prefix"])
+COMMANDS = ["check", "fix", "show", "diff", "prefix", "audit"]
+
+
+def test_every_command_that_reads_a_configuration_is_accepted() -> None:
+    with click.Context(cli) as context:
+        commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    assert [name for name, command in commands.items() if isinstance(command, ConfigurableCommand)] == [
+        *COMMANDS,
+        "config",
+    ]
+
+
+def test_the_file_is_the_one_that_the_command_reads(project: Path) -> None:
+    (project / "other.toml").write_text("[tool.conda-prune]\njobs = 7\n")
+    variables = {"CONDA_PRUNE_CHECK_CONFIG": "other.toml", "CONDA_PRUNE_FIX_NO_CONFIG": "1"}
+    assert settings(project, "check", **variables)["jobs"] == {"value": 7, "origin": "other.toml"}
+    assert settings(project, "fix", **variables)["jobs"] == {"value": 1, "origin": "default"}
+    assert settings(project, "prefix", **variables)["jobs"]["value"] == 2
+    assert settings(project, "prefix", CONDA_PRUNE_CONFIG="other.toml")["jobs"]["value"] == 7
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [("fix", "in-place", True), ("fix", "dry-run", True), ("fix", "output-dir", "1"), ("audit", "output", "1")],
+)
+def test_an_option_that_only_a_variable_sets_is_shown(tmp_path: Path, command: str, name: str, value: object) -> None:
+    variable = f"CONDA_PRUNE_{name.replace('-', '_').upper()}"
+    assert settings(tmp_path, command, **{variable: "1"})[name] == {"value": value, "origin": variable}
+    assert name not in settings(tmp_path, command)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("level", "99"),
+        ("select", "foo"),
+        ("ignore", "all"),
+        ("python", "3"),
+        ("backup", "/"),
+        ("format", "foo"),
+        ("format", "json="),
+        ("format", "json text"),
+        ("reindex", "some"),
+    ],
+)
+def test_a_value_that_the_command_refuses_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    variable = f"CONDA_PRUNE_FIX_{name.upper()}"
+    done = config(tmp_path, "fix", **{variable: value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert variable in done.stderr
+    refused = subprocess.run(
+        [EXECUTABLE, "fix", "--in-place", STRAY[0].copy(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, variable: value},
+    )
+    assert (refused.returncode, refused.stderr) == (2, done.stderr)
+    (tmp_path / "pixi.toml").write_text(f"[tool.conda-prune]\n{name} = {json.dumps(value.split())}\n")
+    if name in {"select", "ignore", "format"}:
+        done = config(tmp_path, "fix")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert str(tmp_path / "pixi.toml") in done.stderr
+
+
+def test_a_wrong_python_in_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pixi.toml").write_text('[tool.conda-prune]\npython = "3"\n')
+    done = config(tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {tmp_path / 'pixi.toml'}: python=3: no such Python")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_text_has_a_line_per_setting(project: Path, command: str) -> None:
     lines = config(project, command).stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == sorted(settings(project, command))

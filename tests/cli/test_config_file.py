@@ -69,6 +69,7 @@ def test_a_broken_file_without_the_table_is_skipped(tmp_path: Path) -> None:
         pytest.param('select = "foreign-tree, orphan"', {"select": ("foreign-tree, orphan",)}, id="a-text-for-a-list"),
         pytest.param('format = ["text", "json=-"]', {"format": ("text", "json=-")}, id="formats"),
         pytest.param("level = 19", {"level": "19"}, id="a-level"),
+        pytest.param("extend-select = []\nkeep = []", {"extend-select": (), "keep": ()}, id="nothing-more"),
         pytest.param('level = "same"', {"level": "same"}, id="the-same-level"),
         pytest.param("jobs = 0\ndeep = true", {"jobs": 0, "deep": True}, id="a-number-and-a-flag"),
     ],
@@ -85,6 +86,7 @@ def test_values_are_those_of_the_command_line(tmp_path: Path, text: str, values:
     [
         pytest.param('selekt = ["orphan"]', "selekt", id="unknown-key"),
         pytest.param("in-place = true", "in-place", id="output-belongs-on-the-command-line"),
+        pytest.param("select = []", "select in .* is empty; remove it to select the default kinds", id="no-kind"),
         pytest.param("select = 3", "select", id="a-number-for-a-list"),
         pytest.param('select = ["orphan", 3]', "select", id="a-number-in-a-list"),
         pytest.param('deep = "yes"', "deep", id="a-text-for-a-flag"),
@@ -102,8 +104,23 @@ def test_an_unknown_key_or_type_is_wrong_usage(tmp_path: Path, text: str, expect
     done = run_in(tmp_path, "check", STRAY[0].path)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert expected_message in done.stderr
+    assert re.search(expected_message, done.stderr)
     assert str(path) in done.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("selct", "did you mean `select`?"),
+        ("extend_select", "did you mean `extend-select`?"),
+        ("output-folder", "the keys are select, extend-select, "),
+    ],
+)
+def test_an_unknown_key_gets_a_suggestion(tmp_path: Path, key: str, hint: str) -> None:
+    path = write(tmp_path, HEAD + f'{key} = ["orphan"]\n')
+    with pytest.raises(UsageError) as caught:
+        find_configuration(str(tmp_path))
+    assert str(caught.value).startswith(f"{path}: [tool.conda-prune] has an unknown key {key!r}; {hint}")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +166,18 @@ def test_a_variable_for_one_command_overrides_the_general_one(tmp_path: Path) ->
     both = {"CONDA_PRUNE_EXTEND_SELECT": "orphan", "CONDA_PRUNE_CHECK_EXTEND_SELECT": "foreign-tree"}
     assert kinds_found(run_in(tmp_path, "check", path, **both)) == {"foreign-path", "foreign-tree"}
     assert run_in(tmp_path, "check", path, CONDA_PRUNE_FORMAT="jsonl").stdout.startswith('{"schema_version"')
+
+
+def test_other_formats_have_variables_of_their_own(tmp_path: Path) -> None:
+    path, results = STRAY[0].path, tmp_path / "results.jsonl"
+    results.write_text(run_in(tmp_path, "check", "--format", "jsonl", path).stdout, "utf-8")
+    general, own = {"CONDA_PRUNE_FORMAT": "jsonl"}, {"CONDA_PRUNE_REPORT_FORMAT": "markdown"}
+    assert run_in(tmp_path, "show", path, **general).stdout.startswith(path.name)
+    plain = run_in(tmp_path, "report", results)
+    done = run_in(tmp_path, "report", results, **general)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", plain.stdout)
+    markdown = run_in(tmp_path, "report", "--format", "markdown", results).stdout
+    assert run_in(tmp_path, "report", results, **general, **own).stdout == markdown != plain.stdout
 
 
 def test_a_key_applies_only_to_commands_with_the_option(tmp_path: Path) -> None:

@@ -136,6 +136,17 @@ def test_report_may_go_to_a_pipe_or_a_device(output: Path) -> None:
     assert done.stderr.count('"schema_version"') == len(SEEDS)
 
 
+def test_a_file_without_a_name_is_refused(output: Path) -> None:
+    for arguments, environment, origin in (
+        (("--format", "json="), {}, "--format json="),
+        ((), {"CONDA_PRUNE_FORMAT": "text json="}, "CONDA_PRUNE_FORMAT json="),
+    ):
+        done = run("check", output, *arguments, check=False, **environment)
+        assert (done.returncode, done.stdout) == (2, "")
+        expected = f"error: {origin}: the name of the file is missing; use json=FILE, or json=- to print\n"
+        assert done.stderr == expected
+
+
 def test_dash_is_standard_output(output: Path) -> None:
     command = [EXECUTABLE, "check", str(output), "--format", "json=-"]
     done = subprocess.run(command, capture_output=True, cwd=output, check=False)

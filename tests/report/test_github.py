@@ -11,6 +11,7 @@ import pytest
 from conda_prune import check, fix
 from conda_prune.model import Result
 from conda_prune.report.github import (
+    FAIL_ON,
     MAX_ANNOTATIONS,
     MAX_SUMMARY,
     GithubReport,
@@ -102,6 +103,24 @@ def test_only_what_fails_the_step_is_an_error(
     monkeypatch.setenv("CONDA_PRUNE_FAIL_ON", fail_on)
     ((level, _, _),) = annotated(Result("a.conda", status, error="why"))  # type: ignore[arg-type]
     assert level == expected
+
+
+@pytest.mark.parametrize("requested", ["github", "github=notes.txt"])
+def test_another_value_of_fail_on_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, requested: str
+) -> None:
+    monkeypatch.setenv("CONDA_PRUNE_FAIL_ON", "foo")
+    monkeypatch.chdir(tmp_path)
+    done = run("check", "--format", "json=results.json", "--format", requested, STRAY[0].path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: CONDA_PRUNE_FAIL_ON foo: use findings, error or never;")
+    assert list(tmp_path.iterdir()) == []
+    assert run("check", STRAY[0].path).returncode == 1  # The variable is for the format github only.
+
+
+def test_the_values_of_fail_on_are_those_of_the_action() -> None:
+    action = (Path(__file__).resolve().parents[2] / "action.yml").read_text("utf-8")
+    assert f"{'|'.join(FAIL_ON)})" in action.replace(" ", "")
 
 
 def test_quiet_prints_only_errors(monkeypatch: pytest.MonkeyPatch) -> None:
