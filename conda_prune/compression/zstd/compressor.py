@@ -55,12 +55,11 @@ class CompressedBlocks:
 class PendingRange:
     """A range of content that is being compressed: `put` takes the content, and `output` yields the blocks.
 
-    The reader of `output` must call `release` at the end.
+    `start` must be called first. The reader of `output` must call `release` at the end.
     """
 
     def __init__(
         self,
-        pool: ThreadPoolExecutor,
         parameters: zstandard.ZstdCompressionParameters,
         history: bytes,
         budget: ThreadBudget,
@@ -75,6 +74,9 @@ class PendingRange:
         # Reserve threads now, in the order in which ranges are written. Otherwise a later range could take the threads,
         # fill its output, and wait for the writer, which waits for this range, which waits for threads.
         self._reservation = budget.reserve()
+
+    def start(self, pool: ThreadPoolExecutor) -> None:
+        """Start compressing, on a thread of the pool."""
         pool.submit(self._run)
 
     def put(self, piece: bytes) -> None:
@@ -155,8 +157,10 @@ class RangeCompressor:
         # number of threads does not change the bytes.
         threads = 1 if rest >= _SPEED_RATIO * length else self._budget.count
         parameters = self._parameters(len(history), length, threads)
-        pending = PendingRange(self._pool, parameters, history, self._budget, self._slots)
+        pending = PendingRange(parameters, history, self._budget, self._slots)
+        # First: if starting is interrupted, the thread may have started, and ends only if the range is cancelled.
         self._started.append(pending)
+        pending.start(self._pool)
         return pending
 
     def cancel(self) -> None:

@@ -17,7 +17,7 @@ compared before it is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 from ...model import Splice
@@ -85,15 +85,17 @@ def rewrite(
     writer = FrameWriter(stream.source, frame, size, out)
     pool = ThreadPoolExecutor(MAX_RANGES + 1, thread_name_prefix="conda-prune zstd")
     compressor = RangeCompressor(pool, stream.settings, frame, stream.size, budget)
-    writing = pool.submit(writer.write, parts)
+    writing: Future[None] | None = None
     try:
+        # Within the block: if this is interrupted, the thread may have started, and ends only if `parts` is closed.
+        writing = pool.submit(writer.write, parts)
         rewriter = FrameRewriter(stream, frame, splices, compressor, parts, read)
         reused = rewriter.run(ranges, layout)
         parts.close()
     except BaseException as error:
         compressor.cancel()
         parts.close(error)
-        failure = writing.exception()
+        failure = writing.exception() if writing is not None else None
         if isinstance(error, PipeClosed) and failure is not None:
             # The writer failed first; PipeClosed is only how this thread learned of it.
             raise failure from error

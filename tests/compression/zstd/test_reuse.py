@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import random
+import threading
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -233,6 +235,35 @@ def test_an_exception_in_progress_ends_the_work(tmp_path: Path) -> None:
     stream = Stream(source, old.settings, len(old.content))
     with source.file, pytest.raises(KeyboardInterrupt):
         recompress(stream, [Splice(MIB, MIB + 9)], io.BytesIO(), ThreadBudget(2), stop)
+
+
+@pytest.mark.parametrize("ordinal", [1, 2], ids=["writer", "range"])
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "not-begun"])
+def test_an_interruption_while_a_thread_starts_leaves_none_behind(
+    tmp_path: Path, ordinal: int, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that uses `fix` ends only when all threads have ended: the one that writes, and those that compress."""
+    submitted: list[Callable[..., object]] = []
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, work: Callable[..., object], /, *arguments: object) -> Future[object]:  # type: ignore[override]
+            submitted.append(work)
+            if len(submitted) == ordinal:
+                if begun:
+                    super().submit(work, *arguments)
+                raise KeyboardInterrupt
+            return super().submit(work, *arguments)
+
+    monkeypatch.setattr(reuse, "ThreadPoolExecutor", Interrupted)
+    old = originals()["threaded, noise"]
+    splices = [Splice(at, at + 9) for at in range(MIB, len(old.content), 2 * MIB)]
+    with pytest.raises(KeyboardInterrupt):
+        reuse_only(open_range(tmp_path, old.packed), old, splices, io.BytesIO())
+    assert len(submitted) == ordinal
+    for thread in threading.enumerate():
+        if thread.name.startswith("conda-prune zstd"):
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_an_asked_level_compresses_everything(tmp_path: Path) -> None:
