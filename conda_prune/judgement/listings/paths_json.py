@@ -24,6 +24,8 @@ _SEPARATORS = re.compile(r"[ \t\n\r,:]*")
 _NESTED_PER_ENTRY, _NESTED_MORE = 4, 100_000
 """How many `[` and `{` a listing may contain: so many for each entry, and so many more. Names may contain some as well.
 Without a limit, a text of empty lists would take 30 times its bytes in memory."""
+_LARGEST_SIZE = 1 << 53
+"""Larger sizes are not sizes of files. JSON readers that use floats do not read them exactly (RFC 8259)."""
 _SMALL = 1 << 18
 """Bytes of a listing whose entries may be dicts: these are faster than _UsualRow, but take more memory."""
 
@@ -76,7 +78,7 @@ class ListedFiles(Mapping[str, File]):
         if made is None:
             row = self._rows[path]
             size, sha256 = row.get("size_in_bytes"), row.get("sha256")
-            known = type(size) is int and size >= 0
+            known = type(size) is int and 0 <= size <= _LARGEST_SIZE
             made = File(path, kind_of(row), size if known else None, sha256 if isinstance(sha256, str) else None)
             self._made[path] = made
         return made

@@ -56,6 +56,9 @@ def test_files_are_made_from_the_entries() -> None:
             {"_path": "c", "path_type": "directory"},
             {"_path": "d", "size_in_bytes": True, "sha256": None},
             {"_path": "e", "size_in_bytes": -1},
+            {"_path": "f", "size_in_bytes": 2**53},
+            {"_path": "g", "size_in_bytes": 2**53 + 1},
+            {"_path": "h", "size_in_bytes": 10**309},
         )
     ).files
     assert list(files.values()) == [
@@ -64,6 +67,9 @@ def test_files_are_made_from_the_entries() -> None:
         File("c", FileKind.DIRECTORY),
         File("d", FileKind.FILE),
         File("e", FileKind.FILE),
+        File("f", FileKind.FILE, 2**53),
+        File("g", FileKind.FILE),
+        File("h", FileKind.FILE),
     ]
 
 
