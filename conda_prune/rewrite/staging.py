@@ -277,17 +277,19 @@ class Staging:
                         self._directory.link(self._name, backup)
                         made.append(backup)
                     except OSError:
-                        pass  # The file system has no hard links.
-                if not made:
-                    self._copy(backup)
+                        pass  # The file system has no hard links, or another program has just made the backup.
+                if not made and not check_backup(self._directory, self._name, backup) and self._copy(backup):
                     made.append(backup)
             self._directory.sync()
         except OSError as error:
             path = os.path.join(self._directory.path, backup)
             raise CannotWrite(f"the backup {path} cannot be made: {error.strerror}") from error
 
-    def _copy(self, backup: str) -> None:
-        """Copy the target to another entry of its directory, completely or not at all."""
+    def _copy(self, backup: str) -> bool:
+        """Copy the target to another entry of its directory, completely or not at all; return whether that was done.
+
+        It is not done if another program has made a copy in the meantime. Raises CannotWrite if that is not a copy.
+        """
         path = os.path.join(self._directory.path, backup)
         with (
             self._directory.open_regular(self._name, buffering=0) as original,
@@ -298,7 +300,10 @@ class Staging:
             status = os.fstat(original.fileno())
             times = (status.st_atime_ns, status.st_mtime_ns)
             os.utime(copy.file.fileno() if os.utime in os.supports_fd else copy.path, ns=times)
+            if check_backup(self._directory, self._name, backup):
+                return False
             copy.commit(None)
+        return True
 
     def _remove(self, names: list[str]) -> None:
         for name in names:

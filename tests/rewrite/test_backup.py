@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pytest
 
 from conda_prune import PruneError, check, fix
 from conda_prune.errors import CannotWrite
+from conda_prune.rewrite.directory import Directory
+from conda_prune.rewrite.staging import Staging
 
 from ..corpus.crafted import BASE
 from ..corpus.packages import FORMATS, Format, write_package
@@ -150,6 +153,40 @@ def test_nothing_else_is_accepted_as_a_backup(
     assert "Traceback" not in done.stderr
     assert (facts(package), package.read_bytes()) == (before, content)
     assert (facts(backup), sorted(os.listdir(tmp_path))) == (target, listing)
+
+
+@pytest.mark.parametrize("linkable", [True, False], ids=["hard-links", "no-hard-links"])
+@pytest.mark.parametrize("same", [True, False], ids=["the-same", "another"])
+def test_a_backup_that_another_program_has_just_made_is_not_overwritten(
+    tmp_path: Path, linkable: bool, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = write_package(BASE, tmp_path)
+    before = package.read_bytes()
+    backup = package.with_name(package.name + ".orig")
+    content = before if same else b"another backup"
+    real_link, real_finish = Directory.link, Staging.finish
+
+    def link(directory: Directory, old: str, new: str, other: Directory | None = None) -> None:
+        if not linkable:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        backup.write_bytes(content)
+        real_link(directory, old, new, other)
+
+    def finish(staging: Staging) -> None:
+        if staging.target == str(backup):
+            backup.write_bytes(content)
+        real_finish(staging)
+
+    monkeypatch.setattr(Directory, "link", link)
+    monkeypatch.setattr(Staging, "finish", finish)
+    if same:
+        assert fix(package, backup=".orig", in_place=True).status == "fixed"
+    else:
+        with pytest.raises(CannotWrite, match="already exists, with other content"):
+            fix(package, backup=".orig", in_place=True)
+        assert package.read_bytes() == before
+    assert backup.read_bytes() == content
+    assert sorted(os.listdir(tmp_path)) == [package.name, backup.name]
 
 
 @posix
