@@ -154,6 +154,7 @@ def test_a_package_in_long_mode_gets_a_smaller_window(tmp_path: Path, component:
     assert judged.notes == (f"the {component} component's zstd window is larger than conda clients accept",)
     fixed = fix(package, in_place=True, limits=wide)
     assert (fixed.status, fixed.findings) == ("fixed", judged.findings)
+    assert fixed.notes == judged.notes
     again = check(package, deep=True)
     assert (again.status, again.notes) == ("clean", ())
     rattler.package_streaming.extract(package, tmp_path / "rattler")

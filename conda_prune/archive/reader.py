@@ -77,7 +77,9 @@ def read_component(
     """Return the facts of one component. Raises Damaged, Unsupported or LimitExceeded."""
     archive.check_window(packed)
     if archive.has_huge_window(packed):
-        archive.notes.append(f"the {packed.name} component's zstd window is larger than conda clients accept")
+        note = f"the {packed.name} component's zstd window is larger than conda clients accept"
+        if note not in archive.notes:  # A component may be read more than once.
+            archive.notes.append(note)
     archive.check_crc(packed)
     if (archive.stated_size(packed) or 0) > archive.limits.unpacked:
         raise _too_large(archive)
