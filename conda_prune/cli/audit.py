@@ -138,7 +138,6 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
       conda-prune audit conda-forge/linux-64 --paths-db cf.db -o results.jsonl
       conda-prune audit conda-forge/linux-64 --dask tcp://scheduler:8786 -o results.jsonl
     """
-    from ..audit.results import Results
     from ..audit.settings import Settings
     from ..audit.sources import Directory, Subdir, parse_sources
     from ..audit.summary import ProgressLine, Tally
@@ -157,7 +156,7 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
         raise click.UsageError("--dask reads packages of channels and at URLs: its workers do not see local files")
     tally, progress = Tally(), ProgressLine(quiet=flags["quiet"])
     with (
-        Results(output, resume=flags["resume"]) as results,
+        _results(output, parsed, flags) as results,
         tempfile.TemporaryDirectory(prefix="conda-prune-", ignore_cleanup_errors=True) as scratch,
     ):
         settings = Settings(
@@ -183,6 +182,21 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
             finally:
                 progress.clear()
     _finish(tally, items, output, quiet=flags["quiet"])
+
+
+def _results(output: str, sources: Sequence[Source], flags: dict[str, Any]) -> Results:
+    """Return the results file. Raises click's UsageError if it must not be written."""
+    from ..audit.results import Results
+    from ..audit.sources import Subdir
+    from ..errors import UsageError
+
+    inputs = [source[0] for source in sources if not isinstance(source, Subdir)]
+    if flags["paths_db"] is not None:
+        inputs.append(flags["paths_db"])
+    try:
+        return Results(output, resume=flags["resume"], inputs=inputs)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
 
 
 class _Items:
