@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ..errors import PruneError
 from .item import Item, redacted
@@ -169,14 +171,17 @@ def _chosen(found: Sequence[RepoDataRecord], wanted: Wanted) -> Iterator[RepoDat
 
 def _item_of(record: RepoDataRecord, base_url: str, subdir: str) -> Item:
     uploaded = record.indexed_timestamp or record.timestamp
+    url = urlsplit(record.url)
+    local = url.scheme == "file"
     return Item(
-        record.url,
+        url2pathname(url.path) if local else record.url,
         redacted(base_url).rstrip("/"),
         subdir,
         record.file_name,
         record.sha256.hex() if record.sha256 is not None else None,
         record.size,
         _milliseconds(uploaded),
+        local=local,
         built=_milliseconds(record.timestamp),
     )
 

@@ -145,7 +145,7 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
 
     options, limits = options_of(flags), limits_of(flags)
     try:
-        parsed = parse_sources(sources, flags["subdirs"])
+        parsed = parse_sources(sources, flags["subdirs"], list(_filters(flags)))
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     if flags["paths_db"] is not None and not all(isinstance(source, Subdir) for source in parsed):
@@ -181,7 +181,7 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
                 raise
             finally:
                 progress.clear()
-    _finish(tally, items, output, quiet=flags["quiet"])
+    _finish(tally, items, output, flags)
 
 
 def _results(output: str, sources: Sequence[Source], flags: dict[str, Any]) -> Results:
@@ -197,6 +197,13 @@ def _results(output: str, sources: Sequence[Source], flags: dict[str, Any]) -> R
         return Results(output, resume=flags["resume"], inputs=inputs)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _filters(flags: dict[str, Any]) -> Iterator[str]:
+    """Yield the options in use that choose packages by what the index of a channel says."""
+    for option, flag in (("--package", "names"), ("--since", "since"), ("--latest", "latest")):
+        if flags[flag]:
+            yield option
 
 
 class _Items:
@@ -254,7 +261,7 @@ class _Items:
         from ..audit.local import hash_of
         from ..audit.reader import skips
 
-        if item.local:
+        if item.local and item.sha256 is None:
             try:
                 item = item._replace(sha256=hash_of(item.url))
             except OSError:
@@ -289,14 +296,20 @@ def _search(path: str) -> Sequence[str]:
     return [package.path for package in find_packages([path]).packages]
 
 
-def _finish(tally: Tally, items: _Items, output: str, *, quiet: bool) -> None:
+def _nothing_found(flags: dict[str, Any]) -> str:
+    if used := " and ".join(_filters(flags)):
+        return f"no package of the sources matches {used}; check the filters"
+    return "the sources hold no packages; check the paths and the channels"
+
+
+def _finish(tally: Tally, items: _Items, output: str, flags: dict[str, Any]) -> None:
     """Print the summary, and leave with the exit code."""
     from ..report.escape import encodable, escaped
 
     if not items.listed and not tally.failed:
-        raise NoPackages("the sources hold no packages")
-    lines = tally.failure_lines() if quiet else [*tally.lines(items.already_there), f"results: {output}"]
-    stream = sys.stderr if quiet else sys.stdout
+        raise NoPackages(_nothing_found(flags))
+    lines = tally.failure_lines() if flags["quiet"] else [*tally.lines(items.already_there), f"results: {output}"]
+    stream = sys.stderr if flags["quiet"] else sys.stdout
     for line in lines:
         print(encodable(escaped(line), stream.encoding), file=stream)
     sys.exit(ExitCode.FAILED if tally.failed else ExitCode.OK)

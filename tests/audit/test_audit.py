@@ -32,7 +32,7 @@ def test_a_channel_without_packages_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = audit(tmp_path / "out.jsonl", tmp_path / "empty")
     assert done.returncode == 2
-    assert "hold no packages" in done.stderr
+    assert done.stderr == "error: the sources hold no packages; check the paths and the channels\n"
 
 
 def test_a_subdir_is_judged_as_its_files_are(url: str, channel: Path, tmp_path: Path) -> None:
