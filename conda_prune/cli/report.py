@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import click
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..report.audit.totals import Totals
-
-_FORMATS = ("text", "markdown", "html", "parquet")
+    from .report_targets import Target
 
 
 class _Input(NamedTuple):
@@ -41,18 +40,12 @@ class _Input(NamedTuple):
         return open_named(self.path)
 
 
-class _Target(NamedTuple):
-    """A format, and the stream that it goes to."""
-
-    format: str
-    path: str
-    stream: TextIO
-
-
 def _complete_formats(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(name) for name in _FORMATS if name.startswith(text)]
+    from .report_targets import FORMATS
+
+    return [CompletionItem(name) for name in FORMATS if name.startswith(text)]
 
 
 @click.command(epilog=exit_codes_help("report"))
@@ -86,43 +79,19 @@ def report(results: tuple[str, ...], formats: tuple[str, ...]) -> None:
       conda-prune report audit.jsonl --format text --format html=audit.html
       conda-prune report audit.jsonl --format parquet=audit.parquet
     """
-    from ..report.streams import failure_of
+    from .report_targets import open_targets
 
     with ExitStack() as stack:
-        targets = _targets(formats, results, stack)
+        try:
+            targets = open_targets(formats, results, stack)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
         failed = _report([_input(path, stack) for path in results], targets)
         for target in targets:
-            if target.path:
-                target.stream.flush()
-                if (failure := failure_of(target.stream)) is not None:
-                    _say(f"{target.path} cannot be written: {failure.strerror}")
-                    failed = True
+            if target.path and target.is_complete and (reason := target.publish()):
+                _say(f"{target.path} cannot be written: {reason}")
+                failed = True
     sys.exit(ExitCode.FAILED if failed else ExitCode.OK)
-
-
-def _targets(formats: Sequence[str], results: Sequence[str], stack: ExitStack) -> list[_Target]:
-    """Return the formats with their streams. Raises UsageError for what cannot be written."""
-    from ..report.files import OutputFiles
-    from ..suggestions import unknown
-
-    requested = [(name, "" if path == "-" else path) for name, _, path in (text.partition("=") for text in formats)]
-    files = OutputFiles(results)
-    try:
-        for name, path in requested:
-            if name not in _FORMATS:
-                raise ValueError(f"--format {name}: {unknown('format', name, _FORMATS)}")
-            if path:
-                files.check(name, path)
-        if sum(not path for _, path in requested) > 1:
-            raise ValueError("--format: only one can go to standard output; write FORMAT=FILE")
-        if ("parquet", "") in requested and sys.stdout.isatty():
-            raise ValueError("--format parquet: it is not text; write parquet=FILE")
-        return [
-            _Target(name, path, stack.enter_context(files.open(name, path)) if path else sys.stdout)
-            for name, path in requested
-        ]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _input(path: str, stack: ExitStack) -> _Input:
@@ -136,7 +105,7 @@ def _input(path: str, stack: ExitStack) -> _Input:
     return _Input(path, None)
 
 
-def _report(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+def _report(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     """Write the report of the files; return whether something failed."""
     kinds = [_is_audit(entry) for entry in inputs]
     if True in kinds and False in kinds:
@@ -162,7 +131,7 @@ def _is_audit(entry: _Input) -> bool | None:
         return None
 
 
-def _report_runs(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+def _report_runs(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     from ..report import merged
 
     runs, failed = [], False
@@ -178,11 +147,11 @@ def _report_runs(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
         table = merged.merge(runs)
         pages = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}
         for target in targets:
-            _print(pages[target.format](table).split("\n"), target.stream)
+            _print(pages[target.format](table).split("\n"), target)
     return failed
 
 
-def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+def _report_audit(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     from ..errors import PruneError
     from ..quantities import plural
     from ..report.audit.lines import BadLine, entries, line_number
@@ -195,19 +164,23 @@ def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
     totals = Totals(PACKAGES if "html" in formats else ROWS)
     readable = [entry for entry in inputs if _can_be_read(entry)]
     bad: list[BadLine] = []
+    found = False
     try:
-        writers = [ParquetWriter(target.stream.buffer) for target in targets if target.format == "parquet"]
+        tables = [target for target in targets if target.format == "parquet"]
+        writers = [ParquetWriter(target.stream.buffer) for target in tables]
         for entry in entries([entry.open for entry in readable]):
             if isinstance(entry, BadLine):
                 # The files are read backwards: the first one comes last.
                 bad = [entry._replace(others=bad[0].others + 1 if bad else 0)]
                 continue
+            found = True
             if formats != {"parquet"}:
                 totals.add(entry.row)
             for writer in writers:
                 writer.add(entry.value, entry.row)
-        for writer in writers:
+        for target, writer in zip(tables, writers, strict=True):
             writer.close()
+            target.is_complete = True
     except (PruneError, OSError, ValueError) as error:
         _say(_reason(error))
         return True
@@ -217,10 +190,14 @@ def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
             number = line_number(file, line.offset)
         more = f" (and {plural(line.others, 'other line')})" if line.others else ""
         _say(f"{path}: line {number} is not a result of an audit{more}: {line.reason}")
+    if bad and not found:
+        for target in targets:
+            target.is_complete = False
+        return True
     pages: dict[str, Callable[[Totals], Iterator[str]]] = {"text": as_text, "markdown": as_markdown, "html": as_html}
     for target in targets:
         if target.format in pages:
-            _print(pages[target.format](totals), target.stream)
+            _print(pages[target.format](totals), target)
     return bool(bad) or len(readable) < len(inputs)
 
 
@@ -233,11 +210,12 @@ def _can_be_read(entry: _Input) -> bool:
         return False
 
 
-def _print(lines: Iterator[str] | Sequence[str], stream: TextIO) -> None:
+def _print(lines: Iterator[str] | Sequence[str], target: Target) -> None:
     from ..report.escape import encodable
 
     for line in lines:
-        print(encodable(line, stream.encoding), file=stream)
+        print(encodable(line, target.stream.encoding), file=target.stream)
+    target.is_complete = True
 
 
 def _reason(error: Exception) -> str:

@@ -181,6 +181,82 @@ def test_runs_and_audits_are_not_mixed(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
+def kept(path: Path, code: int, *arguments: object) -> str:
+    """Assert that a report fails and leaves the file, and the directory, as they were; return what it says."""
+    path.write_text("keep")
+    before = sorted(os.listdir(path.parent))
+    done = run("report", *arguments, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert path.read_text() == "keep"
+    assert sorted(os.listdir(path.parent)) == before
+    return done.stderr
+
+
+def test_a_report_that_fails_leaves_its_file_as_it_was(tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(3))
+    other = dict(results(1)[0])
+    del other["judged_from"]
+    check = write(tmp_path / "b.jsonl", [other])
+    bad = write(tmp_path / "c.jsonl", [other | {"judged_from": "info", "status": "x"}])
+    path = tmp_path / "keep"
+    assert "only results of audits" in kept(path, 2, check, "--format", f"parquet={path}")
+    assert "No such file" in kept(path, 3, tmp_path / "missing", "--format", f"html={path}")
+    assert "report them one by one" in kept(path, 2, audit, check, "--format", f"html={path}")
+    assert "is not a result of an audit" in kept(path, 3, bad, "--format", f"html={path}")
+    assert "no format 'x'" in kept(path, 2, audit, "--format", f"html={path}", "--format", "x")
+    other_path = tmp_path / "missing" / "x.html"
+    message = kept(path, 2, audit, "--format", f"html={path}", "--format", f"markdown={other_path}")
+    assert f"markdown={other_path}: No such file or directory" in message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no ulimit")
+@pytest.mark.parametrize("format", ["html", "parquet"])
+def test_a_report_that_cannot_be_written_completely_leaves_its_file_as_it_was(format: str, tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(3000))
+    path = tmp_path / "keep"
+    path.write_text("keep")
+    command = f"ulimit -f 4; exec {EXECUTABLE} report {audit} --format {format}={path}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == f"error: {path} cannot be written: File too large\n"
+    assert path.read_text() == "keep"
+    assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "keep"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions, and links need a privilege there")
+def test_a_report_replaces_a_file_and_nothing_else_of_it(tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(30))
+    expected = report(audit, format="html")
+    for name in ("plain", "target", "hard"):
+        (tmp_path / name).write_text("x" * 1_000_000)
+        (tmp_path / name).chmod(0o640)
+    (tmp_path / "symbolic").symlink_to("target")
+    (tmp_path / "dangling").symlink_to("made")
+    os.link(tmp_path / "hard", tmp_path / "other")
+    names = ("plain", "symbolic", "dangling", "hard", "new")
+    for name in names:
+        assert run("report", audit, "--format", f"html={tmp_path / name}").stderr == ""
+        assert (tmp_path / name).read_text("utf-8") == expected
+    assert (tmp_path / "symbolic").is_symlink()
+    assert (tmp_path / "dangling").is_symlink()
+    assert (tmp_path / "other").read_text("utf-8") == expected
+    for name in ("plain", "target", "hard"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+    (tmp_path / "fresh").touch()
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "fresh").stat().st_mode
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "a.jsonl", "target", "made", "other", "fresh"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows needs a privilege to make links")
+def test_two_formats_in_one_file_are_refused(tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(3))
+    path = tmp_path / "keep"
+    path.touch()
+    os.link(path, tmp_path / "linked")
+    arguments = ("--format", f"html={path}", "--format", f"markdown={tmp_path / 'linked'}")
+    assert "two formats cannot be written to one file" in kept(path, 2, audit, *arguments)
+
+
 def test_names_from_packages_are_harmless(tmp_path: Path) -> None:
     entry = with_findings(1)[0]
     evil = "</script><img src=x onerror=alert(1)>\x1b[31m\u202e|::error::"
