@@ -18,6 +18,7 @@ from .options import complete_paths
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from ..report.audit.lines import BadLine
     from ..report.audit.totals import Totals
     from .report_targets import Target
 
@@ -138,67 +139,95 @@ def _report_runs(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     for entry in inputs:
         try:
             with entry.open() as file:
-                text = file.read().decode("utf-8-sig")
-            runs.append((os.path.basename(entry.path), merged.read_results(text)))
-        except (OSError, ValueError, RecursionError) as error:
+                data = file.read()
+        except (OSError, ValueError) as error:
             _say(f"{entry.path}: {_reason(error)}")
+            failed = True
+            continue
+        try:
+            runs.append((os.path.basename(entry.path), merged.read_results(data)))
+        except ValueError as error:
+            hint = "" if ";" in str(error) else "; name a file that --format jsonl, --format json or audit wrote"
+            _say(f"{entry.path}: {error}{hint}")
             failed = True
     if runs:
         table = merged.merge(runs)
         pages = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}
         for target in targets:
             _print(pages[target.format](table).split("\n"), target)
+            target.is_complete = True
     return failed
 
 
 def _report_audit(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     from ..errors import PruneError
-    from ..quantities import plural
-    from ..report.audit.lines import BadLine, entries, line_number
+    from ..report.audit.lines import CannotRead
     from ..report.audit.page import PACKAGES, as_html
-    from ..report.audit.parquet import ParquetWriter
     from ..report.audit.plain import ROWS, as_markdown, as_text
     from ..report.audit.totals import Totals
 
-    formats = {target.format for target in targets}
-    totals = Totals(PACKAGES if "html" in formats else ROWS)
+    totals = Totals(PACKAGES if any(target.format == "html" for target in targets) else ROWS)
     readable = [entry for entry in inputs if _can_be_read(entry)]
-    bad: list[BadLine] = []
-    found = False
     try:
-        tables = [target for target in targets if target.format == "parquet"]
-        writers = [ParquetWriter(target.stream.buffer) for target in tables]
-        for entry in entries([entry.open for entry in readable]):
-            if isinstance(entry, BadLine):
-                # The files are read backwards: the first one comes last.
-                bad = [entry._replace(others=bad[0].others + 1 if bad else 0)]
-                continue
-            found = True
-            if formats != {"parquet"}:
-                totals.add(entry.row)
-            for writer in writers:
-                writer.add(entry.value, entry.row)
-        for target, writer in zip(tables, writers, strict=True):
-            writer.close()
-            target.is_complete = True
-    except (PruneError, OSError, ValueError) as error:
-        _say(_reason(error))
+        found, bad = _read(readable, targets, totals)
+    except CannotRead as error:
+        _say(f"{readable[error.file].path}: {error.reason}")
         return True
-    for line in bad:
-        path = readable[line.file].path
-        with readable[line.file].open() as file:
-            number = line_number(file, line.offset)
-        more = f" (and {plural(line.others, 'other line')})" if line.others else ""
-        _say(f"{path}: line {number} is not a result of an audit{more}: {line.reason}")
-    if bad and not found:
-        for target in targets:
-            target.is_complete = False
+    except PruneError as error:
+        _say(str(error))
+        return True
+    if bad is not None:
+        _say_bad(bad, readable[bad.file])
+    if bad is not None and not found:
         return True
     pages: dict[str, Callable[[Totals], Iterator[str]]] = {"text": as_text, "markdown": as_markdown, "html": as_html}
     for target in targets:
         if target.format in pages:
             _print(pages[target.format](totals), target)
-    return bool(bad) or len(readable) < len(inputs)
+        target.is_complete = True
+    return bad is not None or len(readable) < len(inputs)
+
+
+def _read(readable: Sequence[_Input], targets: Sequence[Target], totals: Totals) -> tuple[int, BadLine | None]:
+    """Add up the results, and write those formats that have each one; return how many there are, and a bad line.
+
+    Raises CannotRead and PruneError.
+    """
+    from ..report.audit.lines import BadLine, entries
+    from ..report.audit.parquet import ParquetWriter
+    from ..report.malformed import ERRORS, reason_of
+
+    writers = [ParquetWriter(target.stream.buffer) for target in targets if target.format == "parquet"]
+    found, bad = 0, None
+    for entry in entries([entry.open for entry in readable]):
+        wrong = entry if isinstance(entry, BadLine) else None
+        if not isinstance(entry, BadLine):
+            try:
+                for writer in writers:
+                    writer.add(entry.value, entry.row)
+            except ERRORS as error:
+                wrong = BadLine(entry.file, entry.offset, reason_of(error))
+            else:
+                found += 1
+                if len(writers) < len(targets):
+                    totals.add(entry.row)
+        if wrong is not None:
+            # The files are read backwards: the first one comes last.
+            bad = wrong._replace(others=bad.others + 1 if bad is not None else 0)
+    for writer in writers:
+        writer.close()
+    return found, bad
+
+
+def _say_bad(line: BadLine, entry: _Input) -> None:
+    from ..quantities import plural
+    from ..report.audit.lines import line_number
+
+    with entry.open() as file:
+        number = line_number(file, line.offset)
+    more = f" (and {plural(line.others, 'other line')})" if line.others else ""
+    hint = f"remove {'them' if line.others else 'it'}, and run the audit again with --resume"
+    _say(f"{entry.path}: line {number} is not a result of an audit{more}: {line.reason}; {hint}")
 
 
 def _can_be_read(entry: _Input) -> bool:
@@ -215,7 +244,6 @@ def _print(lines: Iterator[str] | Sequence[str], target: Target) -> None:
 
     for line in lines:
         print(encodable(line, target.stream.encoding), file=target.stream)
-    target.is_complete = True
 
 
 def _reason(error: Exception) -> str:

@@ -122,7 +122,44 @@ def test_a_line_that_is_no_result_is_named(tmp_path: Path) -> None:
     done = run("report", path, check=False)
     assert done.returncode == 3
     assert done.stderr.startswith(f"error: {path}: line 6 is not a result of an audit (and 1 other line): ")
+    assert done.stderr.endswith("; remove them, and run the audit again with --resume\n")
     assert "5 packages judged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("nonsense", "it is not JSON"),
+        ("5", "it is not a JSON object"),
+        ("{}", "it has no 'status'"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"schema_version": 2, "status": "clean"}', "it has schema version 2, and this conda-prune reads 1"),
+        ('{"schema_version": 1, "status": 5}', "unknown status 5 of an audit"),
+    ],
+)
+def test_the_reason_is_not_an_error_of_python(line: str, reason: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", results(2))
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+    done = run("report", path, check=False)
+    advice = "remove it, and run the audit again with --resume"
+    assert done.stderr == f"error: {path}: line 3 is not a result of an audit: {reason}; {advice}\n"
+
+
+@pytest.mark.parametrize("change", [{"findings": [{"kind": "x", "action": "drop", "size": 1}]}, {"summary": None}])
+def test_a_result_that_parquet_cannot_have_is_left_out(change: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [*results(2), results(3)[2] | change])
+    done = run("report", path, "--format", f"parquet={tmp_path / 'x'}", check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: {path}: line 3 is not a result of an audit: ")
+    assert (tmp_path / "x").stat().st_size > 0
+
+
+def test_a_value_that_parquet_cannot_have_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [results(1)[0] | {"before": {"size": "x"}}])
+    done = run("report", path, "--format", f"parquet={tmp_path / 'x'}", check=False)
+    assert (done.returncode, (tmp_path / "x").exists()) == (3, False)
+    assert done.stderr.startswith("error: the column packed_size cannot be written as Parquet: ")
 
 
 @pytest.mark.parametrize("change", [{"status": "x"}, {"findings": 3}, {"uploaded": 3}, {"package": []}, {"path": 1}])
