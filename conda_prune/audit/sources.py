@@ -65,7 +65,7 @@ def parse_sources(texts: Sequence[str], subdirs: Sequence[str], filters: Sequenc
             sources.append(UrlList(text) if is_list else Directory(text))
         elif text.endswith(_ENDINGS):
             if _URL.match(text) is None:
-                raise UsageError(f"{text} does not exist")
+                raise UsageError(f"{text} does not exist", "check the path")
             sources.append(_package(text))
         else:
             sources.extend(_subdirs(text, subdirs))
@@ -93,18 +93,20 @@ def _is_subdir(text: str) -> bool:
 
 
 def _subdirs(text: str, subdirs: Sequence[str]) -> Iterator[Source]:
+    if text.startswith((".", "/", "~")):
+        raise UsageError(f"{text} does not exist", "check the path")
     if _is_subdir(text):
         channel, _, name = text.rstrip("/").rpartition("/")
         yield Subdir(channel, name)
         return
     if "/" not in text and _SUBDIR.fullmatch(text):
         raise UsageError(f"{text} is a subdir: name its channel, as in conda-forge/{text}")
-    if text.startswith((".", "/", "~")):
-        raise UsageError(f"{text} does not exist")
     if not subdirs:
-        raise UsageError(
-            f"{redacted(text)} is a channel: name its subdir, as {redacted(text.rstrip('/'))}/linux-64 or with --subdir"
-        )
+        name = redacted(text.rstrip("/"))
+        hint = f"name its subdir, as {name}/linux-64 or with --subdir"
+        if _URL.match(text):
+            raise UsageError(f"{name} is a channel", hint)
+        raise UsageError(f"{name} is neither a file nor a directory", f"if it is a channel, {hint}")
     for name in subdirs:
         yield Subdir(text.rstrip("/"), name)
 

@@ -50,7 +50,9 @@ class Tally:
         judged = self.statuses["clean"] + self.statuses["findings"]
         stray = sum(self._kinds.values())
         there = f" ({already_there} were already in the results file)" if already_there else ""
-        yield f"{plural(judged, 'package')} judged{there}: {self.statuses['findings']} hold stray bytecode"
+        found = self.statuses["findings"]
+        verb = "holds" if found == 1 else "hold"
+        yield f"{plural(judged, 'package')} judged{there}: {found} {verb} stray bytecode"
         if stray:
             kinds = ", ".join(f"{kind} {count}" for kind, count in self._kinds.most_common())
             size = f", {size_text(self._dropped_bytes)} unpacked" if self._dropped_bytes else ""

@@ -16,6 +16,7 @@ from ..corpus.entries import PackageSpec
 from ..corpus.packages import write_package
 from ..executable import EXECUTABLE, run
 from ..report.test_schema import VALIDATOR
+from ..seed import STRAY
 from .conftest import STRAYS, audit, judgement, names, results
 from .servers import NGINX, FaultyServer, Request, nginx
 
@@ -33,6 +34,12 @@ def test_a_channel_without_packages_is_an_error(tmp_path: Path) -> None:
     done = audit(tmp_path / "out.jsonl", tmp_path / "empty")
     assert done.returncode == 2
     assert done.stderr == "error: the sources hold no packages; check the paths and the channels\n"
+
+
+def test_the_summary_counts_in_proper_english(tmp_path: Path) -> None:
+    assert audit(tmp_path / "one.jsonl", STRAY[0].path).stdout.startswith("1 package judged: 1 holds stray bytecode\n")
+    done = audit(tmp_path / "two.jsonl", STRAY[0].path, STRAY[1].path)
+    assert done.stdout.startswith("2 packages judged: 2 hold stray bytecode\n")
 
 
 def test_a_subdir_is_judged_as_its_files_are(url: str, channel: Path, tmp_path: Path) -> None:

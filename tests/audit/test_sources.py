@@ -25,9 +25,12 @@ from .servers import FaultyServer
     [
         ("conda-forge", "name its subdir"),
         ("linux-64", "name its channel"),
+        ("missing", "missing is neither a file nor a directory; if it is a channel, name its subdir, as missing/linux"),
         ("./missing", "does not exist"),
+        ("/missing/linux-64", "/missing/linux-64 does not exist; check the path"),
+        ("~/missing/linux-64", "does not exist"),
         ("missing.conda", "does not exist"),
-        ("https://user:secret@example.org/channel", "https://example.org/channel is a channel"),
+        ("https://user:secret@example.org/channel", "https://example.org/channel is a channel; name its"),
     ],
 )
 def test_an_argument_that_names_no_source_is_refused(text: str, reason: str) -> None:
