@@ -15,7 +15,7 @@ import click
 from .configurable_command import ConfigurableCommand
 from .exit_codes import ExitCode, exit_codes_help
 from .limits import limit_options, limits_of
-from .options import complete_paths, judgement_options, options_of
+from .options import complete_paths, judgement_options, options_of, origin
 from .targets import NoPackages
 
 if TYPE_CHECKING:
@@ -177,7 +177,8 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
                     tally.add(outcome)
                     progress.advance()
             except (KeyboardInterrupt, SystemExit):
-                progress.say(f"interrupted; go on with --resume: {output} has every result so far")
+                if tally.statuses or flags["resume"]:
+                    progress.say(f"interrupted; go on with --resume: {output} has every result so far")
                 raise
             finally:
                 progress.clear()
@@ -312,4 +313,8 @@ def _finish(tally: Tally, items: _Items, output: str, flags: dict[str, Any]) -> 
     stream = sys.stderr if flags["quiet"] else sys.stdout
     for line in lines:
         print(encodable(escaped(line), stream.encoding), file=stream)
+    # Packages of other parts and runs may have files that match.
+    if not items.already_there and flags["shard"] is None:
+        for glob in tally.unused_keep:
+            click.echo(f"warning: {origin('keep')} {escaped(glob)} matches no file", err=True)
     sys.exit(ExitCode.FAILED if tally.failed else ExitCode.OK)

@@ -42,6 +42,17 @@ def test_the_summary_counts_in_proper_english(tmp_path: Path) -> None:
     assert done.stdout.startswith("2 packages judged: 2 hold stray bytecode\n")
 
 
+def test_a_glob_to_keep_that_matches_no_file_is_named(url: str, channel: Path, tmp_path: Path) -> None:
+    keep = ("--keep", "**/nothing", "--keep", "share/3.txt", "--tar-bz2")
+    warning = "warning: --keep **/nothing matches no file\n"
+    for number, source in enumerate((f"{url}/{SUBDIR}", channel)):
+        assert audit(tmp_path / f"{number}.jsonl", source, *keep).stderr == warning
+    assert audit(tmp_path / "0.jsonl", f"{url}/{SUBDIR}", *keep, "--resume").stderr == ""
+    assert audit(tmp_path / "shard.jsonl", f"{url}/{SUBDIR}", *keep, "--shard", "1/2").stderr == ""
+    # A package that is skipped may have a file that matches.
+    assert audit(tmp_path / "skips.jsonl", f"{url}/{SUBDIR}", *keep[:4]).stderr == ""
+
+
 def test_a_subdir_is_judged_as_its_files_are(url: str, channel: Path, tmp_path: Path) -> None:
     done = audit(tmp_path / "out.jsonl", f"{url}/{SUBDIR}", "--tar-bz2")
     assert (done.returncode, done.stderr) == (0, "")
