@@ -37,7 +37,7 @@ class Results:
     `resume` continues a file that may be there; without it, one that is there must be empty. `inputs` are the files
     that the run reads. A file that was created and gets no result is removed.
 
-    Raises UsageError if the file must not be written, or has something else than results of an audit. Raises
+    Raises UsageError if the file must not be written, or contains anything but results of an audit. Raises
     CannotWrite if another run writes to it, or if that is not possible.
     """
 

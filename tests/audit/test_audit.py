@@ -36,7 +36,7 @@ def test_a_channel_without_packages_is_an_error(tmp_path: Path) -> None:
     assert done.stderr == "error: the sources hold no packages; check the paths and the channels\n"
 
 
-def test_the_summary_counts_in_proper_english(tmp_path: Path) -> None:
+def test_the_verb_of_the_summary_agrees_with_the_count(tmp_path: Path) -> None:
     assert audit(tmp_path / "one.jsonl", STRAY[0].path).stdout.startswith("1 package judged: 1 holds stray bytecode\n")
     done = audit(tmp_path / "two.jsonl", STRAY[0].path, STRAY[1].path)
     assert done.stdout.startswith("2 packages judged: 2 hold stray bytecode\n")

@@ -165,7 +165,7 @@ def test_an_invalid_file_is_reported_and_the_others_are_merged(content: str, mes
     assert "x.conda" in done.stdout
 
 
-def test_a_compressed_file_is_said_to_be_no_text(tmp_path: Path) -> None:
+def test_a_compressed_file_has_to_be_decompressed(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl.gz"
     path.write_bytes(gzip.compress(LINE.encode()))
     done = run("report", path)

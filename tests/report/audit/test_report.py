@@ -147,7 +147,7 @@ def test_the_reason_is_not_an_error_of_python(line: str, reason: str, tmp_path: 
 
 
 @pytest.mark.parametrize("change", [{"findings": [{"kind": "x", "action": "drop", "size": 1}]}, {"summary": None}])
-def test_a_result_that_parquet_cannot_have_is_left_out(change: dict[str, Any], tmp_path: Path) -> None:
+def test_a_result_that_does_not_fit_into_parquet_is_left_out(change: dict[str, Any], tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [*results(2), results(3)[2] | change])
     done = run("report", path, "--format", f"parquet={tmp_path / 'x'}", check=False)
     assert done.returncode == 3
@@ -155,7 +155,7 @@ def test_a_result_that_parquet_cannot_have_is_left_out(change: dict[str, Any], t
     assert (tmp_path / "x").stat().st_size > 0
 
 
-def test_a_value_that_parquet_cannot_have_is_named(tmp_path: Path) -> None:
+def test_a_column_that_does_not_fit_into_parquet_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [results(1)[0] | {"before": {"size": "x"}}])
     done = run("report", path, "--format", f"parquet={tmp_path / 'x'}", check=False)
     assert (done.returncode, (tmp_path / "x").exists()) == (3, False)
@@ -261,7 +261,7 @@ def test_a_report_that_cannot_be_written_completely_leaves_its_file_as_it_was(fo
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions, and links need a privilege there")
-def test_a_report_replaces_a_file_and_nothing_else_of_it(tmp_path: Path) -> None:
+def test_a_report_keeps_modes_and_links(tmp_path: Path) -> None:
     audit = write(tmp_path / "a.jsonl", results(30))
     expected = report(audit, format="html")
     for name in ("plain", "target", "hard"):
