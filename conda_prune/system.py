@@ -242,14 +242,14 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     return True
 
 
-def is_locked_elsewhere(descriptor: int) -> bool:
-    """Lock an open file for this process, if the system can; return whether another process has it locked."""
+def is_locked_elsewhere(descriptor: int) -> bool | None:
+    """Lock an open file for this process; return whether another process has it locked, None without locks."""
     try:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (ImportError, OSError) as error:
-        return isinstance(error, OSError) and error.errno == errno.EWOULDBLOCK
+        return True if isinstance(error, OSError) and error.errno == errno.EWOULDBLOCK else None
     return False
 
 

@@ -17,7 +17,10 @@ JudgedFrom: TypeAlias = Literal["info", "payload", "paths"]
 
 
 class Outcome(NamedTuple):
-    """A result's line, and what a summary needs of it: the files to drop by kind and their bytes, or the reason."""
+    """A result's line, and what a summary needs of it: the files to drop by kind and their bytes, or the reason.
+
+    `unused_keep` are the globs of `keep` that match none of its files.
+    """
 
     status: str
     line: str
@@ -25,6 +28,7 @@ class Outcome(NamedTuple):
     dropped_bytes: int = 0
     reason: str = ""
     shown: str = ""
+    unused_keep: tuple[str, ...] = ()
 
 
 def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None, feedstock: str | None = None) -> Outcome:
@@ -43,6 +47,7 @@ def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None, feeds
         sum(finding.size for finding in dropped),
         result.error or "",
         shown,
+        result.unused_keep,
     )
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ..errors import PruneError
 from .item import Item, redacted
@@ -44,7 +46,7 @@ class Record(NamedTuple):
 class NotListed(PruneError):
     """The packages of a subdir cannot be listed."""
 
-    advice = "check the channel, the subdir and your login"
+    advice = "check the channel and the subdir"
 
 
 def records(
@@ -62,9 +64,15 @@ def records(
     except Exception as error:
         raise NotListed(f"{redacted(channel)} is not a channel: {error}") from error
     with tempfile.TemporaryDirectory(dir=scratch or None, ignore_cleanup_errors=True) as cache:
-        for named in _by_name(found, subdir, wanted.names, cache, expect):
-            for record in _chosen(named, wanted):
-                yield Record(_item_of(record, found.base_url, subdir), record.to_json)
+        try:
+            for named in _by_name(found, subdir, wanted.names, cache, expect):
+                for record in _chosen(named, wanted):
+                    yield Record(_item_of(record, found.base_url, subdir), record.to_json)
+        except NotListed as error:
+            if "://" in channel or "://" in error.reason or os.path.isdir(channel):
+                raise
+            # Which server the name of a channel leads to is a setting of rattler.
+            raise NotListed(f"{error.reason} ({redacted(found.base_url)})", error.hint) from error
 
 
 def _by_name(
@@ -107,12 +115,26 @@ async def _fetch(channel: Channel, subdir: str, cache: str) -> SparseRepoData:
             fetch_options=FetchRepoDataOptions(cache_action="no-cache"),
         )
     except Exception as error:
-        raise NotListed(_reason(channel, subdir, error)) from error
+        raise _not_listed(channel, subdir, error) from error
     return data
 
 
-def _reason(channel: Channel, subdir: str, error: Exception) -> str:
-    return redacted(f"{channel.base_url}{subdir} cannot be listed: {' '.join(str(error).split())}")
+def _not_listed(channel: Channel, subdir: str, error: Exception) -> NotListed:
+    """Return an error that has what is wrong, without the steps that led there."""
+    url = urlsplit(f"{channel.base_url}{subdir}")
+    if url.scheme == "file":
+        path = url2pathname(url.path)
+        if not os.path.isdir(path):
+            return NotListed("it does not exist", "check the path")
+        if not any(name.startswith("repodata") for name in os.listdir(path)):
+            return NotListed("it has no repodata.json", "index the channel, or name the directory by its path")
+    steps = " ".join(str(error).split()).split(" Caused by: ")
+    hint = ""
+    if any(f"({code} " in steps[-1] for code in (401, 403, 404)):
+        hint = "check the channel, the subdir and your login"
+    elif steps[0].startswith("error sending request"):
+        hint = "check the address and the network"
+    return NotListed(f"it cannot be listed: {redacted(steps[-1])}", hint)
 
 
 def _gateway(cache: str) -> Any:
@@ -133,7 +155,7 @@ def _from_gateway(channel: Channel, subdir: str, names: Sequence[str], cache: st
     try:
         return asyncio.run(query())
     except Exception as error:
-        raise NotListed(_reason(channel, subdir, error)) from error
+        raise _not_listed(channel, subdir, error) from error
 
 
 def _names(channel: Channel, subdir: str, cache: str) -> list[str]:
@@ -169,14 +191,17 @@ def _chosen(found: Sequence[RepoDataRecord], wanted: Wanted) -> Iterator[RepoDat
 
 def _item_of(record: RepoDataRecord, base_url: str, subdir: str) -> Item:
     uploaded = record.indexed_timestamp or record.timestamp
+    url = urlsplit(record.url)
+    local = url.scheme == "file"
     return Item(
-        record.url,
+        url2pathname(url.path) if local else record.url,
         redacted(base_url).rstrip("/"),
         subdir,
         record.file_name,
         record.sha256.hex() if record.sha256 is not None else None,
         record.size,
         _milliseconds(uploaded),
+        local=local,
         built=_milliseconds(record.timestamp),
     )
 

@@ -52,10 +52,11 @@ class Url(NamedTuple):
 Source = Subdir | Directory | UrlList | Url
 
 
-def parse_sources(texts: Sequence[str], subdirs: Sequence[str]) -> list[Source]:
+def parse_sources(texts: Sequence[str], subdirs: Sequence[str], filters: Sequence[str] = ()) -> list[Source]:
     """Return the sources that the arguments of a command line name. Raises UsageError for one that names none.
 
-    What exists as a file or directory is that. `subdirs` are those of channels that are named without one.
+    What exists as a file or directory is that. `subdirs` are those of channels that are named without one; another
+    source with them is an error, and so are `filters`, the options in use that choose from the index of a channel.
     """
     sources: list[Source] = []
     for text in texts:
@@ -64,10 +65,19 @@ def parse_sources(texts: Sequence[str], subdirs: Sequence[str]) -> list[Source]:
             sources.append(UrlList(text) if is_list else Directory(text))
         elif text.endswith(_ENDINGS):
             if _URL.match(text) is None:
-                raise UsageError(f"{text} does not exist")
+                raise UsageError(f"{text} does not exist", "check the path")
             sources.append(_package(text))
         else:
             sources.extend(_subdirs(text, subdirs))
+        if not isinstance(sources[-1], Subdir):
+            name = redacted(text)
+            if filters:
+                reason = f"{filters[0]} needs the index of a channel, and {name} is read without one"
+                raise UsageError(reason, "leave it out, or name the channel by its URL")
+            if subdirs:
+                raise UsageError(f"--subdir is for channels, and {name} is not named as one", "leave it out")
+    if subdirs and all(_is_subdir(text) for text in texts):
+        raise UsageError("--subdir is for channels that are named without a subdir", "leave it out")
     return list(dict.fromkeys(sources))
 
 
@@ -76,19 +86,27 @@ def _package(url: str) -> Source:
     return Directory(url2pathname(parts.path)) if parts.scheme == "file" else Url(url)
 
 
-def _subdirs(text: str, subdirs: Sequence[str]) -> Iterator[Source]:
+def _is_subdir(text: str) -> bool:
+    """Return whether a text names a channel with its subdir."""
     channel, _, last = text.rstrip("/").rpartition("/")
-    if _SUBDIR.fullmatch(last) and channel:
-        yield Subdir(channel, last)
+    return bool(channel) and _SUBDIR.fullmatch(last) is not None
+
+
+def _subdirs(text: str, subdirs: Sequence[str]) -> Iterator[Source]:
+    if text.startswith((".", "/", "~")):
+        raise UsageError(f"{text} does not exist", "check the path")
+    if _is_subdir(text):
+        channel, _, name = text.rstrip("/").rpartition("/")
+        yield Subdir(channel, name)
         return
     if "/" not in text and _SUBDIR.fullmatch(text):
         raise UsageError(f"{text} is a subdir: name its channel, as in conda-forge/{text}")
-    if text.startswith((".", "/", "~")):
-        raise UsageError(f"{text} does not exist")
     if not subdirs:
-        raise UsageError(
-            f"{redacted(text)} is a channel: name its subdir, as {redacted(text.rstrip('/'))}/linux-64 or with --subdir"
-        )
+        name = redacted(text.rstrip("/"))
+        hint = f"name its subdir, as {name}/linux-64 or with --subdir"
+        if _URL.match(text):
+            raise UsageError(f"{name} is a channel", hint)
+        raise UsageError(f"{name} is neither a file nor a directory", f"if it is a channel, {hint}")
     for name in subdirs:
         yield Subdir(text.rstrip("/"), name)
 

@@ -29,6 +29,7 @@ class Tally:
         self._dropped_bytes = 0
         self._failures: list[tuple[str, str]] = []
         self._skips: Counter[str] = Counter()
+        self._unused_keep: tuple[str, ...] | None = None
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -39,6 +40,15 @@ class Tally:
             self._skips[outcome.reason] += 1
         elif outcome.reason and len(self._failures) < _MOST_FAILURES:
             self._failures.append((outcome.shown, outcome.reason))
+        if self._unused_keep is None:
+            self._unused_keep = outcome.unused_keep
+        elif self._unused_keep and self._unused_keep != outcome.unused_keep:
+            self._unused_keep = tuple(glob for glob in self._unused_keep if glob in outcome.unused_keep)
+
+    @property
+    def unused_keep(self) -> tuple[str, ...]:
+        """The globs of `keep` that match no file; none if a package was not judged, which may have such a file."""
+        return self._unused_keep or ()
 
     @property
     def failed(self) -> int:
@@ -50,7 +60,9 @@ class Tally:
         judged = self.statuses["clean"] + self.statuses["findings"]
         stray = sum(self._kinds.values())
         there = f" ({already_there} were already in the results file)" if already_there else ""
-        yield f"{plural(judged, 'package')} judged{there}: {self.statuses['findings']} hold stray bytecode"
+        found = self.statuses["findings"]
+        verb = "holds" if found == 1 else "hold"
+        yield f"{plural(judged, 'package')} judged{there}: {found} {verb} stray bytecode"
         if stray:
             kinds = ", ".join(f"{kind} {count}" for kind, count in self._kinds.most_common())
             size = f", {size_text(self._dropped_bytes)} unpacked" if self._dropped_bytes else ""

@@ -15,7 +15,7 @@ import click
 from .configurable_command import ConfigurableCommand
 from .exit_codes import ExitCode, exit_codes_help
 from .limits import limit_options, limits_of
-from .options import complete_paths, judgement_options, options_of
+from .options import complete_paths, judgement_options, options_of, origin
 from .targets import NoPackages
 
 if TYPE_CHECKING:
@@ -138,7 +138,6 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
       conda-prune audit conda-forge/linux-64 --paths-db cf.db -o results.jsonl
       conda-prune audit conda-forge/linux-64 --dask tcp://scheduler:8786 -o results.jsonl
     """
-    from ..audit.results import Results
     from ..audit.settings import Settings
     from ..audit.sources import Directory, Subdir, parse_sources
     from ..audit.summary import ProgressLine, Tally
@@ -146,7 +145,7 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
 
     options, limits = options_of(flags), limits_of(flags)
     try:
-        parsed = parse_sources(sources, flags["subdirs"])
+        parsed = parse_sources(sources, flags["subdirs"], list(_filters(flags)))
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     if flags["paths_db"] is not None and not all(isinstance(source, Subdir) for source in parsed):
@@ -157,7 +156,7 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
         raise click.UsageError("--dask reads packages of channels and at URLs: its workers do not see local files")
     tally, progress = Tally(), ProgressLine(quiet=flags["quiet"])
     with (
-        Results(output, resume=flags["resume"]) as results,
+        _results(output, parsed, flags) as results,
         tempfile.TemporaryDirectory(prefix="conda-prune-", ignore_cleanup_errors=True) as scratch,
     ):
         settings = Settings(
@@ -178,11 +177,34 @@ def audit(sources: tuple[str, ...], output: str, **flags: Any) -> None:
                     tally.add(outcome)
                     progress.advance()
             except (KeyboardInterrupt, SystemExit):
-                progress.say(f"interrupted; go on with --resume: {output} has every result so far")
+                if tally.statuses or flags["resume"]:
+                    progress.say(f"interrupted; go on with --resume: {output} has every result so far")
                 raise
             finally:
                 progress.clear()
-    _finish(tally, items, output, quiet=flags["quiet"])
+    _finish(tally, items, output, flags)
+
+
+def _results(output: str, sources: Sequence[Source], flags: dict[str, Any]) -> Results:
+    """Return the results file. Raises click's UsageError if it must not be written."""
+    from ..audit.results import Results
+    from ..audit.sources import Subdir
+    from ..errors import UsageError
+
+    inputs = [source[0] for source in sources if not isinstance(source, Subdir)]
+    if flags["paths_db"] is not None:
+        inputs.append(flags["paths_db"])
+    try:
+        return Results(output, resume=flags["resume"], inputs=inputs)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _filters(flags: dict[str, Any]) -> Iterator[str]:
+    """Yield the options in use that choose packages by what the index of a channel says."""
+    for option, flag in (("--package", "names"), ("--since", "since"), ("--latest", "latest")):
+        if flags[flag]:
+            yield option
 
 
 class _Items:
@@ -240,7 +262,7 @@ class _Items:
         from ..audit.local import hash_of
         from ..audit.reader import skips
 
-        if item.local:
+        if item.local and item.sha256 is None:
             try:
                 item = item._replace(sha256=hash_of(item.url))
             except OSError:
@@ -275,14 +297,24 @@ def _search(path: str) -> Sequence[str]:
     return [package.path for package in find_packages([path]).packages]
 
 
-def _finish(tally: Tally, items: _Items, output: str, *, quiet: bool) -> None:
+def _nothing_found(flags: dict[str, Any]) -> str:
+    if used := " and ".join(_filters(flags)):
+        return f"no package of the sources matches {used}; check the filters"
+    return "the sources hold no packages; check the paths and the channels"
+
+
+def _finish(tally: Tally, items: _Items, output: str, flags: dict[str, Any]) -> None:
     """Print the summary, and leave with the exit code."""
     from ..report.escape import encodable, escaped
 
     if not items.listed and not tally.failed:
-        raise NoPackages("the sources hold no packages")
-    lines = tally.failure_lines() if quiet else [*tally.lines(items.already_there), f"results: {output}"]
-    stream = sys.stderr if quiet else sys.stdout
+        raise NoPackages(_nothing_found(flags))
+    lines = tally.failure_lines() if flags["quiet"] else [*tally.lines(items.already_there), f"results: {output}"]
+    stream = sys.stderr if flags["quiet"] else sys.stdout
     for line in lines:
         print(encodable(escaped(line), stream.encoding), file=stream)
+    # Packages of other parts and runs may have files that match.
+    if not items.already_there and flags["shard"] is None:
+        for glob in tally.unused_keep:
+            click.echo(f"warning: {origin('keep')} {escaped(glob)} matches no file", err=True)
     sys.exit(ExitCode.FAILED if tally.failed else ExitCode.OK)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TextIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import click
 
@@ -18,9 +18,9 @@ from .options import complete_paths
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from ..report.audit.lines import BadLine
     from ..report.audit.totals import Totals
-
-_FORMATS = ("text", "markdown", "html", "parquet")
+    from .report_targets import Target
 
 
 class _Input(NamedTuple):
@@ -41,18 +41,12 @@ class _Input(NamedTuple):
         return open_named(self.path)
 
 
-class _Target(NamedTuple):
-    """A format, and the stream that it goes to."""
-
-    format: str
-    path: str
-    stream: TextIO
-
-
 def _complete_formats(context: click.Context, parameter: click.Parameter, text: str) -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(name) for name in _FORMATS if name.startswith(text)]
+    from .report_targets import FORMATS
+
+    return [CompletionItem(name) for name in FORMATS if name.startswith(text)]
 
 
 @click.command(epilog=exit_codes_help("report"))
@@ -86,43 +80,19 @@ def report(results: tuple[str, ...], formats: tuple[str, ...]) -> None:
       conda-prune report audit.jsonl --format text --format html=audit.html
       conda-prune report audit.jsonl --format parquet=audit.parquet
     """
-    from ..report.streams import failure_of
+    from .report_targets import open_targets
 
     with ExitStack() as stack:
-        targets = _targets(formats, results, stack)
+        try:
+            targets = open_targets(formats, results, stack)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
         failed = _report([_input(path, stack) for path in results], targets)
         for target in targets:
-            if target.path:
-                target.stream.flush()
-                if (failure := failure_of(target.stream)) is not None:
-                    _say(f"{target.path} cannot be written: {failure.strerror}")
-                    failed = True
+            if target.path and target.is_complete and (reason := target.publish()):
+                _say(f"{target.path} cannot be written: {reason}")
+                failed = True
     sys.exit(ExitCode.FAILED if failed else ExitCode.OK)
-
-
-def _targets(formats: Sequence[str], results: Sequence[str], stack: ExitStack) -> list[_Target]:
-    """Return the formats with their streams. Raises UsageError for what cannot be written."""
-    from ..report.files import OutputFiles
-    from ..suggestions import unknown
-
-    requested = [(name, "" if path == "-" else path) for name, _, path in (text.partition("=") for text in formats)]
-    files = OutputFiles(results)
-    try:
-        for name, path in requested:
-            if name not in _FORMATS:
-                raise ValueError(f"--format {name}: {unknown('format', name, _FORMATS)}")
-            if path:
-                files.check(name, path)
-        if sum(not path for _, path in requested) > 1:
-            raise ValueError("--format: only one can go to standard output; write FORMAT=FILE")
-        if ("parquet", "") in requested and sys.stdout.isatty():
-            raise ValueError("--format parquet: it is not text; write parquet=FILE")
-        return [
-            _Target(name, path, stack.enter_context(files.open(name, path)) if path else sys.stdout)
-            for name, path in requested
-        ]
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _input(path: str, stack: ExitStack) -> _Input:
@@ -136,7 +106,7 @@ def _input(path: str, stack: ExitStack) -> _Input:
     return _Input(path, None)
 
 
-def _report(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+def _report(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     """Write the report of the files; return whether something failed."""
     kinds = [_is_audit(entry) for entry in inputs]
     if True in kinds and False in kinds:
@@ -162,66 +132,102 @@ def _is_audit(entry: _Input) -> bool | None:
         return None
 
 
-def _report_runs(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+def _report_runs(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     from ..report import merged
 
     runs, failed = [], False
     for entry in inputs:
         try:
             with entry.open() as file:
-                text = file.read().decode("utf-8-sig")
-            runs.append((os.path.basename(entry.path), merged.read_results(text)))
-        except (OSError, ValueError, RecursionError) as error:
+                data = file.read()
+        except (OSError, ValueError) as error:
             _say(f"{entry.path}: {_reason(error)}")
+            failed = True
+            continue
+        try:
+            runs.append((os.path.basename(entry.path), merged.read_results(data)))
+        except ValueError as error:
+            hint = "" if ";" in str(error) else "; name a file that --format jsonl, --format json or audit wrote"
+            _say(f"{entry.path}: {error}{hint}")
             failed = True
     if runs:
         table = merged.merge(runs)
         pages = {"text": merged.as_text, "markdown": merged.as_markdown, "html": merged.as_html}
         for target in targets:
-            _print(pages[target.format](table).split("\n"), target.stream)
+            _print(pages[target.format](table).split("\n"), target)
+            target.is_complete = True
     return failed
 
 
-def _report_audit(inputs: Sequence[_Input], targets: Sequence[_Target]) -> bool:
+def _report_audit(inputs: Sequence[_Input], targets: Sequence[Target]) -> bool:
     from ..errors import PruneError
-    from ..quantities import plural
-    from ..report.audit.lines import BadLine, entries, line_number
+    from ..report.audit.lines import CannotRead
     from ..report.audit.page import PACKAGES, as_html
-    from ..report.audit.parquet import ParquetWriter
     from ..report.audit.plain import ROWS, as_markdown, as_text
     from ..report.audit.totals import Totals
 
-    formats = {target.format for target in targets}
-    totals = Totals(PACKAGES if "html" in formats else ROWS)
+    totals = Totals(PACKAGES if any(target.format == "html" for target in targets) else ROWS)
     readable = [entry for entry in inputs if _can_be_read(entry)]
-    bad: list[BadLine] = []
     try:
-        writers = [ParquetWriter(target.stream.buffer) for target in targets if target.format == "parquet"]
-        for entry in entries([entry.open for entry in readable]):
-            if isinstance(entry, BadLine):
-                # The files are read backwards: the first one comes last.
-                bad = [entry._replace(others=bad[0].others + 1 if bad else 0)]
-                continue
-            if formats != {"parquet"}:
-                totals.add(entry.row)
-            for writer in writers:
-                writer.add(entry.value, entry.row)
-        for writer in writers:
-            writer.close()
-    except (PruneError, OSError, ValueError) as error:
-        _say(_reason(error))
+        found, bad = _read(readable, targets, totals)
+    except CannotRead as error:
+        _say(f"{readable[error.file].path}: {error.reason}")
         return True
-    for line in bad:
-        path = readable[line.file].path
-        with readable[line.file].open() as file:
-            number = line_number(file, line.offset)
-        more = f" (and {plural(line.others, 'other line')})" if line.others else ""
-        _say(f"{path}: line {number} is not a result of an audit{more}: {line.reason}")
+    except PruneError as error:
+        _say(str(error))
+        return True
+    if bad is not None:
+        _say_bad(bad, readable[bad.file])
+    if bad is not None and not found:
+        return True
     pages: dict[str, Callable[[Totals], Iterator[str]]] = {"text": as_text, "markdown": as_markdown, "html": as_html}
     for target in targets:
         if target.format in pages:
-            _print(pages[target.format](totals), target.stream)
-    return bool(bad) or len(readable) < len(inputs)
+            _print(pages[target.format](totals), target)
+        target.is_complete = True
+    return bad is not None or len(readable) < len(inputs)
+
+
+def _read(readable: Sequence[_Input], targets: Sequence[Target], totals: Totals) -> tuple[int, BadLine | None]:
+    """Add up the results, and write those formats that have each one; return how many there are, and a bad line.
+
+    Raises CannotRead and PruneError.
+    """
+    from ..report.audit.lines import BadLine, entries
+    from ..report.audit.parquet import ParquetWriter
+    from ..report.malformed import ERRORS, reason_of
+
+    writers = [ParquetWriter(target.stream.buffer) for target in targets if target.format == "parquet"]
+    found, bad = 0, None
+    for entry in entries([entry.open for entry in readable]):
+        wrong = entry if isinstance(entry, BadLine) else None
+        if not isinstance(entry, BadLine):
+            try:
+                for writer in writers:
+                    writer.add(entry.value, entry.row)
+            except ERRORS as error:
+                wrong = BadLine(entry.file, entry.offset, reason_of(error))
+            else:
+                found += 1
+                if len(writers) < len(targets):
+                    totals.add(entry.row)
+        if wrong is not None:
+            # The files are read backwards: the first one comes last.
+            bad = wrong._replace(others=bad.others + 1 if bad is not None else 0)
+    for writer in writers:
+        writer.close()
+    return found, bad
+
+
+def _say_bad(line: BadLine, entry: _Input) -> None:
+    from ..quantities import plural
+    from ..report.audit.lines import line_number
+
+    with entry.open() as file:
+        number = line_number(file, line.offset)
+    more = f" (and {plural(line.others, 'other line')})" if line.others else ""
+    hint = f"remove {'them' if line.others else 'it'}, and run the audit again with --resume"
+    _say(f"{entry.path}: line {number} is not a result of an audit{more}: {line.reason}; {hint}")
 
 
 def _can_be_read(entry: _Input) -> bool:
@@ -233,11 +239,11 @@ def _can_be_read(entry: _Input) -> bool:
         return False
 
 
-def _print(lines: Iterator[str] | Sequence[str], stream: TextIO) -> None:
+def _print(lines: Iterator[str] | Sequence[str], target: Target) -> None:
     from ..report.escape import encodable
 
     for line in lines:
-        print(encodable(line, stream.encoding), file=stream)
+        print(encodable(line, target.stream.encoding), file=target.stream)
 
 
 def _reason(error: Exception) -> str:

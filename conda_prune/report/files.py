@@ -28,7 +28,7 @@ class OutputFiles:
 
     def __init__(self, inputs: Sequence[str]) -> None:
         # A user who writes `> results.txt` expects a single report in it.
-        self._taken = dict(_standard_stream_files())
+        self._taken: dict[_Identity | None, str] = dict(_standard_stream_files())
         for path in inputs:
             if (identity := _identity_of(path)) is not None:
                 self._taken.setdefault(identity, "the command reads it")
@@ -38,15 +38,21 @@ class OutputFiles:
         """Raise ValueError if a format must not be written to a file. Nothing is opened."""
         try:
             real = os.path.realpath(path)
-            identity = _identity_of(path)
+            reason = self.refusal(path)
         except ValueError as error:
             raise ValueError(f"--format {name}={path}: {error}") from error
-        for candidate in (path, real):
-            self._check_name(name, path, candidate)
+        if reason:
+            raise ValueError(f"--format {name}={path}: {reason}; write the report to another file")
         if real in self._names:
             raise ValueError(f"--format {name}={path}: two formats cannot be written to one file")
         self._names.add(real)
-        self._check_identity(name, path, identity)
+
+    def refusal(self, path: str) -> str:
+        """Return why a file must not be written; empty if it may be. Raises ValueError for a path with a NUL."""
+        for candidate in (path, os.path.realpath(path)):
+            if reason := _refused_name(candidate):
+                return reason
+        return self._taken.get(_identity_of(path), "")
 
     def open(self, name: str, path: str) -> TextIO:
         """Open a file for writing line by line and empty it. Raises ValueError if that is not possible."""
@@ -66,21 +72,21 @@ class OutputFiles:
             raise
         return file
 
-    def _check_name(self, name: str, path: str, candidate: str) -> None:
-        directory, file = os.path.split(candidate)
-        if file.lower().endswith(_PACKAGES):
-            reason = "it has the name of a package"
-        elif _INDEXES.fullmatch(file):
-            reason = "it has the name of a channel's index"
-        elif os.path.basename(directory) == "conda-meta":
-            reason = "it is in the conda-meta directory of an environment"
-        else:
-            return
-        raise ValueError(f"--format {name}={path}: {reason}; write the report to another file")
-
-    def _check_identity(self, name: str, path: str, identity: _Identity | None) -> None:
-        if identity is not None and (reason := self._taken.get(identity)) is not None:
+    def _check_identity(self, name: str, path: str, identity: _Identity) -> None:
+        if (reason := self._taken.get(identity)) is not None:
             raise ValueError(f"--format {name}={path}: {reason}; write the report to another file")
+
+
+def _refused_name(path: str) -> str:
+    """Return why a file with this name must not be written; empty if it may be."""
+    directory, file = os.path.split(path)
+    if file.lower().endswith(_PACKAGES):
+        return "it has the name of a package"
+    if _INDEXES.fullmatch(file):
+        return "it has the name of a channel's index"
+    if os.path.basename(directory) == "conda-meta":
+        return "it is in the conda-meta directory of an environment"
+    return ""
 
 
 def _standard_stream_files() -> Iterator[tuple[_Identity, str]]:

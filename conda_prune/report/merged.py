@@ -17,6 +17,7 @@ from ..quantities import plural, size_text
 from .escape import escaped
 from .github import escape_markdown
 from .json_report import SCHEMA_VERSION
+from .malformed import ERRORS, Invalid, reason_of
 
 COLUMNS = ("package", "Python", "status", "dropped", "size", "findings", "run")
 _STATUSES = ("error", "refused", "findings", "fixed", "indexed", "skipped", "clean")
@@ -39,24 +40,40 @@ class Table:
     totals: tuple[str, ...]
 
 
-def read_results(text: str) -> list[Mapping[str, Any]]:
+def read_results(text: str | bytes) -> list[Mapping[str, Any]]:
     """Return the results in a file that --format jsonl or --format json wrote.
 
     Raises ValueError, naming the line or entry, if it contains anything else.
     """
+    if isinstance(text, bytes):
+        text = _decoded(text)
     stripped = text.strip()
     if stripped.startswith("["):
-        values = json.loads(stripped)
+        try:
+            values = json.loads(stripped)
+        except json.JSONDecodeError as error:
+            number = error.lineno + text[: text.index("[")].count("\n")
+            raise ValueError(f"line {number} is not JSON") from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"it cannot be read: {reason_of(error)}") from error
         return [_validated(value, f"entry {number}") for number, value in enumerate(values, 1)]
     objects = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 value = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"line {number} is not JSON: {error}") from error
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} is not a result of conda-prune: {reason_of(error)}") from error
             objects.append(_validated(value, f"line {number}"))
     return objects
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {number} is not UTF-8; if the file is compressed, decompress it first") from error
 
 
 def _validated(value: Any, position: str) -> Mapping[str, Any]:
@@ -65,12 +82,15 @@ def _validated(value: Any, position: str) -> Mapping[str, Any]:
         raise ValueError(f"{position} is not a result of conda-prune")
     if value["schema_version"] != SCHEMA_VERSION:
         version = value["schema_version"]
-        raise ValueError(f"{position} has schema version {version!r}; this conda-prune reads {SCHEMA_VERSION}")
+        raise ValueError(
+            f"{position} has schema version {version!r:.20}, and this conda-prune reads {SCHEMA_VERSION}; "
+            "report it with the version that wrote it"
+        )
     try:
         _row("", value)
         _dropped(value)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{position} is not a complete result: {type(error).__name__} {error}") from error
+    except ERRORS as error:
+        raise ValueError(f"{position} is not a complete result: {reason_of(error)}") from error
     return value
 
 
@@ -95,7 +115,7 @@ def merge(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Table:
 def _row(run: str, result: Mapping[str, Any]) -> Row:
     status = result["status"]
     if status not in _STATUSES:
-        raise ValueError(f"unknown status {status!r}")
+        raise Invalid(f"unknown status {status!r:.80}")
     variant = result["variant"]
     size = " → ".join(size_text(result[when]["size"]) for when in ("before", "after") if result[when] is not None)
     kinds = [f"{kind} {about['files']}" for kind, about in result["summary"]["kinds"].items()]

@@ -16,6 +16,7 @@ from ..corpus.entries import PackageSpec
 from ..corpus.packages import write_package
 from ..executable import EXECUTABLE, run
 from ..report.test_schema import VALIDATOR
+from ..seed import STRAY
 from .conftest import STRAYS, audit, judgement, names, results
 from .servers import NGINX, FaultyServer, Request, nginx
 
@@ -32,7 +33,24 @@ def test_a_channel_without_packages_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = audit(tmp_path / "out.jsonl", tmp_path / "empty")
     assert done.returncode == 2
-    assert "hold no packages" in done.stderr
+    assert done.stderr == "error: the sources hold no packages; check the paths and the channels\n"
+
+
+def test_the_verb_of_the_summary_agrees_with_the_count(tmp_path: Path) -> None:
+    assert audit(tmp_path / "one.jsonl", STRAY[0].path).stdout.startswith("1 package judged: 1 holds stray bytecode\n")
+    done = audit(tmp_path / "two.jsonl", STRAY[0].path, STRAY[1].path)
+    assert done.stdout.startswith("2 packages judged: 2 hold stray bytecode\n")
+
+
+def test_a_glob_to_keep_that_matches_no_file_is_named(url: str, channel: Path, tmp_path: Path) -> None:
+    keep = ("--keep", "**/nothing", "--keep", "share/3.txt", "--tar-bz2")
+    warning = "warning: --keep **/nothing matches no file\n"
+    for number, source in enumerate((f"{url}/{SUBDIR}", channel)):
+        assert audit(tmp_path / f"{number}.jsonl", source, *keep).stderr == warning
+    assert audit(tmp_path / "0.jsonl", f"{url}/{SUBDIR}", *keep, "--resume").stderr == ""
+    assert audit(tmp_path / "shard.jsonl", f"{url}/{SUBDIR}", *keep, "--shard", "1/2").stderr == ""
+    # A package that is skipped may have a file that matches.
+    assert audit(tmp_path / "skips.jsonl", f"{url}/{SUBDIR}", *keep[:4]).stderr == ""
 
 
 def test_a_subdir_is_judged_as_its_files_are(url: str, channel: Path, tmp_path: Path) -> None:
@@ -104,9 +122,9 @@ def test_a_resumed_run_tries_failures_and_skips_again(channel: Path, tmp_path: P
 
 def test_an_existing_results_file_is_never_overwritten(channel: Path, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").write_text("mine\n")
-    for options, reason in (((), "exists"), (("--resume",), "line 1 is something else")):
+    for options, reason in (((), "exists"), (("--resume",), "line 1 is not a result of an audit")):
         done = audit(tmp_path / "out.jsonl", channel, *options)
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert reason in done.stderr
         assert (tmp_path / "out.jsonl").read_text() == "mine\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..channels import SUBDIR, index_with_rattler
 from ..corpus.entries import PackageSpec
 from ..corpus.packages import write_package
 from .conftest import audit, judgement, names, results
-from .servers import Fault, FaultyServer, Request
+from .servers import Fault, FaultyServer, Request, free_port
 
 QUICK = Settings(backoff=0.02, first_pause=0.1)
 
@@ -173,18 +174,49 @@ def test_an_index_that_lists_missing_files_costs_those_only(channel: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"), [("404", "cannot be listed"), ("401", "401"), ("html", "cannot be listed")]
+    ("fault", "reason"),
+    [
+        ("404", r"it cannot be listed: .*404 .*URL/repodata.json.*; check the channel, the subdir and your login"),
+        ("401", r"it cannot be listed: .*401 .*URL/repodata.json.*; check the channel, the subdir and your login"),
+        ("html", r"it cannot be listed: .*; check the channel and the subdir"),
+    ],
 )
 def test_a_channel_that_cannot_be_listed_is_one_result(fault: str, reason: str, channel: Path, tmp_path: Path) -> None:
     def index_only(request: Request) -> str:
         return fault if "repodata" in request.path else ""
 
     with FaultyServer(channel, index_only).running() as server:
-        done = audit(tmp_path / "out.jsonl", f"{server.url}/{SUBDIR}")
+        url = f"{server.url}/{SUBDIR}"
+        done = audit(tmp_path / "out.jsonl", url)
     assert done.returncode == 3
     (result,) = results(tmp_path / "out.jsonl").values()
     assert (result["status"], result["file_name"]) == ("error", None)
-    assert reason in result["error"]
+    assert re.fullmatch(reason.replace("URL", url), result["error"])
+    assert "Caused by" not in result["error"]
+    assert f"  {url}: {result['error']}\n" in done.stdout
+
+
+def test_a_server_that_cannot_be_reached_is_one_result(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}/channel/linux-64"
+    assert audit(tmp_path / "out.jsonl", url, "--retries", 0).returncode == 3
+    (result,) = results(tmp_path / "out.jsonl").values()
+    assert result["error"].startswith("it cannot be listed: ")
+    assert result["error"].endswith("; check the address and the network")
+    assert "Caused by" not in result["error"]
+    assert url not in result["error"]
+
+
+def test_a_local_channel_that_cannot_be_listed_is_one_result(tmp_path: Path) -> None:
+    (tmp_path / "channel" / "linux-64").mkdir(parents=True)
+    reasons = {
+        "linux-64": "it has no repodata.json; index the channel, or name the directory by its path",
+        "noarch": "it does not exist; check the path",
+    }
+    for subdir, reason in reasons.items():
+        output = tmp_path / f"{subdir}.jsonl"
+        assert audit(output, f"{(tmp_path / 'channel').as_uri()}/{subdir}").returncode == 3
+        (result,) = results(output).values()
+        assert result["error"] == reason
 
 
 def test_metadata_that_unpacks_to_gigabytes_is_one_failure(channel: Path) -> None:

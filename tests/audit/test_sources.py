@@ -25,15 +25,83 @@ from .servers import FaultyServer
     [
         ("conda-forge", "name its subdir"),
         ("linux-64", "name its channel"),
+        ("missing", "missing is neither a file nor a directory; if it is a channel, name its subdir, as missing/linux"),
         ("./missing", "does not exist"),
+        ("/missing/linux-64", "/missing/linux-64 does not exist; check the path"),
+        ("~/missing/linux-64", "does not exist"),
         ("missing.conda", "does not exist"),
-        ("https://user:secret@example.org/channel", "https://example.org/channel is a channel"),
+        ("https://user:secret@example.org/channel", "https://example.org/channel is a channel; name its"),
     ],
 )
 def test_an_argument_that_names_no_source_is_refused(text: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
         parse_sources([text], [])
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [["--package", "nothere"], ["--since", "2099-01-01"], ["--latest"]])
+@pytest.mark.parametrize(
+    "sources", [["channel/linux-64"], ["urls.txt"], ["https://example.org/c/linux-64/a-1-0.conda"]]
+)
+def test_a_filter_that_needs_an_index_is_refused_without_one(
+    options: list[str], sources: list[str], channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "channel" / "linux-64").mkdir(parents=True)
+    (tmp_path / "urls.txt").write_text("https://example.org/c/linux-64/a-1-0.conda\n")
+    for named in (sources, ["conda-forge/noarch", *sources]):
+        done = audit(tmp_path / "out.jsonl", *named, *options)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"error: {options[0]} needs the index of a channel, and {sources[0]} is read without one; "
+            "leave it out, or name the channel by its URL\n"
+        )
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("sources", "reason"),
+    [
+        (["output"], "--subdir is for channels, and output is not named as one; leave it out"),
+        (["conda-forge", "output"], "--subdir is for channels, and output is not named as one; leave it out"),
+        (["https://u:p@h/c/a-1-0.conda"], "--subdir is for channels, and https://h/c/a-1-0.conda is not named as one"),
+        (["conda-forge/noarch"], "--subdir is for channels that are named without a subdir; leave it out"),
+    ],
+)
+def test_a_subdir_that_applies_to_no_channel_is_refused(
+    sources: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "output").mkdir()
+    with pytest.raises(UsageError) as caught:
+        parse_sources(sources, ["linux-64"])
+    assert str(caught.value).startswith(reason)
+    assert parse_sources(["conda-forge/noarch", "robostack"], ["linux-64"]) == [
+        Subdir("conda-forge", "noarch"),
+        Subdir("robostack", "linux-64"),
+    ]
+
+
+def test_a_local_channel_is_read_by_its_index(channel: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    source = f"{channel.as_uri()}/{SUBDIR}"
+    options = ("--package", "stray-3", "--package", "clean-4", "--latest")
+    assert audit(output, source, *options).returncode == 0
+    found = results(output)
+    assert {result["package"]["name"] for result in found.values()} == {"stray-3", "clean-4"}
+    assert audit(tmp_path / "files.jsonl", channel).returncode == 0
+    for name, expected in results(tmp_path / "files.jsonl").items():
+        if name in found:
+            assert judgement(found[name]) == judgement(expected)
+            assert found[name]["sha256"] == expected["sha256"]
+    done = audit(output, source, *options, "--resume")
+    assert "(2 were already in the results file)" in done.stdout
+
+
+def test_filters_that_choose_nothing_are_named(channel: Path, tmp_path: Path) -> None:
+    done = audit(tmp_path / "out.jsonl", f"{channel.as_uri()}/{SUBDIR}", "--package", "nothere", "--latest")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: no package of the sources matches --package and --latest; check the filters\n"
 
 
 def test_sources_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

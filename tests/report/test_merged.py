@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import html.parser
 import json
 from pathlib import Path
@@ -128,17 +129,29 @@ def test_every_format_has_the_same_cells() -> None:
         assert line.split() == " ".join(row).split()
 
 
+LINE = dumps(as_object(Result("y.conda", "clean")))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param("{", "line 1 is not JSON", id="broken"),
-        pytest.param("\n\n[1, 2", "", id="broken-array"),
+        pytest.param("{", "line 1 is not a result of conda-prune: it is not JSON; name a file that", id="broken"),
+        pytest.param("\n\n[1,\n2", "line 4 is not JSON; name a file that", id="broken-array"),
         pytest.param('{"a": 1}', "line 1 is not a result", id="another-object"),
         pytest.param("3", "line 1 is not a result", id="a-number"),
-        pytest.param('{"schema_version": 99}', "schema version 99", id="from-the-future"),
+        pytest.param(
+            '{"schema_version": 99}',
+            "has schema version 99, and this conda-prune reads 1;",
+            id="from-the-future",
+        ),
         pytest.param('{"schema_version": 1, "status": "clean"}', "not a complete result", id="incomplete"),
         pytest.param('{"schema_version": 1, "status": ["x"]}', "not a complete result", id="wrong-types"),
-        pytest.param("[" * 100_000, "", id="nested-too-deeply"),
+        pytest.param("[" * 100_000, "it cannot be read: it is nested too deeply; name", id="nested-too-deeply"),
+        pytest.param('{"a":' * 100_000, "line 1 is not a result of conda-prune: it is nested", id="deep-line"),
+        pytest.param(f"[{'1' * 5000}]", "it cannot be read: one of its values is invalid", id="large-number"),
+        pytest.param(LINE.replace("clean", "x"), "line 1 is not a complete result: unknown status 'x'", id="status"),
+        pytest.param(LINE.replace('"dropped": 0', '"dropped": "x"'), "one of its values is invalid", id="value"),
+        pytest.param(LINE.replace('"variant"', '"x"'), "is not a complete result: it has no 'variant'", id="key"),
     ],
 )
 def test_an_invalid_file_is_reported_and_the_others_are_merged(content: str, message: str, tmp_path: Path) -> None:
@@ -150,6 +163,14 @@ def test_an_invalid_file_is_reported_and_the_others_are_merged(content: str, mes
     assert [line.split(": ")[1] for line in done.stderr.splitlines()] == [str(bad), str(tmp_path / "absent")]
     assert message in done.stderr
     assert "x.conda" in done.stdout
+
+
+def test_a_compressed_file_has_to_be_decompressed(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl.gz"
+    path.write_bytes(gzip.compress(LINE.encode()))
+    done = run("report", path)
+    assert done.returncode == 3
+    assert done.stderr == f"error: {path}: line 1 is not UTF-8; if the file is compressed, decompress it first\n"
 
 
 def test_no_file_is_wrong_usage() -> None:

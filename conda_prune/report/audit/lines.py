@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, NamedTuple
 
+from ..malformed import ERRORS, reason_of
 from .key import key_of
 from .row import Row, row_of
 
@@ -23,10 +24,12 @@ _LONGEST = 1 << 28
 
 
 class Entry(NamedTuple):
-    """A result as the file has it, and what a report needs of it."""
+    """A result as the file has it, what a report needs of it, and where it begins in which file."""
 
     value: dict[str, Any]
     row: Row
+    file: int
+    offset: int
 
 
 class BadLine(NamedTuple):
@@ -36,6 +39,15 @@ class BadLine(NamedTuple):
     offset: int
     reason: str
     others: int = 0
+
+
+class CannotRead(Exception):
+    """A file cannot be read to its beginning: which one, and why."""
+
+    def __init__(self, file: int, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file = file
+        self.reason = reason
 
 
 def is_audit(file: BinaryIO) -> bool:
@@ -53,25 +65,32 @@ def entries(files: Sequence[Callable[[], AbstractContextManager[BinaryIO]]]) -> 
     """Yield the last result of each package, from the last line of the last file to the first line of the first.
 
     Each file is opened when it is read. What a run that was killed left of its last line is not a line, and is left
-    out. Raises OSError.
+    out. Raises CannotRead.
     """
     seen: set[bytes] = set()
     for number in range(len(files) - 1, -1, -1):
-        with files[number]() as file:
-            for offset, line in _backwards(file):
-                if not line.strip():
-                    continue
-                try:
-                    value = json.loads(line)
-                    row = row_of(value)
-                    key = key_of(row.channel, row.subdir, row.file_name, row.sha256)
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-                    if line.endswith(b"\n"):
-                        yield BadLine(number, offset, f"{type(error).__name__}: {error}")
-                    continue
-                if key not in seen:
-                    seen.add(key)
-                    yield Entry(value, row)
+        try:
+            with files[number]() as file:
+                yield from _entries(file, number, seen)
+        except (OSError, ValueError) as error:
+            raise CannotRead(number, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _entries(file: BinaryIO, number: int, seen: set[bytes]) -> Iterator[Entry | BadLine]:
+    for offset, line in _backwards(file):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            row = row_of(value)
+            key = key_of(row.channel, row.subdir, row.file_name, row.sha256)
+        except ERRORS as error:
+            if line.endswith(b"\n"):
+                yield BadLine(number, offset, reason_of(error))
+            continue
+        if key not in seen:
+            seen.add(key)
+            yield Entry(value, row, number, offset)
 
 
 def line_number(file: BinaryIO, offset: int) -> int:

@@ -51,12 +51,18 @@ class ParquetWriter:
     def _flush(self) -> None:
         if self._rows:
             columns = [
-                self._arrow.array(column, field.type)
+                self._column(column, field)
                 for column, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
             ]
             self._writer.write_table(self._arrow.Table.from_arrays(columns, schema=self._schema))
         self._rows.clear()
         self._findings = 0
+
+    def _column(self, values: tuple[Any, ...], field: Any) -> Any:
+        try:
+            return self._arrow.array(values, field.type)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise PruneError(f"the column {field.name} cannot be written as Parquet: {error}") from error
 
 
 class _Sink:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..json_report import SCHEMA_VERSION
+from ..malformed import Invalid
 
 _DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-")
 DROP = "drop"
@@ -53,12 +54,14 @@ class Row(NamedTuple):
 
 
 def row_of(value: Mapping[str, Any]) -> Row:
-    """Return what a report needs of a result. Raises KeyError, TypeError, AttributeError or ValueError."""
+    """Return what a report needs of a result. Raises one of `malformed.ERRORS`."""
+    if not isinstance(value, dict):
+        raise Invalid("it is not a JSON object")
     status, version = value["status"], value["schema_version"]
     if version != SCHEMA_VERSION:
-        raise ValueError(f"schema version {version!r}; this conda-prune reads {SCHEMA_VERSION}")
+        raise Invalid(f"it has schema version {version!r:.20}, and this conda-prune reads {SCHEMA_VERSION}")
     if status not in STATUSES:
-        raise ValueError(f"unknown status {status!r} of an audit")
+        raise Invalid(f"unknown status {status!r:.80} of an audit")
     package, variant, uploaded = value["package"], value["variant"], value["uploaded"]
     kinds = _kinds(value["findings"]) if value["findings"] else {}
     return Row(
@@ -83,7 +86,7 @@ def row_of(value: Mapping[str, Any]) -> Row:
 def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    raise TypeError(f"{value!r:.80} is not a string")
+    raise Invalid(f"{value!r:.80} is not a string")
 
 
 def _python(variant: Mapping[str, Any]) -> str | None:

@@ -122,7 +122,44 @@ def test_a_line_that_is_no_result_is_named(tmp_path: Path) -> None:
     done = run("report", path, check=False)
     assert done.returncode == 3
     assert done.stderr.startswith(f"error: {path}: line 6 is not a result of an audit (and 1 other line): ")
+    assert done.stderr.endswith("; remove them, and run the audit again with --resume\n")
     assert "5 packages judged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("nonsense", "it is not JSON"),
+        ("5", "it is not a JSON object"),
+        ("{}", "it has no 'status'"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"schema_version": 2, "status": "clean"}', "it has schema version 2, and this conda-prune reads 1"),
+        ('{"schema_version": 1, "status": 5}', "unknown status 5 of an audit"),
+    ],
+)
+def test_the_reason_is_not_an_error_of_python(line: str, reason: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", results(2))
+    with path.open("a") as file:
+        file.write(f"{line}\n")
+    done = run("report", path, check=False)
+    advice = "remove it, and run the audit again with --resume"
+    assert done.stderr == f"error: {path}: line 3 is not a result of an audit: {reason}; {advice}\n"
+
+
+@pytest.mark.parametrize("change", [{"findings": [{"kind": "x", "action": "drop", "size": 1}]}, {"summary": None}])
+def test_a_result_that_does_not_fit_into_parquet_is_left_out(change: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [*results(2), results(3)[2] | change])
+    done = run("report", path, "--format", f"parquet={tmp_path / 'x'}", check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: {path}: line 3 is not a result of an audit: ")
+    assert (tmp_path / "x").stat().st_size > 0
+
+
+def test_a_column_that_does_not_fit_into_parquet_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [results(1)[0] | {"before": {"size": "x"}}])
+    done = run("report", path, "--format", f"parquet={tmp_path / 'x'}", check=False)
+    assert (done.returncode, (tmp_path / "x").exists()) == (3, False)
+    assert done.stderr.startswith("error: the column packed_size cannot be written as Parquet: ")
 
 
 @pytest.mark.parametrize("change", [{"status": "x"}, {"findings": 3}, {"uploaded": 3}, {"package": []}, {"path": 1}])
@@ -179,6 +216,82 @@ def test_runs_and_audits_are_not_mixed(tmp_path: Path) -> None:
     assert "report them one by one" in done.stderr
     done = run("report", check, "--format", f"parquet={tmp_path / 'x'}", check=False)
     assert done.returncode == 2
+
+
+def kept(path: Path, code: int, *arguments: object) -> str:
+    """Assert that a report fails and leaves the file, and the directory, as they were; return what it says."""
+    path.write_text("keep")
+    before = sorted(os.listdir(path.parent))
+    done = run("report", *arguments, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert path.read_text() == "keep"
+    assert sorted(os.listdir(path.parent)) == before
+    return done.stderr
+
+
+def test_a_report_that_fails_leaves_its_file_as_it_was(tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(3))
+    other = dict(results(1)[0])
+    del other["judged_from"]
+    check = write(tmp_path / "b.jsonl", [other])
+    bad = write(tmp_path / "c.jsonl", [other | {"judged_from": "info", "status": "x"}])
+    path = tmp_path / "keep"
+    assert "only results of audits" in kept(path, 2, check, "--format", f"parquet={path}")
+    assert "No such file" in kept(path, 3, tmp_path / "missing", "--format", f"html={path}")
+    assert "report them one by one" in kept(path, 2, audit, check, "--format", f"html={path}")
+    assert "is not a result of an audit" in kept(path, 3, bad, "--format", f"html={path}")
+    assert "no format 'x'" in kept(path, 2, audit, "--format", f"html={path}", "--format", "x")
+    other_path = tmp_path / "missing" / "x.html"
+    message = kept(path, 2, audit, "--format", f"html={path}", "--format", f"markdown={other_path}")
+    assert f"markdown={other_path}: No such file or directory" in message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no ulimit")
+@pytest.mark.parametrize("format", ["html", "parquet"])
+def test_a_report_that_cannot_be_written_completely_leaves_its_file_as_it_was(format: str, tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(3000))
+    path = tmp_path / "keep"
+    path.write_text("keep")
+    command = f"ulimit -f 4; exec {EXECUTABLE} report {audit} --format {format}={path}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == f"error: {path} cannot be written: File too large\n"
+    assert path.read_text() == "keep"
+    assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "keep"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions, and links need a privilege there")
+def test_a_report_keeps_modes_and_links(tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(30))
+    expected = report(audit, format="html")
+    for name in ("plain", "target", "hard"):
+        (tmp_path / name).write_text("x" * 1_000_000)
+        (tmp_path / name).chmod(0o640)
+    (tmp_path / "symbolic").symlink_to("target")
+    (tmp_path / "dangling").symlink_to("made")
+    os.link(tmp_path / "hard", tmp_path / "other")
+    names = ("plain", "symbolic", "dangling", "hard", "new")
+    for name in names:
+        assert run("report", audit, "--format", f"html={tmp_path / name}").stderr == ""
+        assert (tmp_path / name).read_text("utf-8") == expected
+    assert (tmp_path / "symbolic").is_symlink()
+    assert (tmp_path / "dangling").is_symlink()
+    assert (tmp_path / "other").read_text("utf-8") == expected
+    for name in ("plain", "target", "hard"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+    (tmp_path / "fresh").touch()
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "fresh").stat().st_mode
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "a.jsonl", "target", "made", "other", "fresh"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows needs a privilege to make links")
+def test_two_formats_in_one_file_are_refused(tmp_path: Path) -> None:
+    audit = write(tmp_path / "a.jsonl", results(3))
+    path = tmp_path / "keep"
+    path.touch()
+    os.link(path, tmp_path / "linked")
+    arguments = ("--format", f"html={path}", "--format", f"markdown={tmp_path / 'linked'}")
+    assert "two formats cannot be written to one file" in kept(path, 2, audit, *arguments)
 
 
 def test_names_from_packages_are_harmless(tmp_path: Path) -> None:
