@@ -3,6 +3,9 @@
 Decompressing, compressing, hashing and libarchive release Python's lock, so each uses a core of its own when it runs on
 its own thread. These threads are those of `concurrent.futures`. `Pipe` is ours because with a `queue.Queue`, a producer
 whose consumer failed would wait for room forever.
+
+Locks are acquired with `with` and not through their Condition, whose `__enter__` is Python code: if a signal handler
+raised in it, the lock would stay locked, and the thread on the other side would wait forever (python/cpython#74174).
 """
 
 from __future__ import annotations
@@ -31,13 +34,14 @@ class Pipe(Generic[T]):
     def __init__(self, depth: int) -> None:
         self._items: deque[T] = deque()
         self._depth = depth
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._closed = self._abandoned = False
         self._failure: BaseException | None = None
 
     def put(self, item: T) -> None:
         """Append an item, waiting for room; raise PipeClosed if the reader has given up."""
-        with self._changed:
+        with self._lock:
             while len(self._items) >= self._depth and not self._abandoned:
                 self._changed.wait(_WAIT)
             if self._abandoned:
@@ -47,14 +51,14 @@ class Pipe(Generic[T]):
 
     def close(self, failure: BaseException | None = None) -> None:
         """End the pipe. Its reader gets the remaining items, and then `failure`, if any, is raised there."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._failure = self._failure or failure
             self._changed.notify_all()
 
     def abandon(self) -> list[T]:
         """Stop reading: from now on, writing raises PipeClosed. Return the items that were waiting."""
-        with self._changed:
+        with self._lock:
             self._abandoned = True
             waiting = list(self._items)
             self._items.clear()
@@ -64,7 +68,7 @@ class Pipe(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         """Yield the items until the pipe is closed."""
         while True:
-            with self._changed:
+            with self._lock:
                 while not self._items and not self._closed:
                     self._changed.wait(_WAIT)
                 if not self._items:
@@ -129,12 +133,13 @@ class ThreadBudget:
         self.count = max(1, count)
         self._free = self.count
         self._queue: deque[object] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def reserve(self) -> object:
         """Return a reservation. `threads` must be called with it, because all later reservations wait for that."""
         reservation = object()
-        with self._changed:
+        with self._lock:
             self._queue.append(reservation)
         return reservation
 
@@ -142,7 +147,7 @@ class ThreadBudget:
     def threads(self, count: int, reservation: object = None) -> Iterator[None]:
         """Take `count` threads for the `with` block, when it is the reservation's turn (default: a new reservation)."""
         reservation = reservation or self.reserve()
-        with self._changed:
+        with self._lock:
             while self._queue[0] is not reservation or self._free < count:
                 self._changed.wait(_WAIT)
             self._queue.popleft()
@@ -151,7 +156,7 @@ class ThreadBudget:
         try:
             yield
         finally:
-            with self._changed:
+            with self._lock:
                 self._free += count
                 self._changed.notify_all()
 

@@ -34,29 +34,30 @@ class Growth:
     def __init__(self) -> None:
         self._number = 0
         self._final = self._abandoned = False
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def reach(self, number: int) -> None:
         """Increase the number."""
-        with self._changed:
+        with self._lock:
             self._number = number
             self._changed.notify_all()
 
     def end(self) -> None:
         """Say that the number is final."""
-        with self._changed:
+        with self._lock:
             self._final = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
         """End every wait with NotVerified."""
-        with self._changed:
+        with self._lock:
             self._abandoned = True
             self._changed.notify_all()
 
     def beyond(self, number: int) -> int:
         """Wait until the number is larger than `number` or final, and return it."""
-        with self._changed:
+        with self._lock:
             while self._number <= number and not self._final and not self._abandoned:
                 self._changed.wait(_WAIT)
             if self._abandoned:
