@@ -60,6 +60,8 @@ def parse_sources(texts: Sequence[str], subdirs: Sequence[str], filters: Sequenc
     """
     sources: list[Source] = []
     for text in texts:
+        if _URL.match(text) and (reason := _defect_of(text)):
+            raise UsageError(f"{redacted(text)} cannot be read: {reason}", "check the URL")
         if _URL.match(text) is None and os.path.lexists(text):
             is_list = not os.path.isdir(text) and not text.endswith(_ENDINGS)
             sources.append(UrlList(text) if is_list else Directory(text))
@@ -79,6 +81,15 @@ def parse_sources(texts: Sequence[str], subdirs: Sequence[str], filters: Sequenc
     if subdirs and all(_is_subdir(text) for text in texts):
         raise UsageError("--subdir is for channels that are named without a subdir", "leave it out")
     return list(dict.fromkeys(sources))
+
+
+def _defect_of(url: str) -> str:
+    """Return why nothing can be at a URL; empty if something can."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # Its message may quote a password.
+        return "its host is invalid"
+    return "its path contains a NUL" if "\0" in unquote(path) else ""
 
 
 def _package(url: str) -> Source:
@@ -172,7 +183,9 @@ def _listed(path: str) -> Iterator[Item | Unlisted]:
                 raise PruneError(f"line {number} is not UTF-8", "list one URL on each line") from None
             if not text or text.startswith("#"):
                 continue
-            if _URL.match(text) and unquote(urlsplit(text).path).endswith(_ENDINGS):
+            if _URL.match(text) and (reason := _defect_of(text)):
+                yield Unlisted(f"{path}:{number}", f"{text[:200]!r} cannot be read: {reason}")
+            elif _URL.match(text) and unquote(urlsplit(text).path).endswith(_ENDINGS):
                 source = _package(text)
                 yield item_at(text) if isinstance(source, Url) else _local(source[0])
             else:
