@@ -16,7 +16,7 @@ from ..errors import PruneError, UsageError
 from ..model import Format
 from ..system import open_named
 from .item import Item, Unlisted, item_at, redacted
-from .repodata import Record, Wanted, records
+from .repodata import Record, Wanted, channel_url, records
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SUBDIR = re.compile(r"noarch|(?:linux|osx|win|freebsd|emscripten|wasi|zos|ios|iossimulator|android)-[a-z0-9_]+")
@@ -149,25 +149,32 @@ def records_of(
                 expect(1)
                 yield _unindexed(item_at(source.url))
         except PruneError as error:
-            yield Unlisted(_text(source), str(error))
+            yield _unlisted(source, str(error))
         except OSError as error:
-            yield Unlisted(_text(source), f"it cannot be read: {error.strerror or error}")
+            yield _unlisted(source, f"it cannot be read: {error.strerror or error}")
 
 
 def _unindexed(item: Item) -> Record:
     return Record(item, lambda: "{}")
 
 
-def _text(source: Source) -> str:
-    return f"{source.channel}/{source.name}" if isinstance(source, Subdir) else source[0]
+def _unlisted(source: Source, reason: str) -> Unlisted:
+    if isinstance(source, Subdir):
+        return Unlisted(f"{source.channel}/{source.name}", reason, channel_url(source.channel), source.name)
+    if isinstance(source, Directory):
+        return Unlisted(source.path, reason, *_place(os.path.abspath(source.path)))
+    return Unlisted(source[0], reason)
 
 
 def _local(path: str) -> Item:
     directory, name = os.path.split(os.path.abspath(path))
+    return Item(path, *_place(directory), name, local=True)
+
+
+def _place(directory: str) -> tuple[str, str]:
+    """Return the channel and the subdir of the packages in a directory."""
     channel, subdir = os.path.split(directory)
-    if _SUBDIR.fullmatch(subdir) is None:
-        channel, subdir = directory, ""
-    return Item(path, channel, subdir, name, local=True)
+    return (channel, subdir) if _SUBDIR.fullmatch(subdir) else (directory, "")
 
 
 def _listed(path: str) -> Iterator[Item | Unlisted]:

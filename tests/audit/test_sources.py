@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.audit.item import in_shard, item_at, redacted
+from conda_prune.audit.item import item_at, redacted
 from conda_prune.audit.sources import Directory, Subdir, Url, UrlList, parse_sources
 from conda_prune.errors import UsageError
+from conda_prune.report.audit.key import in_shard
 
 from ..channels import SUBDIR, index_with_rattler
 from ..corpus.entries import PackageSpec

@@ -10,6 +10,7 @@ from ..json_report import SCHEMA_VERSION
 from ..malformed import Invalid
 
 _DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-")
+_SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 DROP = "drop"
 JUDGED = ("findings", "clean")
 STATUSES = ("findings", "refused", "error", "skipped", "clean")
@@ -31,7 +32,11 @@ class KindCount(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One package. `stray` are the files that `fix` drops, `size` their bytes; `month` is that of the upload."""
+    """One package, or a source that could not be listed, which has no file name.
+
+    `stray` are the files that `fix` drops, `size` their bytes; `month` is that of the upload. `shard` is the part of a
+    source that a run was for, number and count; it is known for a source only.
+    """
 
     status: str
     channel: str
@@ -48,6 +53,7 @@ class Row(NamedTuple):
     size: int = 0
     kinds: Mapping[str, KindCount] = {}
     reason: str = ""
+    shard: tuple[int, int] | None = None
 
     @property
     def shown(self) -> str:
@@ -89,6 +95,7 @@ def row_of(value: Mapping[str, Any]) -> Row:
         _size(sum(count.size for count in kinds.values())) if kinds else 0,
         kinds,
         _text(value["error"]) or "",
+        _shard(value["shard"]) if "shard" in value else None,
     )
 
 
@@ -109,6 +116,13 @@ def _size(value: object) -> int:
         return value
     text = f"a number above {_LARGEST}" if isinstance(value, int) and value > _LARGEST else f"{value!r:.80}"
     raise Invalid(f"{text} is not a size")
+
+
+def _shard(value: object) -> tuple[int, int]:
+    found = _SHARD.fullmatch(_text(value) or "")
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise Invalid(f"{value!r:.80} is not a shard")
+    return int(found[1]), int(found[2])
 
 
 def _python(variant: Mapping[str, Any]) -> str | None:
