@@ -1,8 +1,9 @@
 """Reads the results of audits, the last line of each package first.
 
-Results files are only appended to, and where a package has several lines, the last one counts, whatever its hash: the
-package may have been repaired in between. Reading a file from its end makes that the first one met: one pass is enough,
-and only the keys of the packages are held in memory, never their results. `unlisted` decides which sources count.
+Results files are only appended to, and where a package has several lines, the last one counts, even if their hashes
+differ: the package may have been repaired in between. Reading a file from its end makes that the first one met: one
+pass is enough, and only the keys of the packages are held in memory, never their results. `unlisted` decides which
+sources count.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def is_audit(file: BinaryIO) -> bool:
 def entries(files: Sequence[Callable[[], AbstractContextManager[BinaryIO]]]) -> Iterator[Entry | BadLine]:
     """Yield the last result of each package, from the last line of the last file to the first line of the first.
 
-    Sources that no run could list come at the end. Each file is opened when it is read, perhaps twice. What a run that
+    Sources that no run could list come at the end. Each file is opened when it is read, at most twice. What a run that
     was killed left of its last line is not a line, and is left out. Raises CannotRead.
     """
     seen: set[bytes] = set()

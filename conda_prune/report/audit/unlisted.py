@@ -1,8 +1,7 @@
-"""Decides which sources no run could list. Whether one was listed later, the packages in the lines after it show.
+"""Decides which sources no run could list. A source was listed later if one of its packages is in the lines after it.
 
-The files of shards may be joined in any order. So where a run was for a shard, only packages of that shard count. Which
-shards packages belong to is not known before all sources are: if there are such sources, the lines after them are read
-again.
+The files of shards may be joined in any order. So if a run was for a shard, only packages of that shard count. To find
+them, the lines after such a source are read again, because the shards are not known when the packages are read.
 """
 
 from __future__ import annotations
