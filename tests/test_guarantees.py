@@ -17,6 +17,7 @@ ABOUT_LOSS = (
     "audit/test_cluster",
     "audit/test_faults",
     "audit/test_results",
+    "audit/test_resumed_reports",
     "audit/test_sources",
     "cli/test_output_directories",
     "cli/test_select",

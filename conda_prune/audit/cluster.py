@@ -121,25 +121,29 @@ def _gathered(
             return
         future: Any = next(done)
         part, attempt = running.pop(future.key)
-        if future.status == "finished":
-            outcomes, messages = future.result()
+        found = _result_of(future)
+        if not isinstance(found, str):
+            outcomes, messages = found
             future.release()
             for message in messages:
                 notify(message)
             yield from outcomes
         elif attempt < _ATTEMPTS:
-            notify(f"a batch of {len(part)} packages was lost ({_reason(future)}): it is read again")
+            notify(f"a batch of {len(part)} packages was lost ({found}): it is read again")
             submit(part, attempt + 1)
         else:
-            reason = f"the cluster lost it {attempt} times: {_reason(future)}"
-            yield from (failed(item, reason) for item in part)
+            yield from (failed(item, f"the cluster lost it {attempt} times: {found}") for item in part)
 
 
-def _reason(future: Any) -> str:
-    if future.status != "error":
+def _result_of(future: Any) -> tuple[list[Outcome], list[str]] | str:
+    """Return what a task returned, or why that is lost. A worker may be lost with the result of a finished task."""
+    if future.status not in ("finished", "error"):
         return str(future.status)
-    error = future.exception()
-    return f"{type(error).__name__}: {error}"
+    try:
+        found: tuple[list[Outcome], list[str]] = future.result()
+    except (Exception, asyncio.CancelledError) as error:
+        return f"{type(error).__name__}: {error}"
+    return found
 
 
 def _connected(address: str, stack: ExitStack) -> Client:

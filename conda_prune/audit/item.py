@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import lru_cache
 from typing import NamedTuple
@@ -43,10 +42,15 @@ class Item(NamedTuple):
 
 
 class Unlisted(NamedTuple):
-    """A source whose packages could not be listed, and the reason."""
+    """A source whose packages could not be listed, and the reason.
+
+    `channel` and `subdir` are those that its packages would have; empty if they are not known.
+    """
 
     source: str
     reason: str
+    channel: str = ""
+    subdir: str = ""
 
 
 def item_at(url: str) -> Item:
@@ -56,15 +60,6 @@ def item_at(url: str) -> Item:
     channel, _, subdir = folder.rpartition("/")
     shown = redacted(urlunsplit((parts.scheme, parts.netloc, channel, "", "")))
     return Item(url, shown, unquote(subdir), unquote(file_name))
-
-
-def in_shard(file_name: str, number: int, count: int) -> bool:
-    """Return whether a package belongs to shard `number` of `count`, counted from 1.
-
-    That depends on its file name only, so it is the same on every machine and in every run.
-    """
-    digest = hashlib.sha256(file_name.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % count == number - 1
 
 
 def redacted(text: str) -> str:

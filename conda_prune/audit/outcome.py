@@ -31,8 +31,14 @@ class Outcome(NamedTuple):
     unused_keep: tuple[str, ...] = ()
 
 
-def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None, feedstock: str | None = None) -> Outcome:
-    """Return the outcome of a package that was judged."""
+def outcome_of(
+    item: Item,
+    result: Result,
+    judged_from: JudgedFrom | None,
+    feedstock: str | None = None,
+    more: dict[str, str] | None = None,
+) -> Outcome:
+    """Return the outcome of a package that was judged; `more` are further keys of its line."""
     shown = item.shown
     if result.path != shown:
         result = replace(result, path=shown)
@@ -42,7 +48,7 @@ def outcome_of(item: Item, result: Result, judged_from: JudgedFrom | None, feeds
         kinds[finding.kind] = kinds.get(finding.kind, 0) + 1
     return Outcome(
         result.status,
-        dumps(as_object(result) | _origin(item) | {"judged_from": judged_from, "feedstock": feedstock}),
+        dumps(as_object(result) | _origin(item) | {"judged_from": judged_from, "feedstock": feedstock} | (more or {})),
         kinds,
         sum(finding.size for finding in dropped),
         result.error or "",
@@ -61,9 +67,12 @@ def skipped(item: Item, reason: str) -> Outcome:
     return outcome_of(item, _unread(item, "skipped", reason), None)
 
 
-def unlisted(source: Unlisted) -> Outcome:
-    """Return the outcome of a source whose packages could not be listed."""
-    return failed(Item(redacted(source.source), redacted(source.source), "", "", local=True), source.reason)
+def unlisted(source: Unlisted, shard: tuple[int, int] | None = None) -> Outcome:
+    """Return the outcome of a source whose packages could not be listed, by a run for a shard if it is given."""
+    item = Item(redacted(source.source), redacted(source.channel), source.subdir, "", local=True)
+    # The packages of another shard do not show that those of this one were listed later.
+    more = {"shard": f"{shard[0]}/{shard[1]}"} if shard is not None else {}
+    return outcome_of(item, _unread(item, "error", source.reason), None, more=more)
 
 
 def _unread(item: Item, status: Literal["error", "skipped"], reason: str) -> Result:

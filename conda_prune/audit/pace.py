@@ -130,6 +130,8 @@ class Pace:
         self.failed()
         try:
             seconds = await asyncio.to_thread(retry_after, url)
+        except RuntimeError:  # No thread can be started: how long to wait stays unknown.
+            seconds = None
         finally:
             state.asking = False
             state.open_at = max(time.monotonic(), state.paused_until)
@@ -168,6 +170,14 @@ def retry_after(url: str) -> float | None:
 
     Makes one request for one byte, without credentials.
     """
+    try:
+        return _seconds(_asked(url))
+    except Exception:  # The server may send anything, and http.client and email have errors of their own for it.
+        return None
+
+
+def _asked(url: str) -> str | None:
+    """Return the header Retry-After of an answer."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         return None
@@ -176,21 +186,17 @@ def retry_after(url: str) -> float | None:
     request = urllib.request.Request(plain, headers=headers)  # noqa: S310 (the scheme was looked at)
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
-            return _seconds(answer.headers.get("Retry-After"))
+            text: str | None = answer.headers.get("Retry-After")
+            return text
     except urllib.error.HTTPError as error:
         with error:
-            return _seconds(error.headers.get("Retry-After"))
-    except (OSError, ValueError):
-        return None
+            return error.headers.get("Retry-After")
 
 
 def _seconds(text: str | None) -> float | None:
-    """Return what Retry-After says: seconds, or a date (RFC 9110)."""
+    """Return what Retry-After says: seconds, or a date (RFC 9110). Raises an exception of any kind for other text."""
     if text is None:
         return None
-    if text.strip().isdigit():
+    if text.strip().isdecimal():
         return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
+    return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())

@@ -57,22 +57,39 @@ def records(
     `expect` is called with the number of records that the index has, of which some may not be wanted, if that is known.
     `scratch` is a directory for the index. Raises NotListed.
     """
-    from rattler import Channel
-
     try:
-        found = Channel(os.path.abspath(channel) if os.path.isdir(channel) else channel)
+        found = _channel(channel)
     except Exception as error:
         raise NotListed(f"{redacted(channel)} is not a channel: {error}") from error
+    shown = _shown(found)
     with tempfile.TemporaryDirectory(dir=scratch or None, ignore_cleanup_errors=True) as cache:
         try:
             for named in _by_name(found, subdir, wanted.names, cache, expect):
                 for record in _chosen(named, wanted):
-                    yield Record(_item_of(record, found.base_url, subdir), record.to_json)
+                    yield Record(_item_of(record, shown, subdir), record.to_json)
         except NotListed as error:
             if "://" in channel or "://" in error.reason or os.path.isdir(channel):
                 raise
             # Which server the name of a channel leads to is a setting of rattler.
             raise NotListed(f"{error.reason} ({redacted(found.base_url)})", error.hint) from error
+
+
+def channel_url(channel: str) -> str:
+    """Return the channel of the records that `records` yields, without credentials; empty if it is not a channel."""
+    try:
+        return _shown(_channel(channel))
+    except Exception:
+        return ""
+
+
+def _channel(text: str) -> Channel:
+    from rattler import Channel
+
+    return Channel(os.path.abspath(text) if os.path.isdir(text) else text)
+
+
+def _shown(channel: Channel) -> str:
+    return redacted(channel.base_url).rstrip("/")
 
 
 def _by_name(
@@ -189,13 +206,13 @@ def _chosen(found: Sequence[RepoDataRecord], wanted: Wanted) -> Iterator[RepoDat
         yield record
 
 
-def _item_of(record: RepoDataRecord, base_url: str, subdir: str) -> Item:
+def _item_of(record: RepoDataRecord, channel: str, subdir: str) -> Item:
     uploaded = record.indexed_timestamp or record.timestamp
     url = urlsplit(record.url)
     local = url.scheme == "file"
     return Item(
         url2pathname(url.path) if local else record.url,
-        redacted(base_url).rstrip("/"),
+        channel,
         subdir,
         record.file_name,
         record.sha256.hex() if record.sha256 is not None else None,

@@ -16,7 +16,7 @@ from ..errors import PruneError, UsageError
 from ..model import Format
 from ..system import open_named
 from .item import Item, Unlisted, item_at, redacted
-from .repodata import Record, Wanted, records
+from .repodata import Record, Wanted, channel_url, records
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SUBDIR = re.compile(r"noarch|(?:linux|osx|win|freebsd|emscripten|wasi|zos|ios|iossimulator|android)-[a-z0-9_]+")
@@ -60,6 +60,8 @@ def parse_sources(texts: Sequence[str], subdirs: Sequence[str], filters: Sequenc
     """
     sources: list[Source] = []
     for text in texts:
+        if _URL.match(text) and (reason := _defect_of(text)):
+            raise UsageError(f"{redacted(text)} cannot be read: {reason}", "check the URL")
         if _URL.match(text) is None and os.path.lexists(text):
             is_list = not os.path.isdir(text) and not text.endswith(_ENDINGS)
             sources.append(UrlList(text) if is_list else Directory(text))
@@ -79,6 +81,15 @@ def parse_sources(texts: Sequence[str], subdirs: Sequence[str], filters: Sequenc
     if subdirs and all(_is_subdir(text) for text in texts):
         raise UsageError("--subdir is for channels that are named without a subdir", "leave it out")
     return list(dict.fromkeys(sources))
+
+
+def _defect_of(url: str) -> str:
+    """Return why nothing can be at a URL; empty if something can."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # Its message may quote a password.
+        return "its host is invalid"
+    return "its path contains a NUL" if "\0" in unquote(path) else ""
 
 
 def _package(url: str) -> Source:
@@ -138,25 +149,32 @@ def records_of(
                 expect(1)
                 yield _unindexed(item_at(source.url))
         except PruneError as error:
-            yield Unlisted(_text(source), str(error))
+            yield _unlisted(source, str(error))
         except OSError as error:
-            yield Unlisted(_text(source), f"it cannot be read: {error.strerror or error}")
+            yield _unlisted(source, f"it cannot be read: {error.strerror or error}")
 
 
 def _unindexed(item: Item) -> Record:
     return Record(item, lambda: "{}")
 
 
-def _text(source: Source) -> str:
-    return f"{source.channel}/{source.name}" if isinstance(source, Subdir) else source[0]
+def _unlisted(source: Source, reason: str) -> Unlisted:
+    if isinstance(source, Subdir):
+        return Unlisted(f"{source.channel}/{source.name}", reason, channel_url(source.channel), source.name)
+    if isinstance(source, Directory):
+        return Unlisted(source.path, reason, *_place(os.path.abspath(source.path)))
+    return Unlisted(source[0], reason)
 
 
 def _local(path: str) -> Item:
     directory, name = os.path.split(os.path.abspath(path))
+    return Item(path, *_place(directory), name, local=True)
+
+
+def _place(directory: str) -> tuple[str, str]:
+    """Return the channel and the subdir of the packages in a directory."""
     channel, subdir = os.path.split(directory)
-    if _SUBDIR.fullmatch(subdir) is None:
-        channel, subdir = directory, ""
-    return Item(path, channel, subdir, name, local=True)
+    return (channel, subdir) if _SUBDIR.fullmatch(subdir) else (directory, "")
 
 
 def _listed(path: str) -> Iterator[Item | Unlisted]:
@@ -172,7 +190,9 @@ def _listed(path: str) -> Iterator[Item | Unlisted]:
                 raise PruneError(f"line {number} is not UTF-8", "list one URL on each line") from None
             if not text or text.startswith("#"):
                 continue
-            if _URL.match(text) and unquote(urlsplit(text).path).endswith(_ENDINGS):
+            if _URL.match(text) and (reason := _defect_of(text)):
+                yield Unlisted(f"{path}:{number}", f"{text[:200]!r} cannot be read: {reason}")
+            elif _URL.match(text) and unquote(urlsplit(text).path).endswith(_ENDINGS):
                 source = _package(text)
                 yield item_at(text) if isinstance(source, Url) else _local(source[0])
             else:

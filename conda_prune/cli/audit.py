@@ -240,7 +240,7 @@ class _Items:
         wanted = Wanted(frozenset(self._flags["names"]), self._flags["since"], self._flags["latest"])
         for record in records_of(self._sources, wanted, self._settings.scratch, _search, self._progress.expect):
             if isinstance(record, Unlisted):
-                self.failures.append(unlisted(record))
+                self.failures.append(unlisted(record, self._flags["shard"]))
                 continue
             self.listed += 1
             if self._is_left_out(record.item):
@@ -249,7 +249,7 @@ class _Items:
                 yield record
 
     def _is_left_out(self, item: Item) -> bool:
-        from ..audit.item import in_shard
+        from ..report.audit.key import in_shard
 
         if self._flags["shard"] is not None and not in_shard(item.file_name, *self._flags["shard"]):
             return True

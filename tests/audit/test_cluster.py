@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +77,40 @@ def test_a_killed_worker_changes_no_result(channel: Path) -> None:
         expected = by_name(read_all(items, settings))
     assert found == expected
     assert len(found) == len(items)
+
+
+@pytest.mark.parametrize("losses", [1, 100])
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_result_that_is_lost_after_its_task_is_read_again(
+    losses: int, cancelled: bool, channel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask says that the task is finished; then the worker with its result is lost."""
+    from conda_prune.audit.cluster import read_on_cluster
+
+    killed = distributed.KilledWorker("x", SimpleNamespace(address="tcp://worker"), 4)
+    error = concurrent.futures.CancelledError("x") if cancelled else killed
+    result = distributed.Future.result
+    left = [losses]
+
+    def lose(future: Any, timeout: float | None = None) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error
+        return result(future, timeout)
+
+    monkeypatch.setattr(distributed.Future, "result", lose)
+    messages: list[str] = []
+    with (
+        FaultyServer(channel).running() as server,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+    ):
+        items = items_of(server, channel)[:6]
+        found = by_name(read_on_cluster(items, Settings(), cluster.scheduler_address, messages.append))
+    assert found.keys() == {item.url for item in items}
+    name = type(error).__name__
+    assert messages == [f"a batch of 6 packages was lost ({name}: {error}): it is read again"] * min(losses, 2)
+    reasons = {line["error"] for line in found.values() if line["status"] == "error"}
+    assert reasons == ({f"the cluster lost it 3 times: {name}: {error}"} if losses == 100 else set())
 
 
 def test_a_refusal_pauses_the_whole_cluster(channel: Path) -> None:

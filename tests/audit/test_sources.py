@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from conda_prune.audit.item import in_shard, item_at, redacted
+from conda_prune.audit.item import item_at, redacted
 from conda_prune.audit.sources import Directory, Subdir, Url, UrlList, parse_sources
 from conda_prune.errors import UsageError
+from conda_prune.report.audit.key import in_shard
 
 from ..channels import SUBDIR, index_with_rattler
 from ..corpus.entries import PackageSpec
@@ -156,6 +157,39 @@ def test_urls_lists_and_directories_are_judged_alike(channel: Path, tmp_path: Pa
         assert local[name]["subdir"] == SUBDIR
     done = audit(tmp_path / "local.jsonl", channel, "--resume")
     assert f"({len(names(channel))} were already in the results file)" in done.stdout
+
+
+_USELESS = {
+    "http://[::1/linux-64/a-1-0.conda": "its host is invalid",
+    "http://me:secret@example.invalid\u2100.org/linux-64/a-1-0.conda": "its host is invalid",
+    "file:///tmp/%00/a-1-0.conda": "its path contains a NUL",
+}
+
+
+@pytest.mark.parametrize(("url", "reason"), _USELESS.items())
+def test_a_url_at_which_nothing_can_be_costs_no_other_package(url: str, reason: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_package(PackageSpec(name), tmp_path)
+    good = sorted(path.as_uri() for path in tmp_path.glob("*.conda"))
+    (tmp_path / "urls.txt").write_text(f"{good[0]}\n{url}\n{good[1]}\n", "utf-8")
+    done = audit(tmp_path / "out.jsonl", tmp_path / "urls.txt")
+    assert done.returncode == 3
+    assert done.stdout.startswith("2 packages judged")
+    assert f"urls.txt:2: '{redacted(url)}' cannot be read: {reason}" in done.stdout.replace("\\x00", "\0")
+    assert "secret" not in done.stdout + (tmp_path / "out.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"), [*_USELESS.items(), ("http://[::1/linux-64", "its host is invalid"), ("http://[::1/c", "host")]
+)
+def test_an_argument_at_which_nothing_can_be_is_wrong_usage(url: str, reason: str, tmp_path: Path) -> None:
+    done = audit(tmp_path / "out.jsonl", url)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert reason in done.stderr
+    assert "check the URL" in done.stderr
+    assert "secret" not in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_a_channel_is_read_by_name_from_its_shards(url: str, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Reads the results of audits, the last line of each package first.
 
-Results files are only appended to, and where a package has several lines, the last one counts. Reading a file from its
-end makes that the first one met: one pass is enough, and only the keys of the packages are held in memory, never their
-results.
+Results files are only appended to, and where a package has several lines, the last one counts, even if their hashes
+differ: the package may have been repaired in between. Reading a file from its end makes that the first one met: one
+pass is enough, and only the keys of the packages are held in memory, never their results. `unlisted` decides which
+sources count.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from ..malformed import ERRORS, reason_of
 from .key import key_of
 from .row import Row, row_of
+from .unlisted import Listed, source_of
 
 _PIECE = 1 << 20
 _LONGEST = 1 << 28
@@ -64,32 +66,50 @@ def is_audit(file: BinaryIO) -> bool:
 def entries(files: Sequence[Callable[[], AbstractContextManager[BinaryIO]]]) -> Iterator[Entry | BadLine]:
     """Yield the last result of each package, from the last line of the last file to the first line of the first.
 
-    Each file is opened when it is read. What a run that was killed left of its last line is not a line, and is left
-    out. Raises CannotRead.
+    Sources that no run could list come at the end. Each file is opened when it is read, at most twice. What a run that
+    was killed left of its last line is not a line, and is left out. Raises CannotRead.
     """
     seen: set[bytes] = set()
+    listed = Listed()
     for number in range(len(files) - 1, -1, -1):
-        try:
-            with files[number]() as file:
-                yield from _entries(file, number, seen)
-        except (OSError, ValueError) as error:
-            raise CannotRead(number, getattr(error, "strerror", None) or str(error)) from error
+        with _naming(number), files[number]() as file:
+            for entry in _entries(file, number):
+                if isinstance(entry, Entry):
+                    row = entry.row
+                    key = key_of(row.channel, row.subdir, row.file_name, None if row.file_name else source_of(row))
+                    if key in seen:
+                        continue
+                    seen.add(key)
+                    if not row.file_name:
+                        listed.add_source(entry)
+                        continue
+                    listed.add_package(row)
+                yield entry
+    for number in listed.files_to_read(len(files)):
+        with _naming(number), files[number]() as file:
+            listed.read(file, number)
+    yield from listed.left()
 
 
-def _entries(file: BinaryIO, number: int, seen: set[bytes]) -> Iterator[Entry | BadLine]:
+@contextmanager
+def _naming(file: int) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise CannotRead(file, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _entries(file: BinaryIO, number: int) -> Iterator[Entry | BadLine]:
     for offset, line in _backwards(file):
         if not line.strip():
             continue
         try:
             value = json.loads(line)
             row = row_of(value)
-            key = key_of(row.channel, row.subdir, row.file_name, row.sha256)
         except ERRORS as error:
             if line.endswith(b"\n"):
                 yield BadLine(number, offset, reason_of(error))
-            continue
-        if key not in seen:
-            seen.add(key)
+        else:
             yield Entry(value, row, number, offset)
 
 

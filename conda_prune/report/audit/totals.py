@@ -77,7 +77,6 @@ class Top:
         return [row for _, row in self._rows]
 
     def _cut(self) -> None:
-        # Two rows of the same order are the same to a reader: only their hashes differ.
         self._rows.sort(key=lambda pair: pair[0])
         del self._rows[self._most :]
         if len(self._rows) == self._most:
@@ -93,7 +92,6 @@ class Order(NamedTuple):
     name: str
     subdir: str
     channel: str
-    sha256: str
 
 
 _RANKS = {status: rank for rank, status in enumerate(STATUSES)}
@@ -102,7 +100,7 @@ _RANKS = {status: rank for rank, status in enumerate(STATUSES)}
 def order_of(row: Row) -> Order:
     """Return the place of a package in a report."""
     rank = _RANKS[row.status]
-    return Order(rank, -row.size, -row.stray, row.shown, row.subdir, row.channel, row.sha256 or "")
+    return Order(rank, -row.size, -row.stray, row.shown, row.subdir, row.channel)
 
 
 class Totals:

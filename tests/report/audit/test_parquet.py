@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+
+from conda_prune.errors import PruneError
+from conda_prune.report.audit.parquet import ParquetWriter
+from conda_prune.report.audit.row import row_of
 
 from ...executable import run
 from .test_report import failure, results, with_findings, write
@@ -60,3 +65,12 @@ def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert done.stderr == "error: Parquet needs pyarrow; install conda-prune[parquet], or pyarrow with conda\n"
+
+
+def test_a_column_that_does_not_fit_into_parquet_is_named() -> None:
+    pytest.importorskip("pyarrow", reason=_NO_PYARROW)
+    value = results(1)[0]
+    writer = ParquetWriter(BytesIO())
+    writer.add(value | {"before": {"size": "x"}}, row_of(value))
+    with pytest.raises(PruneError, match="the column packed_size cannot be written as Parquet: "):
+        writer.close()

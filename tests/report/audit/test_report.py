@@ -155,13 +155,6 @@ def test_a_result_that_does_not_fit_into_parquet_is_left_out(change: dict[str, A
     assert (tmp_path / "x").stat().st_size > 0
 
 
-def test_a_column_that_does_not_fit_into_parquet_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", [results(1)[0] | {"before": {"size": "x"}}])
-    done = run("report", path, "--format", f"parquet={tmp_path / 'x'}", check=False)
-    assert (done.returncode, (tmp_path / "x").exists()) == (3, False)
-    assert done.stderr.startswith("error: the column packed_size cannot be written as Parquet: ")
-
-
 @pytest.mark.parametrize("change", [{"status": "x"}, {"findings": 3}, {"uploaded": 3}, {"package": []}, {"path": 1}])
 def test_a_result_of_another_shape_is_an_error(change: dict[str, Any], tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [*results(2), results(3)[2] | change])
