@@ -59,7 +59,8 @@ class Tally:
         """Yield the summary: what was found, what was left out, and what failed. None is escaped for its stream."""
         judged = self.statuses["clean"] + self.statuses["findings"]
         stray = sum(self._kinds.values())
-        there = f" ({already_there} were already in the results file)" if already_there else ""
+        were = "was" if already_there == 1 else "were"
+        there = f" ({already_there} {were} already in the results file)" if already_there else ""
         found = self.statuses["findings"]
         verb = "holds" if found == 1 else "hold"
         yield f"{plural(judged, 'package')} judged{there}: {found} {verb} stray bytecode"
