@@ -90,7 +90,8 @@ def test_a_partial_line_of_an_audit_is_written_again(
     kept = before + (length == -1)
     assert output.read_bytes().startswith(b"".join(lines[:kept]))
     assert len(results(output)) == len(lines)
-    assert (f"({kept} were already" in done.stdout) == (kept > 0)
+    were = "was" if kept == 1 else "were"
+    assert (f"({kept} {were} already" in done.stdout) == (kept > 0)
 
 
 def test_zeros_after_results_are_cut_off(lines: list[bytes], tmp_path: Path) -> None:
