@@ -230,7 +230,7 @@ def test_a_report_that_fails_leaves_its_file_as_it_was(tmp_path: Path) -> None:
     bad = write(tmp_path / "c.jsonl", [other | {"judged_from": "info", "status": "x"}])
     path = tmp_path / "keep"
     assert "only results of audits" in kept(path, 2, check, "--format", f"parquet={path}")
-    assert "No such file" in kept(path, 3, tmp_path / "missing", "--format", f"html={path}")
+    assert f"{tmp_path / 'missing'}: " in kept(path, 3, tmp_path / "missing", "--format", f"html={path}")
     assert "report them one by one" in kept(path, 2, audit, check, "--format", f"html={path}")
     assert "is not a result of an audit" in kept(path, 3, bad, "--format", f"html={path}")
     assert "no format 'x'" in kept(path, 2, audit, "--format", f"html={path}", "--format", "x")
